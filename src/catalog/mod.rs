@@ -1,0 +1,234 @@
+//! Where facts live: the [`Catalog`] and its implementations.
+//!
+//! The catalog is the truth. What is not in it did not happen: a range whose bytes are on the disk
+//! but whose fact is not here is a range that was never received.
+
+#[cfg(any(test, feature = "testing"))]
+pub mod contract;
+#[cfg(any(test, feature = "testing"))]
+mod memory;
+mod sqlite;
+
+use std::fmt;
+
+use async_trait::async_trait;
+
+#[cfg(any(test, feature = "testing"))]
+pub use self::memory::MemoryCatalog;
+pub use self::sqlite::{Migration, SqliteCatalog, migrations};
+use crate::upload::{
+    ByteRange, Creative, CreativeId, Day, Durability, EndReason, FileName, IdentityKey, Principal,
+    StoredRange, Timestamp, UploadId, UploadRecord, UploadState,
+};
+
+/// One thing that happened to an upload. Facts are committed in batches, each batch as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fact {
+    /// The upload exists. Written together with its first range, so that a first chunk that was
+    /// cut off leaves nothing behind. At most one running upload may hold an identity.
+    Opened(Box<UploadRecord>),
+    /// A range is safely stored. `at` becomes the upload's `touched_at`.
+    Stored {
+        /// Whose range.
+        upload: UploadId,
+        /// Which bytes, with their checksum.
+        stored: StoredRange,
+        /// When.
+        at: Timestamp,
+    },
+    /// The client named this day.
+    Scheduled {
+        /// Which upload.
+        upload: UploadId,
+        /// The day.
+        day: Day,
+    },
+    /// The client said what the whole file must hash to.
+    Declared {
+        /// Which upload.
+        upload: UploadId,
+        /// The SHA-256 of the whole file.
+        sha256: crate::upload::Sha256Digest,
+    },
+    /// Every range is here: `receiving` becomes `stitching`, once. No effect in any other state.
+    Full {
+        /// Which upload.
+        upload: UploadId,
+    },
+}
+
+/// The facts about uploads, their ranges, and creatives.
+///
+/// Contract (held by `catalog::contract` for every implementation):
+///
+/// * Every call is one transaction: all of it, or none and an error.
+/// * A call that takes no [`Durability`] survives loss of power once it has returned.
+/// * State changes are conditional on the state that they leave, so that of several callers that
+///   race for one transition exactly one is told that it was the one.
+///
+/// Cancel safety: a call whose future is dropped may still take effect.
+#[async_trait]
+pub trait Catalog: fmt::Debug + Send + Sync + 'static {
+    /// Begins a session on the machine that is in its `epoch` (a text that changes when the
+    /// machine restarts). If the former session did not [`Self::close`] and was in another epoch,
+    /// all running uploads become suspect. Returns whether the former session was closed.
+    async fn open_session(&self, epoch: &str) -> Result<bool, CatalogError>;
+
+    /// Ends the session: everything is flushed and the journal folded in.
+    async fn close(&self) -> Result<(), CatalogError>;
+
+    /// Whether the catalog answers.
+    async fn ping(&self) -> Result<(), CatalogError>;
+
+    /// Writes a batch of facts, in order. Returns the uploads whose [`Fact::Full`] made them
+    /// `stitching`: the caller now owns their completion.
+    ///
+    /// Errors: [`CatalogError::Taken`] if an `Opened` would be the second running upload of one
+    /// identity; nothing of the batch is written then.
+    async fn commit(
+        &self,
+        facts: Vec<Fact>,
+        durability: Durability,
+    ) -> Result<Vec<UploadId>, CatalogError>;
+
+    /// `stitching` becomes `complete`, and the creative exists: both or neither. Returns false,
+    /// and writes nothing, if the upload is in any other state.
+    async fn complete(&self, creative: &Creative) -> Result<bool, CatalogError>;
+
+    /// A running upload ends without a file. Returns false, and writes nothing, if it had ended
+    /// before. `state` is one of `Failed`, `Cancelled`, `Expired`.
+    async fn end(
+        &self,
+        upload: UploadId,
+        state: UploadState,
+        reason: Option<EndReason>,
+        at: Timestamp,
+    ) -> Result<bool, CatalogError>;
+
+    /// Takes back ranges of a running upload whose bytes are not what they were, and makes it
+    /// `receiving` if any range was taken back and it was `stitching`. It is not suspect any more.
+    async fn forget(&self, upload: UploadId, ranges: &[ByteRange]) -> Result<(), CatalogError>;
+
+    /// Marks an upload that ended without a file as `released`.
+    async fn release(&self, upload: UploadId) -> Result<(), CatalogError>;
+
+    /// The newest upload with this identity. A complete one counts only while its creative exists.
+    async fn current(&self, key: &IdentityKey) -> Result<Option<UploadRecord>, CatalogError>;
+
+    /// The upload with this id.
+    async fn upload(&self, id: UploadId) -> Result<Option<UploadRecord>, CatalogError>;
+
+    /// The ranges of an upload that are here, by offset. Those of a complete one may be gone.
+    async fn ranges(&self, id: UploadId) -> Result<Vec<StoredRange>, CatalogError>;
+
+    /// Uploads of one principal, newest first.
+    async fn uploads(&self, query: &UploadQuery) -> Result<Vec<UploadRecord>, CatalogError>;
+
+    /// Running uploads, and complete ones that still have their creative and ended at or after
+    /// `complete_since`, that agree with all that is named, newest first, at most
+    /// [`crate::upload::limits::RESEMBLING_MAX`].
+    async fn resembling(
+        &self,
+        query: &Resemblance,
+        complete_since: Timestamp,
+    ) -> Result<Vec<UploadRecord>, CatalogError>;
+
+    /// All uploads that are `stitching`.
+    async fn stitching(&self) -> Result<Vec<UploadId>, CatalogError>;
+
+    /// Up to `limit` uploads that are `receiving` and were last touched before `before`.
+    async fn idle(&self, before: Timestamp, limit: usize) -> Result<Vec<UploadId>, CatalogError>;
+
+    /// Forgets up to `limit` uploads that ended before `before`, with their ranges. Their creatives
+    /// stay. Returns how many went.
+    async fn purge(&self, before: Timestamp, limit: usize) -> Result<usize, CatalogError>;
+
+    /// Forgets the ranges of an upload that has ended.
+    async fn drop_ranges(&self, upload: UploadId) -> Result<(), CatalogError>;
+
+    /// How many uploads are in each state; states with none may be left out.
+    async fn count_uploads(&self) -> Result<Vec<(UploadState, u64)>, CatalogError>;
+
+    /// The creative with this id.
+    async fn creative(&self, id: CreativeId) -> Result<Option<Creative>, CatalogError>;
+
+    /// Creatives of one principal by scheduled day, then by id.
+    async fn creatives(&self, query: &CreativeQuery) -> Result<Vec<Creative>, CatalogError>;
+
+    /// Schedules a creative for another day. Nothing if it is not there.
+    async fn reschedule(&self, id: CreativeId, day: Day) -> Result<Option<Creative>, CatalogError>;
+
+    /// Forgets a creative and remembers, in the same transaction, that its file is to go
+    /// ([`Self::doomed`]). Returns what was forgotten.
+    async fn delete_creative(&self, id: CreativeId) -> Result<Option<Creative>, CatalogError>;
+
+    /// The files whose creatives were deleted and that are not known to be gone: id and file name.
+    async fn doomed(&self) -> Result<Vec<(CreativeId, FileName)>, CatalogError>;
+
+    /// The file of this deleted creative is gone.
+    async fn buried(&self, id: CreativeId) -> Result<(), CatalogError>;
+}
+
+/// Which uploads to list.
+#[derive(Debug, Clone)]
+pub struct UploadQuery {
+    /// Whose.
+    pub principal: Principal,
+    /// In this state only.
+    pub state: Option<UploadState>,
+    /// Older than this one only.
+    pub before: Option<UploadId>,
+    /// How many at most.
+    pub limit: usize,
+}
+
+/// Which creatives to list.
+#[derive(Debug, Clone)]
+pub struct CreativeQuery {
+    /// Whose.
+    pub principal: Principal,
+    /// Scheduled on this day or later.
+    pub from: Option<Day>,
+    /// Scheduled on this day or earlier.
+    pub to: Option<Day>,
+    /// After this place in the order only.
+    pub after: Option<(Day, CreativeId)>,
+    /// How many at most.
+    pub limit: usize,
+}
+
+/// What a person's probe by hand names of an upload: all that is given must agree.
+#[derive(Debug, Clone)]
+pub struct Resemblance {
+    /// Whose.
+    pub principal: Principal,
+    /// The client's identifier.
+    pub identifier: Option<String>,
+    /// The client's name for the file.
+    pub filename: Option<String>,
+    /// The relative path.
+    pub relative_path: Option<String>,
+    /// The size of the file, in bytes.
+    pub total: Option<u64>,
+    /// The nominal size of a piece, in bytes.
+    pub stride: Option<u64>,
+    /// The number of pieces.
+    pub count: Option<u64>,
+}
+
+/// Why a catalog could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogError {
+    /// Another running upload holds the identity.
+    #[error("another running upload has this identity")]
+    Taken,
+    /// No room to write.
+    #[error("no space left for the catalog")]
+    NoSpace(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It cannot be reached or is busy: the same call may succeed later.
+    #[error("the catalog is not available")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What it holds cannot be: a newer schema, a value out of its domain.
+    #[error("the catalog holds what it must not: {0}")]
+    Corrupt(String),
+}

@@ -1,0 +1,3 @@
+//! The `flowstitch` binary.
+
+fn main() {}

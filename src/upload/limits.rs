@@ -1,0 +1,123 @@
+//! Every bound in the system that is not a setting. A bound that is a setting has its default here.
+//!
+//! Invariant 9 of the design: every queue, body, field, count, wait and retry has a limit, and all
+//! limits stand in one file.
+
+use std::time::Duration;
+
+/// One KiB, in bytes.
+pub const KIB: u64 = 1 << 10;
+/// One MiB, in bytes.
+pub const MIB: u64 = 1 << 20;
+/// One GiB, in bytes.
+pub const GIB: u64 = 1 << 30;
+
+// What a client may say.
+
+/// Bytes of one text field of a form, and of a query string's value.
+pub const FIELD_LEN_MAX: usize = 16 * 1024;
+/// Fields of one form or query string.
+pub const FIELD_COUNT_MAX: usize = 64;
+/// Bytes of a file name. 4 KB of emoji are a legal name.
+pub const NAME_LEN_MAX: usize = FIELD_LEN_MAX;
+/// Bytes of a client's identifier, and of a relative path.
+pub const IDENTIFIER_LEN_MAX: usize = FIELD_LEN_MAX;
+/// Letters of an extension that may stand in `completed/`.
+pub const EXTENSION_LEN_MAX: usize = 10;
+/// Pieces of one upload.
+pub const PIECE_COUNT_MAX: u64 = 1_000_000;
+/// Bytes of a request head; flow.js puts every field into the query of a probe.
+pub const REQUEST_HEAD_LEN_MAX: usize = 128 * 1024;
+/// Bytes of a JSON request body.
+pub const JSON_BODY_LEN_MAX: usize = 64 * 1024;
+/// Bytes of a client's own request id that we are willing to repeat.
+pub const REQUEST_ID_LEN_MAX: usize = 128;
+
+// What one request may hold.
+
+/// Bytes of a body that are gathered before they are written.
+pub const WRITE_BATCH_LEN_MAX: usize = 1024 * 1024;
+/// Bytes of a file of undeclared size, or of one whose fields follow it, that are kept in memory.
+pub const SPOOL_MEMORY_LEN_MAX: usize = 1024 * 1024;
+/// Bytes that are read at a time from a stored file.
+pub const READ_LEN_MAX: usize = 1024 * 1024;
+/// Bytes of a refused body that are read and dropped: Firefox sends a POST again by itself when the
+/// connection closes before its body was read, and then reports no status at all.
+pub const DRAIN_LEN_MAX: u64 = 64 * MIB;
+
+// Queues and batches.
+
+/// Ranges that wait for the next group commit; more wait before this queue.
+pub const COMMIT_QUEUE_LEN: usize = 1024;
+/// Ranges that one group commit may hold.
+pub const COMMIT_BATCH_LEN_MAX: usize = 512;
+/// Default of `stitch_queue`: hints that wait for a worker. A lost hint costs a tick, no work.
+pub const STITCH_QUEUE_LEN: usize = 256;
+/// Default of `stitch_workers`.
+pub const STITCH_WORKERS: usize = 2;
+/// New bytes in the prefix of a running upload after which a worker is told of them.
+pub const STITCH_AHEAD_LEN: u64 = 8 * MIB;
+/// Open files that a file store keeps at hand.
+pub const OPEN_FILES_MAX: usize = 512;
+/// Rows that a list may hold at most, and by default.
+pub const PAGE_LEN_MAX: usize = 1000;
+/// Default length of a list.
+pub const PAGE_LEN: usize = 100;
+/// Uploads that a probe by hand may be answered from.
+pub const RESEMBLING_MAX: usize = 100;
+/// Rows that one pass of the sweep works on.
+pub const SWEEP_BATCH_LEN_MAX: usize = 256;
+
+// Waits.
+
+/// How long a writer may bring nothing before a newer request for its range takes over.
+pub const CLAIM_STALL: Duration = Duration::from_millis(500);
+/// How often the uploads that are being stitched are looked through for work that lost its hint.
+pub const STITCH_TICK: Duration = Duration::from_secs(2);
+/// First and longest pause between two attempts to stitch one upload.
+pub const STITCH_RETRY_MIN: Duration = Duration::from_secs(1);
+/// See [`STITCH_RETRY_MIN`].
+pub const STITCH_RETRY_MAX: Duration = Duration::from_secs(60);
+/// How long an upload that nobody uses stays in memory.
+pub const LIVE_IDLE: Duration = Duration::from_secs(60);
+/// How long a request head may take, and how long a connection may stay idle between requests.
+pub const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the accept loop rests when the process is out of file descriptors.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long the rest of a refused body is read and dropped before the answer is sent regardless.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often an event stream that has nothing to say shows that it is alive.
+pub const EVENT_KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+// Defaults of settings.
+
+/// Default of `max_file_size`, in bytes.
+pub const FILE_LEN_MAX: u64 = 1024 * GIB;
+/// Default of `memory_budget`, in bytes.
+pub const MEMORY_BUDGET: u64 = 256 * MIB;
+/// Default of `max_connections`.
+pub const CONNECTIONS_MAX: usize = 10_000;
+/// Default of `upload_ttl`: how long an upload waits for its next byte.
+pub const UPLOAD_TTL: Duration = Duration::from_hours(24);
+/// Default of `result_ttl`: how long a finished upload answers for its identity.
+pub const RESULT_TTL: Duration = Duration::from_hours(1);
+/// Default of `cancel_grace`: how long late chunks of an ended upload are refused.
+pub const CANCEL_GRACE: Duration = Duration::from_secs(30);
+/// Default of `tombstone_ttl`: how long anything at all is known of an ended upload.
+pub const TOMBSTONE_TTL: Duration = Duration::from_hours(24);
+/// Default of `sweep_interval`.
+pub const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+/// Default of `completion_wait`: how long the last answer waits for the stitch.
+pub const COMPLETION_WAIT: Duration = Duration::from_secs(10);
+/// Default of `body_idle_timeout`: how long a body may bring nothing.
+pub const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Default of `shutdown_timeout`.
+pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
+
+const _: () = assert!(NAME_LEN_MAX <= FIELD_LEN_MAX && IDENTIFIER_LEN_MAX <= FIELD_LEN_MAX);
+const _: () = assert!(SPOOL_MEMORY_LEN_MAX as u64 <= MEMORY_BUDGET);
+const _: () = assert!(WRITE_BATCH_LEN_MAX as u64 <= MEMORY_BUDGET);
+const _: () = assert!(COMMIT_BATCH_LEN_MAX <= COMMIT_QUEUE_LEN);
+const _: () = assert!(PAGE_LEN <= PAGE_LEN_MAX);
+const _: () = assert!(CANCEL_GRACE.as_secs() <= TOMBSTONE_TTL.as_secs());
+const _: () = assert!(RESULT_TTL.as_secs() <= TOMBSTONE_TTL.as_secs());

@@ -1,0 +1,29 @@
+//! The vocabulary of an upload: pure values, valid by construction.
+//!
+//! Invariant: nothing here does I/O, waits, reads a clock or knows HTTP. A value of one of these
+//! types is the proof that it was checked; the layers above never check it again.
+
+mod coverage;
+mod day;
+mod durability;
+mod id;
+mod identity;
+pub mod limits;
+mod name;
+mod plan;
+mod range;
+mod record;
+mod state;
+
+pub use coverage::Coverage;
+pub use day::{Day, InvalidDay};
+pub use durability::Durability;
+pub use id::{CreativeId, InvalidId, UploadId};
+pub use identity::{Identity, IdentityKey, InvalidIdentity, Principal};
+pub use name::{FileName, InvalidName};
+pub use plan::{InvalidPlan, Plan};
+pub use range::{ByteRange, InvalidRange};
+pub use record::{
+    Checksum, Creative, EndReason, Sha256Digest, StoredRange, Timestamp, UploadRecord,
+};
+pub use state::UploadState;

@@ -1,0 +1,108 @@
+//! What is kept of uploads and creatives: the values that a catalog stores.
+
+use std::{fmt, str::FromStr};
+
+pub use jiff::Timestamp;
+
+use super::{ByteRange, CreativeId, Day, FileName, Identity, Principal, UploadId, UploadState};
+
+/// The CRC-32 (IEEE) of a range's bytes, taken as they arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Checksum(pub u32);
+
+/// A SHA-256.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Sha256Digest(pub [u8; 32]);
+
+impl FromStr for Sha256Digest {
+    type Err = hex::FromHexError;
+
+    /// 64 hexadecimal digits, in either case.
+    fn from_str(text: &str) -> Result<Self, hex::FromHexError> {
+        let mut digest = [0; 32];
+        hex::decode_to_slice(text, &mut digest)?;
+        Ok(Self(digest))
+    }
+}
+
+impl fmt::Display for Sha256Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for Sha256Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A range that is safely here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredRange {
+    /// Which bytes of the file.
+    pub range: ByteRange,
+    /// What they must still hash to when they are read back.
+    pub checksum: Checksum,
+}
+
+/// Why an upload ended without a file, in words for its user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndReason(pub String);
+
+/// What is known of an upload but for its ranges.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadRecord {
+    /// Our id.
+    pub id: UploadId,
+    /// What requests must share to belong to it.
+    pub identity: Identity,
+    /// The client's name for the file.
+    pub filename: FileName,
+    /// The day that the client asked for by name; without one the creative is for the day on
+    /// which the upload completes.
+    pub scheduled: Option<Day>,
+    /// What the whole file must hash to, if the client said so.
+    pub declared_sha256: Option<Sha256Digest>,
+    /// The id that its creative will have: fixed from the start, so that a publish that a crash
+    /// cut short is recognised and finished under the same name.
+    pub creative_id: CreativeId,
+    /// Where it stands.
+    pub state: UploadState,
+    /// Why it ended, if it ended without a file.
+    pub reason: Option<EndReason>,
+    /// Whether its ranges must be read back before they are believed (an unclean start).
+    pub suspect: bool,
+    /// Whether a probe or a lookup came after it had ended without a file, so that its identity
+    /// is free again at once.
+    pub released: bool,
+    /// When its first request came.
+    pub created_at: Timestamp,
+    /// When its last range was stored.
+    pub touched_at: Timestamp,
+    /// When it reached a final state.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// The record of a published file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Creative {
+    /// Our id; also the stem of the file's name in `completed/`.
+    pub id: CreativeId,
+    /// Whose it is.
+    pub principal: Principal,
+    /// The client's name for the file.
+    pub filename: FileName,
+    /// Its size, in bytes.
+    pub size: u64,
+    /// Its SHA-256.
+    pub sha256: Sha256Digest,
+    /// Its media type, by its first bytes or else by its name.
+    pub content_type: String,
+    /// The day it is scheduled for.
+    pub scheduled: Day,
+    /// When it was published.
+    pub created_at: Timestamp,
+    /// The upload it came from.
+    pub upload_id: UploadId,
+}
