@@ -1,0 +1,85 @@
+/** The server's JSON interface, one function per request. */
+
+import { parseRetryAfter } from './backoff.js';
+
+/** What went wrong with a request. `status` 0 means that no answer came. */
+export class RequestError extends Error {
+  constructor(status, { code = null, message, retryAfterMs = 0 }) {
+    super(message);
+    this.name = 'RequestError';
+    this.status = status;
+    this.code = code;
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
+/** The error for an answer that is no success; `body` is its parsed JSON, if it had any. */
+export function errorOf(status, body, retryAfter) {
+  return new RequestError(status, {
+    code: body?.code ?? null,
+    message: body?.detail ?? body?.title ?? `The server answered ${status}.`,
+    retryAfterMs: parseRetryAfter(retryAfter),
+  });
+}
+
+/** The error for a request that got no answer. */
+export function noAnswer() {
+  return new RequestError(0, { message: 'The server cannot be reached.' });
+}
+
+/** Parsed JSON, or null for anything else: a proxy's HTML error page is no body of ours. */
+export function parseJson(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+async function request(method, path, { body, signal } = {}) {
+  let response;
+  let text;
+  try {
+    response = await fetch(path, {
+      method,
+      signal,
+      headers: body ? { 'Content-Type': 'application/json' } : {},
+      body: body ? JSON.stringify(body) : undefined,
+    });
+    text = await response.text();
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw noAnswer();
+  }
+  const json = parseJson(text);
+  if (!response.ok) throw errorOf(response.status, json, response.headers.get('Retry-After'));
+  return json;
+}
+
+async function orNull(answer) {
+  try {
+    return await answer;
+  } catch (error) {
+    if (error instanceof RequestError && error.status === 404) return null;
+    throw error;
+  }
+}
+
+const at = (...segments) => `/${segments.map(encodeURIComponent).join('/')}`;
+
+export const api = {
+  /** The status of the upload that these flow fields name, or null: one request for all chunks. */
+  lookup: (fields, signal) =>
+    orNull(request('GET', `/uploads/lookup?${new URLSearchParams(fields)}`, { signal })),
+  /** The status of an upload, or null when the server does not know it. */
+  upload: (id, signal) => orNull(request('GET', at('uploads', id), { signal })),
+  /** Cancels an upload; one that is gone already is cancelled enough. */
+  cancelUpload: (id) => orNull(request('DELETE', at('uploads', id))),
+  /** Today's and tomorrow's creatives. */
+  scheduled: async () => (await request('GET', '/scheduled')).scheduled_creatives,
+  /** Moves a creative to another day. */
+  reschedule: async (id, day) =>
+    (await request('PATCH', at('creatives', id), { body: { scheduled_at: day } })).creative,
+  /** Deletes a creative and its file. */
+  deleteCreative: (id) => orNull(request('DELETE', at('creatives', id))),
+};
