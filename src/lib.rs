@@ -1,3 +1,8 @@
 //! A resumable upload server that speaks flow.js and keeps what it acknowledges.
+//!
+//! The layers, in reading order; each imports only from those before it:
+//! [`upload`] (values) ← [`store`] (bytes), [`catalog`] (facts) ← [`engine`] (receive, commit,
+//! stitch) ← [`dialect`] (what clients say) ← [`http`] (the service) ← [`app`] (all of it).
 
 pub mod upload;
+

@@ -208,7 +208,8 @@ mod tests {
                     prop_assert_eq!(coverage.remove(range).is_some(), naive.remove(offset, len));
                 }
                 prop_assert_eq!(coverage.prefix(), naive.prefix());
-                prop_assert_eq!(coverage.covered(), naive.bytes.iter().filter(|b| **b).count() as u64);
+                let covered = naive.bytes.iter().filter(|b| **b).count();
+                prop_assert_eq!(coverage.covered(), covered as u64);
                 prop_assert_eq!(coverage.is_full(64), naive.prefix() == 64);
                 prop_assert_eq!(coverage.count(), naive.ranges.len());
                 let gaps: u64 = coverage.gaps(64).map(|(start, end)| end - start).sum();

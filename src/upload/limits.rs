@@ -18,6 +18,17 @@ pub const GIB: u64 = 1 << 30;
 pub const FIELD_LEN_MAX: usize = 16 * 1024;
 /// Fields of one form or query string.
 pub const FIELD_COUNT_MAX: usize = 64;
+/// Bytes of the head of one part of a form, and of what may stand before it. The head of a file
+/// holds its name.
+pub const PART_HEAD_LEN_MAX: usize = 2 * FIELD_LEN_MAX;
+/// Bytes of the boundary of a form (RFC 2046).
+pub const BOUNDARY_LEN_MAX: usize = 70;
+/// Characters of a client's value that a refusal repeats.
+pub const QUOTED_LEN_MAX: usize = 64;
+/// Bytes of a path or method that stand in a log line.
+pub const LOGGED_LEN_MAX: usize = 256;
+/// Bytes of a file name in `Content-Disposition`: what file systems take.
+pub const DISPOSITION_NAME_LEN_MAX: usize = 255;
 /// Bytes of a file name. 4 KB of emoji are a legal name.
 pub const NAME_LEN_MAX: usize = FIELD_LEN_MAX;
 /// Bytes of a client's identifier, and of a relative path.
@@ -39,6 +50,8 @@ pub const REQUEST_ID_LEN_MAX: usize = 128;
 pub const WRITE_BATCH_LEN_MAX: usize = 1024 * 1024;
 /// Bytes of a file of undeclared size, or of one whose fields follow it, that are kept in memory.
 pub const SPOOL_MEMORY_LEN_MAX: usize = 1024 * 1024;
+/// Bytes of a chunk behind which a form may still name fields.
+pub const LATE_FIELDS_LEN_MAX: u64 = 64 * KIB;
 /// Bytes that are read at a time from a stored file.
 pub const READ_LEN_MAX: usize = 1024 * 1024;
 /// Bytes of a refused body that are read and dropped: Firefox sends a POST again by itself when the
@@ -59,6 +72,8 @@ pub const STITCH_WORKERS: usize = 2;
 pub const STITCH_AHEAD_LEN: u64 = 8 * MIB;
 /// Open files that a file store keeps at hand.
 pub const OPEN_FILES_MAX: usize = 512;
+/// Files that a file store flushes to the disk at the same time.
+pub const SYNCS_AT_ONCE_MAX: usize = 16;
 /// Rows that a list may hold at most, and by default.
 pub const PAGE_LEN_MAX: usize = 1000;
 /// Default length of a list.
@@ -67,6 +82,19 @@ pub const PAGE_LEN: usize = 100;
 pub const RESEMBLING_MAX: usize = 100;
 /// Rows that one pass of the sweep works on.
 pub const SWEEP_BATCH_LEN_MAX: usize = 256;
+
+// The embedded catalog.
+
+/// Calls that wait for the one writer of the catalog; more wait before this queue.
+pub const CATALOG_QUEUE_LEN: usize = 256;
+/// Queries of the catalog that run at the same time.
+pub const CATALOG_READERS: u16 = 4;
+/// Statements that a connection keeps parsed.
+pub const CATALOG_STATEMENTS: usize = 128;
+/// Pages (of 4 KiB) of the catalog's journal after which it is folded into the file.
+pub const CATALOG_JOURNAL_PAGES: u32 = 4096;
+/// How long the catalog waits for another process that holds its lock.
+pub const CATALOG_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 // Waits.
 
@@ -77,17 +105,24 @@ pub const STITCH_TICK: Duration = Duration::from_secs(2);
 /// First and longest pause between two attempts to stitch one upload.
 pub const STITCH_RETRY_MIN: Duration = Duration::from_secs(1);
 /// See [`STITCH_RETRY_MIN`].
-pub const STITCH_RETRY_MAX: Duration = Duration::from_secs(60);
+pub const STITCH_RETRY_MAX: Duration = Duration::from_mins(1);
 /// How long an upload that nobody uses stays in memory.
-pub const LIVE_IDLE: Duration = Duration::from_secs(60);
+pub const LIVE_IDLE: Duration = Duration::from_mins(1);
 /// How long a request head may take, and how long a connection may stay idle between requests.
-pub const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+pub const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long the accept loop rests when the process is out of file descriptors.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How often it is said that connections cannot be accepted.
+pub const ACCEPT_WARN_INTERVAL: Duration = Duration::from_secs(60);
+/// How long a client may take nothing of its answer before its connection is cut.
+pub const RESPONSE_STALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the rest of a refused body is read and dropped before the answer is sent regardless.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often an event stream that has nothing to say shows that it is alive.
 pub const EVENT_KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Free bytes under which the service says that it is not ready.
+pub const READY_FREE_MIN: u64 = 64 * MIB;
 
 // Defaults of settings.
 
@@ -106,13 +141,32 @@ pub const CANCEL_GRACE: Duration = Duration::from_secs(30);
 /// Default of `tombstone_ttl`: how long anything at all is known of an ended upload.
 pub const TOMBSTONE_TTL: Duration = Duration::from_hours(24);
 /// Default of `sweep_interval`.
-pub const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+pub const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
 /// Default of `completion_wait`: how long the last answer waits for the stitch.
 pub const COMPLETION_WAIT: Duration = Duration::from_secs(10);
 /// Default of `body_idle_timeout`: how long a body may bring nothing.
 pub const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Default of `shutdown_timeout`.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
+
+// Bounds of settings, where the default is not the bound.
+
+/// Most of `stitch_workers`: each may keep a processor busy.
+pub const STITCH_WORKERS_MAX: usize = 256;
+/// Most of `stitch_queue`.
+pub const STITCH_QUEUE_LEN_MAX: usize = 1_000_000;
+/// Most of `max_connections`: no process has more file descriptors.
+pub const CONNECTIONS_BOUND: usize = 1_000_000;
+/// Least of `memory_budget`: one request fills a batch while another one writes its own.
+pub const MEMORY_BUDGET_MIN: u64 = 2 * WRITE_BATCH_LEN_MAX as u64;
+/// Most of `memory_budget`.
+pub const MEMORY_BUDGET_MAX: u64 = 1024 * GIB;
+/// Most of `max_file_size`: offsets in files and integers in databases are signed.
+pub const FILE_LEN_BOUND: u64 = i64::MAX as u64;
+/// Most of `completion_wait`: browsers and proxies give a silent request up after minutes.
+pub const COMPLETION_WAIT_MAX: Duration = Duration::from_mins(5);
+/// Most of any span of time, so that no sum with a date leaves the calendar: ten years.
+pub const SPAN_MAX: Duration = Duration::from_hours(10 * 366 * 24);
 
 const _: () = assert!(NAME_LEN_MAX <= FIELD_LEN_MAX && IDENTIFIER_LEN_MAX <= FIELD_LEN_MAX);
 const _: () = assert!(SPOOL_MEMORY_LEN_MAX as u64 <= MEMORY_BUDGET);
@@ -121,3 +175,7 @@ const _: () = assert!(COMMIT_BATCH_LEN_MAX <= COMMIT_QUEUE_LEN);
 const _: () = assert!(PAGE_LEN <= PAGE_LEN_MAX);
 const _: () = assert!(CANCEL_GRACE.as_secs() <= TOMBSTONE_TTL.as_secs());
 const _: () = assert!(RESULT_TTL.as_secs() <= TOMBSTONE_TTL.as_secs());
+const _: () = assert!(MEMORY_BUDGET_MIN <= MEMORY_BUDGET && MEMORY_BUDGET <= MEMORY_BUDGET_MAX);
+const _: () = assert!(FILE_LEN_MAX <= FILE_LEN_BOUND);
+const _: () = assert!(COMPLETION_WAIT.as_secs() <= COMPLETION_WAIT_MAX.as_secs());
+const _: () = assert!(EXTENSION_LEN_MAX < DISPOSITION_NAME_LEN_MAX);

@@ -23,7 +23,10 @@ pub enum InvalidPlan {
         ceil: u64,
     },
     /// More pieces than [`limits::PIECE_COUNT_MAX`].
-    #[error("{count} pieces are too many: at most {max}; use larger ones", max = limits::PIECE_COUNT_MAX)]
+    #[error(
+        "{count} pieces are too many: at most {max}; use larger ones",
+        max = limits::PIECE_COUNT_MAX
+    )]
     TooManyPieces {
         /// How many pieces were named.
         count: u64,
@@ -41,7 +44,7 @@ pub enum InvalidPlan {
 /// Two layouts exist, and the three numbers tell which: with the *floor* rule the last piece also
 /// takes the remainder (up to `2·stride − 1` bytes), with the *ceil* rule the remainder is a piece
 /// of its own. One piece is the whole file, whatever the stride. Piece `i` always begins at
-/// `i·stride`.
+/// `i·stride`. All three numbers fit an `i64`, as catalogs store them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Plan {
     total: u64,
@@ -56,7 +59,8 @@ impl Plan {
             return Err(InvalidPlan::TooLarge { total });
         }
         if count == 1 {
-            return Ok(Self { total, stride: stride.max(1), count });
+            // A stride past the largest offset says no more than that offset does.
+            return Ok(Self { total, stride: stride.clamp(1, i64::MAX as u64), count });
         }
         if stride == 0 {
             return Err(InvalidPlan::NoStride);
@@ -155,6 +159,15 @@ mod tests {
     fn one_piece_is_the_whole_file_whatever_the_stride() {
         for stride in [0, 1, 333, u64::MAX] {
             assert_eq!(lens(Plan::new(1000, stride, 1).unwrap()), [1000]);
+        }
+    }
+
+    #[test]
+    fn all_numbers_fit_a_catalog_and_make_the_same_plan_again() {
+        for stride in [0, 1, 333, i64::MAX as u64, u64::MAX] {
+            let plan = Plan::new(1000, stride, 1).unwrap();
+            assert!(i64::try_from(plan.stride()).is_ok());
+            assert_eq!(Plan::new(plan.total(), plan.stride(), plan.count()), Ok(plan));
         }
     }
 

@@ -22,7 +22,7 @@ impl ByteRange {
     /// Errors: [`InvalidRange`] if its end is past `i64::MAX`.
     pub fn new(offset: u64, len: u64) -> Result<Self, InvalidRange> {
         let end = offset.checked_add(len).ok_or(InvalidRange)?;
-        if end <= i64::MAX as u64 { Ok(Self { offset, len }) } else { Err(InvalidRange) }
+        if i64::try_from(end).is_ok() { Ok(Self { offset, len }) } else { Err(InvalidRange) }
     }
 
     /// Where the range begins, in bytes from the start of the file.
