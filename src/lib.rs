@@ -6,3 +6,5 @@
 
 pub mod upload;
 
+pub mod store;
+

@@ -3,22 +3,24 @@
 //! A store knows uploads by [`UploadId`] and finished files by [`PublishedName`]; both are made by
 //! us. It knows nothing of users, names, checksums or states, and nobody above it sees a path.
 
+#[cfg(any(test, feature = "testing"))]
+pub mod contract;
+mod disk;
 mod durable;
 mod fs;
 #[cfg(any(test, feature = "testing"))]
-pub mod contract;
-#[cfg(any(test, feature = "testing"))]
 mod memory;
+mod open_files;
 
 use std::{fmt, io};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub use self::fs::FsStore;
+pub use self::fs::{FsStore, OpenError};
 #[cfg(any(test, feature = "testing"))]
-pub use self::memory::MemoryStore;
-use crate::upload::{ByteRange, CreativeId, FileName, UploadId};
+pub use self::memory::{MemoryStore, StoreOp};
+use crate::upload::{ByteRange, CreativeId, FileName, UploadId, limits};
 
 /// The bytes of uploads on their way in, and of the files that came of them.
 ///
@@ -37,10 +39,14 @@ pub trait ChunkStore: fmt::Debug + Send + Sync + 'static {
     /// Makes room for an upload of `total` bytes, all of them reserved.
     ///
     /// An upload that is there already is begun anew, empty. Not durable before [`Self::sync`].
+    /// An upload for which there is no room is not there afterwards.
     async fn create(&self, upload: UploadId, total: u64) -> Result<(), StoreError>;
 
+    /// Lengthens an upload to `total` bytes, all of them reserved. Never shortens one.
+    async fn grow(&self, upload: UploadId, total: u64) -> Result<(), StoreError>;
+
     /// Writes `frames`, one after the other, from `offset` on. All of them or an error; after an
-    /// error any of the bytes may have been written.
+    /// error any of the bytes may have been written, but never one past the end of the upload.
     async fn write(
         &self,
         upload: UploadId,
@@ -62,6 +68,10 @@ pub trait ChunkStore: fmt::Debug + Send + Sync + 'static {
     /// Turns a fully written upload into a finished file, durably: sync, rename, sync the folders.
     /// Never replaces a file. If the upload is gone and the name is there, a former call did it:
     /// its last step is repeated and that is a success.
+    ///
+    /// Errors: [`StoreError::Exists`] if both are there. After any other the bytes are in the doubt
+    /// that a failed [`Self::sync`] leaves: a caller who syncs first, and publishes after that has
+    /// succeeded, has no bytes to lose here.
     async fn publish(&self, upload: UploadId, name: &PublishedName) -> Result<(), StoreError>;
 
     /// Removes an upload. No error if it is not there.
@@ -94,6 +104,11 @@ pub trait ChunkStore: fmt::Debug + Send + Sync + 'static {
 
     /// Whether the store can be written to at this moment: creates, syncs and removes a probe.
     async fn check_writable(&self) -> Result<(), StoreError>;
+}
+
+/// The memory of one read is bounded by its caller: see [`ChunkStore::read`].
+fn assert_readable(range: ByteRange) {
+    assert!(range.len() <= limits::READ_LEN_MAX as u64, "a read of {range} at once");
 }
 
 /// Room in a store, in bytes.
@@ -153,7 +168,7 @@ impl fmt::Debug for PublishedName {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// No room: disk, quota or inodes.
-    #[error("no space left for {op}")]
+    #[error("no space left to {op}")]
     NoSpace {
         /// What was being done.
         op: &'static str,
@@ -162,7 +177,7 @@ pub enum StoreError {
         source: io::Error,
     },
     /// What was asked for is not there, or shorter than asked.
-    #[error("nothing there for {op}")]
+    #[error("cannot {op}: it is not there, or too short")]
     NotFound {
         /// What was being done.
         op: &'static str,

@@ -1,0 +1,191 @@
+//! What [`super::FsStore`] does, in the blocking calls of [`super::durable`]: which operation comes
+//! after which, and which of them may be left out.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+
+use super::{
+    PublishedName, Space,
+    durable::{self, Failures, Folder, Name},
+    open_files::{OpenFile, OpenFiles},
+};
+use crate::upload::{ByteRange, UploadId, limits};
+
+/// The two folders and what is known of the files in them. All calls block.
+#[derive(Debug)]
+pub(super) struct Disk {
+    incomplete: Folder,
+    completed: Folder,
+    open_files: OpenFiles,
+    /// The uploads whose names may not be on the disk yet, and what [`Folder::sync`] must know of
+    /// them. Never held during an operation on the disk.
+    unnamed: Mutex<HashMap<UploadId, Failures>>,
+}
+
+impl Disk {
+    pub(super) fn new(incomplete: Folder, completed: Folder) -> Self {
+        let open_files = OpenFiles::new(limits::OPEN_FILES_MAX);
+        Self { incomplete, completed, open_files, unnamed: Mutex::default() }
+    }
+
+    pub(super) fn create(&self, upload: UploadId, total: u64) -> io::Result<()> {
+        self.open_files.forget(upload);
+        let since = self.incomplete.failures();
+        let file = self.incomplete.create(&Name::of_upload(upload), total)?;
+        self.unnamed().insert(upload, since);
+        self.open_files.keep(upload, OpenFile::new(file)?);
+        Ok(())
+    }
+
+    pub(super) fn grow(&self, upload: UploadId, total: u64) -> io::Result<()> {
+        self.open(upload)?.grow(total)
+    }
+
+    pub(super) fn write(&self, upload: UploadId, offset: u64, frames: &[Bytes]) -> io::Result<()> {
+        self.open(upload)?.write(offset, frames)
+    }
+
+    pub(super) fn read(&self, upload: UploadId, range: ByteRange) -> io::Result<Vec<u8>> {
+        self.open(upload)?.read(range)
+    }
+
+    fn open(&self, upload: UploadId) -> io::Result<Arc<OpenFile>> {
+        if let Some(file) = self.open_files.get(upload) {
+            return Ok(file);
+        }
+        let file = self.incomplete.open_file(&Name::of_upload(upload))?;
+        Ok(self.open_files.keep(upload, OpenFile::new(file)?))
+    }
+
+    /// Makes the bytes of an upload durable; its name is [`Self::sync_names`]' part. A file whose
+    /// sync failed is not used again.
+    pub(super) fn sync_bytes(&self, upload: UploadId) -> io::Result<()> {
+        let file = self.open(upload)?;
+        let synced = file.sync();
+        if synced.is_err() {
+            self.open_files.forget_file(upload, &file);
+        }
+        synced
+    }
+
+    /// Those of the uploads whose names may not be on the disk yet.
+    pub(super) fn unnamed_among(&self, uploads: &[UploadId]) -> Vec<UploadId> {
+        let unnamed = self.unnamed();
+        uploads.iter().copied().filter(|upload| unnamed.contains_key(upload)).collect()
+    }
+
+    /// Makes the names of these uploads durable, all at once or none.
+    pub(super) fn sync_names(&self, uploads: &[UploadId]) -> io::Result<()> {
+        let oldest = {
+            let unnamed = self.unnamed();
+            uploads.iter().filter_map(|upload| unnamed.get(upload).copied()).min()
+        };
+        let Some(since) = oldest else { return Ok(()) };
+        let synced = self.incomplete.sync(since);
+        let mut unnamed = self.unnamed();
+        for upload in uploads {
+            if synced.is_ok() {
+                unnamed.remove(upload);
+            } else if let Some(since) = unnamed.get_mut(upload) {
+                // It is being told: its next sync is a new try.
+                *since = self.incomplete.failures();
+            }
+        }
+        synced
+    }
+
+    /// Errors: of the kind `AlreadyExists` if there is a finished file of that name.
+    pub(super) fn publish(&self, upload: UploadId, name: &PublishedName) -> io::Result<()> {
+        let (gone, there) = (self.incomplete.failures(), self.completed.failures());
+        match self.finish(upload, name) {
+            // A former call came as far as the rename.
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    && self.published_len(name)?.is_some() => {}
+            finished => finished?,
+        }
+        self.open_files.forget(upload);
+        self.unnamed().remove(&upload);
+        // The new name first: to lose power in between may leave two names, but never none.
+        self.completed.sync(there)?;
+        self.incomplete.sync(gone)
+    }
+
+    fn finish(&self, upload: UploadId, name: &PublishedName) -> io::Result<()> {
+        self.sync_bytes(upload)?;
+        let (old, new) = (Name::of_upload(upload), Name::of_published(name));
+        self.incomplete.rename(&old, &self.completed, &new)
+    }
+
+    /// Its folder is not synced: if power is lost and the file comes back, it is an upload that
+    /// nobody knows, and goes the way of those. Nothing was promised on its being gone.
+    pub(super) fn discard(&self, upload: UploadId) -> io::Result<()> {
+        self.open_files.forget(upload);
+        self.unnamed().remove(&upload);
+        self.incomplete.remove(&Name::of_upload(upload))
+    }
+
+    pub(super) fn len(&self, upload: UploadId) -> io::Result<Option<u64>> {
+        self.incomplete.len(&Name::of_upload(upload))
+    }
+
+    pub(super) fn published_len(&self, name: &PublishedName) -> io::Result<Option<u64>> {
+        self.completed.len(&Name::of_published(name))
+    }
+
+    pub(super) fn read_published(
+        &self,
+        name: &PublishedName,
+        range: ByteRange,
+    ) -> io::Result<Vec<u8>> {
+        durable::read_exact_at(&self.completed.open_to_read(&Name::of_published(name))?, range)
+    }
+
+    /// The folder is synced even if the file is not there: a former call may not have come so far.
+    pub(super) fn unpublish(&self, name: &PublishedName) -> io::Result<()> {
+        let since = self.completed.failures();
+        self.completed.remove(&Name::of_published(name))?;
+        self.completed.sync(since)
+    }
+
+    pub(super) fn uploads(&self) -> io::Result<Vec<UploadId>> {
+        Ok(self.incomplete.list()?.iter().filter_map(|name| Name::to_upload(name)).collect())
+    }
+
+    pub(super) fn published(&self) -> io::Result<Vec<PublishedName>> {
+        Ok(self.completed.list()?.iter().filter_map(|name| PublishedName::parse(name)).collect())
+    }
+
+    pub(super) fn space(&self) -> io::Result<Space> {
+        self.incomplete.space()
+    }
+
+    pub(super) fn check_writable(&self) -> io::Result<()> {
+        check_writable(&self.incomplete)?;
+        check_writable(&self.completed)
+    }
+
+    fn unnamed(&self) -> MutexGuard<'_, HashMap<UploadId, Failures>> {
+        // A panic under this lock leaves nothing half-done.
+        self.unnamed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(test)]
+    pub(super) fn open_file_count(&self) -> usize {
+        self.open_files.count()
+    }
+}
+
+/// Writes, syncs and removes a file of one byte: a full disk may still have room for empty ones.
+fn check_writable(folder: &Folder) -> io::Result<()> {
+    let probe = Name::of_probe();
+    let file = folder.create(&probe, 1)?;
+    durable::write_all_at(&file, 0, &[Bytes::from_static(b"?")])?;
+    durable::sync_bytes(&file)?;
+    folder.remove(&probe)
+}

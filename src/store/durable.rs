@@ -1,0 +1,451 @@
+//! Every operation on the disk, and the reason why it survives a crash.
+//!
+//! Nothing else in this crate writes files. All calls block: their callers are on blocking threads.
+//! A file is opened relative to an open [`Folder`] and by a [`Name`], which is made of our own ids
+//! alone, and no symbolic link is ever followed: nothing here can leave the folder.
+
+use std::{
+    fmt,
+    fs::File,
+    io::{self, IoSlice},
+    os::unix::fs::{FileExt, MetadataExt},
+    path::Path,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use rustix::{
+    fs::{AtFlags, Dir, FallocateFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags},
+    io::{Errno, retry_on_intr},
+};
+
+use super::{PublishedName, Space};
+use crate::upload::{ByteRange, UploadId};
+
+/// Folders: the server and its group look inside, nobody else.
+const FOLDER_MODE: Mode = Mode::from_raw_mode(0o750);
+/// Files: the group may read them, to serve or to back them up.
+const FILE_MODE: Mode = Mode::from_raw_mode(0o640);
+/// No child process inherits a file; a planted symbolic link is refused, not followed; a planted
+/// FIFO does not block the thread for ever (it is refused by [`regular`] a moment later).
+const FILE_FLAGS: OFlags = OFlags::CLOEXEC.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK);
+
+/// The name of a file that we keep: the only names that a [`Folder`] takes.
+pub(super) struct Name(String);
+
+impl Name {
+    /// Where an upload is written.
+    pub(super) fn of_upload(upload: UploadId) -> Self {
+        Self(format!("{upload}.part"))
+    }
+
+    /// Where a finished file lies.
+    pub(super) fn of_published(name: &PublishedName) -> Self {
+        Self(name.to_string())
+    }
+
+    /// What is written to try out a folder. No upload and no finished file has this name.
+    pub(super) fn of_probe() -> Self {
+        Self(".probe".into())
+    }
+
+    /// The upload that is written at this name; nothing for any other name.
+    pub(super) fn to_upload(text: &str) -> Option<UploadId> {
+        text.strip_suffix(".part")?.parse().ok()
+    }
+}
+
+/// An open folder.
+///
+/// The handle stays with the folder when somebody renames it or puts another in its place.
+pub(super) struct Folder {
+    handle: File,
+    /// How many syncs have failed.
+    failures: AtomicU64,
+    /// Held during a sync: see [`Self::sync`].
+    turn: Mutex<()>,
+}
+
+/// How many syncs of a folder had failed at some moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Failures(u64);
+
+impl Folder {
+    /// Opens a folder, and makes it and its parents if they are not there.
+    ///
+    /// The folder itself may be a symbolic link: the operator named it.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        make_folder(path)?;
+        let handle = open_folder(path)?;
+        Ok(Self { handle, failures: AtomicU64::new(0), turn: Mutex::new(()) })
+    }
+
+    /// What tells it from every other folder, by whatever path it was opened.
+    pub(super) fn identity(&self) -> io::Result<impl Eq + use<>> {
+        let metadata = self.handle.metadata()?;
+        Ok((metadata.dev(), metadata.ino()))
+    }
+
+    /// Takes the folder for this process. False if another has it.
+    ///
+    /// A lock on an open file, not a lock file: the kernel gives it back however the process ends.
+    pub(super) fn try_lock(&self) -> io::Result<bool> {
+        let lock = || rustix::fs::flock(&self.handle, FlockOperation::NonBlockingLockExclusive);
+        match retry_on_intr(lock) {
+            Ok(()) => Ok(true),
+            Err(Errno::WOULDBLOCK) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Makes a file of `len` bytes, all zero and all reserved; one that is there begins anew. If
+    /// there is no room for it, it does not stay.
+    pub(super) fn create(&self, name: &Name, len: u64) -> io::Result<File> {
+        let file = self.open_with(name, OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC)?;
+        match allocate(&file, len) {
+            Ok(()) => Ok(file),
+            Err(error) => {
+                // If it cannot be removed either, it is found as an upload that nobody knows.
+                self.remove(name).ok();
+                Err(error)
+            }
+        }
+    }
+
+    /// Opens a file to read and write it.
+    pub(super) fn open_file(&self, name: &Name) -> io::Result<File> {
+        self.open_with(name, OFlags::RDWR)
+    }
+
+    /// Opens a file to read it.
+    pub(super) fn open_to_read(&self, name: &Name) -> io::Result<File> {
+        self.open_with(name, OFlags::RDONLY)
+    }
+
+    fn open_with(&self, name: &Name, flags: OFlags) -> io::Result<File> {
+        let open = || rustix::fs::openat(&self.handle, &name.0, flags | FILE_FLAGS, FILE_MODE);
+        regular(File::from(retry_on_intr(open)?))
+    }
+
+    /// How long a file is; nothing if it is not there or is no regular file.
+    pub(super) fn len(&self, name: &Name) -> io::Result<Option<u64>> {
+        match rustix::fs::statat(&self.handle, &name.0, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {
+                Ok(u64::try_from(stat.st_size).ok())
+            }
+            Ok(_) | Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Removes a file, or finds it gone. Not durable before [`Self::sync`].
+    pub(super) fn remove(&self, name: &Name) -> io::Result<()> {
+        match rustix::fs::unlinkat(&self.handle, &name.0, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Moves a file into another folder of the same file system, in one step, and never over a
+    /// file that is there. Not durable before both folders are synced.
+    ///
+    /// Errors: of the kind `AlreadyExists` if there is a file at the new name.
+    pub(super) fn rename(&self, name: &Name, to: &Self, new: &Name) -> io::Result<()> {
+        let (flags, since) = (RenameFlags::NOREPLACE, to.failures());
+        match rustix::fs::renameat_with(&self.handle, &name.0, &to.handle, &new.0, flags) {
+            Ok(()) => Ok(()),
+            // The file system (EINVAL) or the kernel cannot do it; linking never replaces either.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => self.link(name, to, new),
+            Err(Errno::EXIST) if self.is_same(name, to, new)? => self.finish_link(name, to, since),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// The second best [`Self::rename`]: for a moment the file has both names.
+    fn link(&self, name: &Name, to: &Self, new: &Name) -> io::Result<()> {
+        let since = to.failures();
+        match rustix::fs::linkat(&self.handle, &name.0, &to.handle, &new.0, AtFlags::empty()) {
+            Ok(()) => self.finish_link(name, to, since),
+            Err(Errno::EXIST) if self.is_same(name, to, new)? => self.finish_link(name, to, since),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Takes the old name away once the new one is durable: losing power in between, in either
+    /// order of the two folders on the disk, must not lose both names.
+    fn finish_link(&self, name: &Name, to: &Self, since: Failures) -> io::Result<()> {
+        to.sync(since)?;
+        self.remove(name)
+    }
+
+    /// Whether both names are of one file: [`Self::link`] was interrupted after its first half.
+    fn is_same(&self, name: &Name, to: &Self, new: &Name) -> io::Result<bool> {
+        let old = rustix::fs::statat(&self.handle, &name.0, AtFlags::SYMLINK_NOFOLLOW)?;
+        let new = rustix::fs::statat(&to.handle, &new.0, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok((old.st_dev, old.st_ino) == (new.st_dev, new.st_ino))
+    }
+
+    /// The names of the regular files; those that are no UTF-8 are none of ours.
+    pub(super) fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in Dir::read_from(&self.handle)? {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().to_str() else { continue };
+            if self.is_regular(name, entry.file_type())? {
+                names.push(name.to_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    /// Some file systems do not say in a listing what an entry is.
+    fn is_regular(&self, name: &str, listed: FileType) -> io::Result<bool> {
+        if listed == FileType::Unknown {
+            return Ok(self.len(&Name(name.to_owned()))?.is_some());
+        }
+        Ok(listed == FileType::RegularFile)
+    }
+
+    /// The room that is left to us, without what is reserved for root.
+    pub(super) fn space(&self) -> io::Result<Space> {
+        let stat = rustix::fs::fstatvfs(&self.handle)?;
+        Ok(Space {
+            free: stat.f_bavail.saturating_mul(stat.f_frsize),
+            total: stat.f_blocks.saturating_mul(stat.f_frsize),
+        })
+    }
+
+    /// What is to be read before a name is changed, and given to [`Self::sync`] afterwards.
+    pub(super) fn failures(&self) -> Failures {
+        Failures(self.failures.load(Ordering::SeqCst))
+    }
+
+    /// Makes the names in the folder survive loss of power: a file that is synced but whose name is
+    /// not on the disk yet is gone all the same.
+    ///
+    /// The kernel tells a failure once, to whoever happens to sync, whosever name it concerns. So
+    /// syncs take turns, and one fails, too, if another has failed `since` its caller changed a
+    /// name.
+    pub(super) fn sync(&self, since: Failures) -> io::Result<()> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = self.handle.sync_all() {
+            self.failures.fetch_add(1, Ordering::SeqCst);
+            return Err(error);
+        }
+        if self.failures() != since {
+            return Err(io::Error::other("another sync of this folder failed"));
+        }
+        Ok(())
+    }
+}
+
+/// Without the path that the standard library would print: nobody above the store sees one.
+impl fmt::Debug for Folder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Folder").finish_non_exhaustive()
+    }
+}
+
+fn open_folder(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(File::from(retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?))
+}
+
+/// Makes a folder and its parents. Each new name is synced at once: files in a folder that is gone
+/// after a power cut would be gone, too.
+fn make_folder(path: &Path) -> io::Result<()> {
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    match rustix::fs::mkdir(path, FOLDER_MODE) {
+        Ok(()) => open_folder(parent)?.sync_all(),
+        Err(Errno::EXIST) => Ok(()),
+        Err(Errno::NOENT) if parent != Path::new(".") => {
+            make_folder(parent)?;
+            make_folder(path)
+        }
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Our files are regular ones; anything else was planted.
+fn regular(file: File) -> io::Result<File> {
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"))
+}
+
+/// Reserves `len` bytes, and makes a shorter file that long: an upload that does not fit is refused
+/// with its first chunk, not its last.
+///
+/// Where the file system cannot reserve, the file only gets its length, and a write may find the
+/// disk full.
+pub(super) fn allocate(file: &File, len: u64) -> io::Result<()> {
+    if len == 0 {
+        return Ok(()); // fallocate refuses to reserve nothing
+    }
+    match retry_on_intr(|| rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len)) {
+        Ok(()) => Ok(()),
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => file.set_len(len),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Writes all frames, one after the other, from `offset` on: as a rule in one call of the system,
+/// which may take fewer bytes than it is given, and takes 1024 frames at most.
+pub(super) fn write_all_at(file: &File, offset: u64, frames: &[Bytes]) -> io::Result<()> {
+    let mut slices: Vec<_> =
+        frames.iter().filter(|frame| !frame.is_empty()).map(|frame| IoSlice::new(frame)).collect();
+    let mut rest = &mut slices[..];
+    let mut offset = offset;
+    while !rest.is_empty() {
+        let written = retry_on_intr(|| rustix::io::pwritev(file, rest, offset))?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        IoSlice::advance_slices(&mut rest, written);
+        offset += written as u64;
+    }
+    Ok(())
+}
+
+/// Reads exactly this range.
+///
+/// Errors: of the kind `UnexpectedEof` if the file is shorter.
+pub(super) fn read_exact_at(file: &File, range: ByteRange) -> io::Result<Vec<u8>> {
+    let len = usize::try_from(range.len()).map_err(io::Error::other)?;
+    let mut bytes = vec![0; len];
+    file.read_exact_at(&mut bytes, range.offset())?;
+    Ok(bytes)
+}
+
+/// Makes the bytes of a file survive loss of power, and as much about it as is needed to read them:
+/// its length is, its times are not.
+///
+/// After an error the kernel may have dropped the bytes and will say nothing the next time: an
+/// error must never be followed by another try that is believed.
+pub(super) fn sync_bytes(file: &File) -> io::Result<()> {
+    file.sync_data()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, io::ErrorKind};
+
+    use rustix::fs::mknodat;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::upload::{CreativeId, FileName};
+
+    /// Two folders, a file in the first, and the name that it is to have in the second.
+    struct Move {
+        root: TempDir,
+        from: Folder,
+        to: Folder,
+        old: Name,
+        new: Name,
+    }
+
+    impl Move {
+        fn new() -> Self {
+            let root = TempDir::new().expect("a temporary folder");
+            let [from, to] = ["from", "to"]
+                .map(|folder| Folder::open(&root.path().join(folder)).expect("a folder"));
+            let filename = FileName::new("a.png").expect("short");
+            let old = Name::of_upload(UploadId::new());
+            let new = Name::of_published(&PublishedName::new(CreativeId::new(), &filename));
+            let file = from.create(&old, 3).expect("create");
+            write_all_at(&file, 0, &[Bytes::from_static(b"new")]).expect("write");
+            Self { root, from, to, old, new }
+        }
+
+        fn contents(&self) -> [Option<Vec<u8>>; 2] {
+            [("from", &self.old), ("to", &self.new)]
+                .map(|(folder, name)| fs::read(self.root.path().join(folder).join(&name.0)).ok())
+        }
+    }
+
+    type Way = fn(&Folder, &Name, &Folder, &Name) -> io::Result<()>;
+    const WAYS: [Way; 2] = [Folder::rename, Folder::link];
+
+    #[test]
+    fn both_ways_move_a_file() {
+        for way in WAYS {
+            let it = Move::new();
+            way(&it.from, &it.old, &it.to, &it.new).expect("move");
+            assert_eq!(it.contents(), [None, Some(b"new".to_vec())]);
+            let error = way(&it.from, &it.old, &it.to, &it.new).expect_err("it is gone");
+            assert_eq!(error.kind(), ErrorKind::NotFound);
+        }
+    }
+
+    #[test]
+    fn neither_way_replaces_a_file() {
+        for way in WAYS {
+            let it = Move::new();
+            let there = it.to.create(&it.new, 3).expect("create");
+            write_all_at(&there, 0, &[Bytes::from_static(b"old")]).expect("write");
+            let error = way(&it.from, &it.old, &it.to, &it.new).expect_err("the name is taken");
+            assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+            assert_eq!(it.contents(), [Some(b"new".to_vec()), Some(b"old".to_vec())]);
+        }
+    }
+
+    #[test]
+    fn both_ways_finish_what_a_crash_cut_short() {
+        for way in WAYS {
+            let it = Move::new();
+            rustix::fs::linkat(
+                &it.from.handle,
+                &it.old.0,
+                &it.to.handle,
+                &it.new.0,
+                AtFlags::empty(),
+            )
+            .expect("the first half");
+            way(&it.from, &it.old, &it.to, &it.new).expect("move");
+            assert_eq!(it.contents(), [None, Some(b"new".to_vec())]);
+        }
+    }
+
+    #[test]
+    fn a_planted_pipe_is_refused_at_once() {
+        let it = Move::new();
+        let mode = Mode::from_raw_mode(0o600);
+        mknodat(&it.to.handle, &it.new.0, FileType::Fifo, mode, 0).expect("plant a pipe");
+        for opened in [it.to.open_to_read(&it.new), it.to.open_file(&it.new)] {
+            assert_eq!(opened.expect_err("a pipe").kind(), ErrorKind::InvalidInput);
+        }
+        assert_eq!(it.to.len(&it.new).expect("look"), None);
+        assert!(it.to.list().expect("list").is_empty());
+    }
+
+    #[test]
+    fn a_failed_sync_of_a_folder_is_told_to_all_who_changed_a_name() {
+        let mut it = Move::new();
+        let before = it.to.failures();
+        it.to.sync(before).expect("sync");
+        // The null device has nothing to sync, and says so.
+        let handle = File::open("/dev/null").expect("the null device");
+        let folder = std::mem::replace(&mut it.to.handle, handle);
+        it.to.sync(before).expect_err("no folder");
+        it.to.handle = folder;
+        it.to.sync(before).expect_err("the name may be the one that was lost");
+        it.to.sync(it.to.failures()).expect("sync");
+    }
+
+    #[test]
+    fn a_name_is_read_as_it_is_written() {
+        let id = UploadId::new();
+        assert_eq!(Name::to_upload(&Name::of_upload(id).0), Some(id));
+        for other in [".part", "x.part", ".probe", &id.to_string(), &format!("{id}.part.part")] {
+            assert_eq!(Name::to_upload(other), None, "{other}");
+        }
+    }
+}

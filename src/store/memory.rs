@@ -1,0 +1,390 @@
+//! The model of a store: what [`ChunkStore`] means, with nothing in the way.
+//!
+//! It can do what no test can ask of a disk: fail when it is told to, and lose power.
+
+mod stored;
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use self::stored::Stored;
+use super::{ChunkStore, PublishedName, Space, StoreError, assert_readable};
+use crate::upload::{ByteRange, UploadId, limits};
+
+/// A store in memory, with knobs for tests.
+///
+/// What was synced survives [`Self::lose_power`]; so does that an upload was discarded or a file
+/// published or removed.
+#[derive(Debug)]
+pub struct MemoryStore {
+    state: Mutex<State>,
+}
+
+/// What a store is asked to do: the unit in which [`MemoryStore`] counts and fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StoreOp {
+    /// [`ChunkStore::create`].
+    Create,
+    /// [`ChunkStore::grow`].
+    Grow,
+    /// [`ChunkStore::write`].
+    Write,
+    /// [`ChunkStore::read`] and [`ChunkStore::read_published`].
+    Read,
+    /// [`ChunkStore::sync`]: one call, however many uploads.
+    Sync,
+    /// [`ChunkStore::publish`].
+    Publish,
+    /// [`ChunkStore::discard`].
+    Discard,
+    /// [`ChunkStore::unpublish`].
+    Unpublish,
+    /// Everything that only looks.
+    Look,
+    /// [`ChunkStore::check_writable`].
+    Probe,
+}
+
+impl MemoryStore {
+    /// An empty store with room for four GiB.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "a store with a certain room is no default")]
+    pub fn new() -> Self {
+        Self::with_room(4 * limits::GIB)
+    }
+
+    /// An empty store with this much room, in bytes.
+    #[must_use]
+    pub fn with_room(room: u64) -> Self {
+        Self { state: Mutex::new(State { room, ..State::default() }) }
+    }
+
+    /// The next operation of this sort fails and has no effect; but for a failed sync, which
+    /// forgets what it was to sync, as a kernel does.
+    pub fn fail_next(&self, op: StoreOp, kind: io::ErrorKind) {
+        self.state().faults.push(Fault { op: Some(op), at: None, strike: (When::Instead, kind) });
+    }
+
+    /// The next operation of this sort takes effect, and then says that it failed.
+    pub fn fail_after_next(&self, op: StoreOp, kind: io::ErrorKind) {
+        self.state().faults.push(Fault { op: Some(op), at: None, strike: (When::After, kind) });
+    }
+
+    /// The `k`th operation from now on, whichever it is, fails as in [`Self::fail_next`]; the next
+    /// one is the first.
+    pub fn fail_kth(&self, k: u64, kind: io::ErrorKind) {
+        let at = Some(self.operations() + k);
+        self.state().faults.push(Fault { op: None, at, strike: (When::Instead, kind) });
+    }
+
+    /// The next sync of this upload fails, and no other's in the same call.
+    pub fn fail_sync_of(&self, upload: UploadId, kind: io::ErrorKind) {
+        self.state().failing_syncs.insert(upload, kind);
+    }
+
+    /// How many operations of this sort there were, failed ones included.
+    #[must_use]
+    pub fn count(&self, op: StoreOp) -> u64 {
+        self.state().counts.get(&op).copied().unwrap_or(0)
+    }
+
+    /// How many operations there were, failed ones included.
+    #[must_use]
+    pub fn operations(&self) -> u64 {
+        self.state().operations()
+    }
+
+    /// Everything that was not synced is gone: bytes are zero again, new uploads are not there.
+    pub fn lose_power(&self) {
+        let mut state = self.state();
+        state.uploads.retain(|_, stored| stored.lose_power());
+        state.files.retain(|_, stored| stored.lose_power());
+    }
+
+    /// Counts an operation, and does it unless it is to fail.
+    fn on<T>(
+        &self,
+        op: StoreOp,
+        work: impl FnOnce(&mut State) -> io::Result<T>,
+    ) -> Result<T, StoreError> {
+        let mut state = self.state();
+        let outcome = match state.begin(op) {
+            None => work(&mut state),
+            Some((When::Instead, kind)) => Err(kind.into()),
+            Some((When::After, kind)) => work(&mut state).and(Err(kind.into())),
+        };
+        outcome.map_err(|source| StoreError::from_io("do as it was asked", source))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    uploads: HashMap<UploadId, Stored>,
+    files: HashMap<PublishedName, Stored>,
+    /// In bytes.
+    room: u64,
+    counts: HashMap<StoreOp, u64>,
+    faults: Vec<Fault>,
+    failing_syncs: HashMap<UploadId, io::ErrorKind>,
+}
+
+/// Strikes once.
+#[derive(Debug)]
+struct Fault {
+    op: Option<StoreOp>,
+    /// The number of an operation, as [`MemoryStore::operations`] counts.
+    at: Option<u64>,
+    strike: Strike,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum When {
+    Instead,
+    After,
+}
+
+type Strike = (When, io::ErrorKind);
+
+impl State {
+    fn operations(&self) -> u64 {
+        self.counts.values().sum()
+    }
+
+    fn begin(&mut self, op: StoreOp) -> Option<Strike> {
+        *self.counts.entry(op).or_default() += 1;
+        let number = self.operations();
+        let due = self.faults.iter().position(|fault| {
+            fault.op.is_none_or(|only| only == op) && fault.at.is_none_or(|at| at == number)
+        })?;
+        Some(self.faults.remove(due).strike)
+    }
+
+    fn upload(&mut self, upload: UploadId) -> io::Result<&mut Stored> {
+        self.uploads.get_mut(&upload).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn free(&self) -> u64 {
+        let stored = self.uploads.values().chain(self.files.values());
+        self.room.saturating_sub(stored.map(Stored::len).sum())
+    }
+
+    fn create(&mut self, upload: UploadId, total: u64) -> io::Result<()> {
+        self.uploads.remove(&upload);
+        if self.free() < total {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let len = usize::try_from(total).map_err(io::Error::other)?;
+        self.uploads.insert(upload, Stored::new(len));
+        Ok(())
+    }
+
+    fn grow(&mut self, upload: UploadId, total: u64) -> io::Result<()> {
+        let total = usize::try_from(total).map_err(io::Error::other)?;
+        let free = usize::try_from(self.free()).map_err(io::Error::other)?;
+        let bytes = &mut self.upload(upload)?.bytes;
+        if bytes.len() + free < total {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        bytes.resize(total.max(bytes.len()), 0);
+        Ok(())
+    }
+
+    fn sync(&mut self, upload: UploadId, fault: Option<Strike>) -> io::Result<()> {
+        let own = self.failing_syncs.remove(&upload).map(|kind| (When::Instead, kind));
+        let stored = self.upload(upload)?;
+        match own.or(fault) {
+            Some((When::Instead, _)) => stored.unsynced.clear(),
+            Some((When::After, _)) | None => stored.sync(),
+        }
+        own.or(fault).map_or(Ok(()), |(_, kind)| Err(kind.into()))
+    }
+
+    fn publish(&mut self, upload: UploadId, name: &PublishedName) -> io::Result<()> {
+        match (self.uploads.contains_key(&upload), self.files.contains_key(name)) {
+            (true, true) => Err(io::ErrorKind::AlreadyExists.into()),
+            (false, false) => Err(io::ErrorKind::NotFound.into()),
+            (false, true) => Ok(()),
+            (true, false) => {
+                self.sync(upload, None)?;
+                let stored = self.uploads.remove(&upload).into_iter();
+                self.files.extend(stored.map(|stored| (name.clone(), stored)));
+                Ok(())
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl ChunkStore for MemoryStore {
+    async fn create(&self, upload: UploadId, total: u64) -> Result<(), StoreError> {
+        self.on(StoreOp::Create, |state| state.create(upload, total))
+    }
+
+    async fn grow(&self, upload: UploadId, total: u64) -> Result<(), StoreError> {
+        self.on(StoreOp::Grow, |state| state.grow(upload, total))
+    }
+
+    async fn write(
+        &self,
+        upload: UploadId,
+        offset: u64,
+        frames: Vec<Bytes>,
+    ) -> Result<(), StoreError> {
+        self.on(StoreOp::Write, |state| state.upload(upload)?.write(offset, &frames))
+    }
+
+    async fn read(&self, upload: UploadId, range: ByteRange) -> Result<Bytes, StoreError> {
+        assert_readable(range);
+        self.on(StoreOp::Read, |state| state.upload(upload)?.read(range))
+    }
+
+    async fn sync(&self, uploads: &[UploadId]) -> Vec<Result<(), StoreError>> {
+        let mut state = self.state();
+        let fault = state.begin(StoreOp::Sync);
+        let mut sync = |upload: &UploadId| state.sync(*upload, fault);
+        let sort = |source| StoreError::from_io("sync an upload", source);
+        uploads.iter().map(|upload| sync(upload).map_err(sort)).collect()
+    }
+
+    async fn publish(&self, upload: UploadId, name: &PublishedName) -> Result<(), StoreError> {
+        let published = self.on(StoreOp::Publish, |state| state.publish(upload, name));
+        published.map_err(|error| match error {
+            StoreError::Io { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => {
+                StoreError::Exists { name: name.clone() }
+            }
+            error => error,
+        })
+    }
+
+    async fn discard(&self, upload: UploadId) -> Result<(), StoreError> {
+        self.on(StoreOp::Discard, |state| Ok(state.uploads.remove(&upload))).map(drop)
+    }
+
+    async fn len(&self, upload: UploadId) -> Result<Option<u64>, StoreError> {
+        self.on(StoreOp::Look, |state| Ok(state.uploads.get(&upload).map(Stored::len)))
+    }
+
+    async fn published_len(&self, name: &PublishedName) -> Result<Option<u64>, StoreError> {
+        self.on(StoreOp::Look, |state| Ok(state.files.get(name).map(Stored::len)))
+    }
+
+    async fn read_published(
+        &self,
+        name: &PublishedName,
+        range: ByteRange,
+    ) -> Result<Bytes, StoreError> {
+        assert_readable(range);
+        self.on(StoreOp::Read, |state| {
+            state.files.get(name).ok_or(io::ErrorKind::NotFound)?.read(range)
+        })
+    }
+
+    async fn unpublish(&self, name: &PublishedName) -> Result<(), StoreError> {
+        self.on(StoreOp::Unpublish, |state| Ok(state.files.remove(name))).map(drop)
+    }
+
+    async fn uploads(&self) -> Result<Vec<UploadId>, StoreError> {
+        self.on(StoreOp::Look, |state| Ok(state.uploads.keys().copied().collect()))
+    }
+
+    async fn published(&self) -> Result<Vec<PublishedName>, StoreError> {
+        self.on(StoreOp::Look, |state| Ok(state.files.keys().cloned().collect()))
+    }
+
+    async fn space(&self) -> Result<Space, StoreError> {
+        self.on(StoreOp::Look, |state| Ok(Space { free: state.free(), total: state.room }))
+    }
+
+    async fn check_writable(&self) -> Result<(), StoreError> {
+        self.on(StoreOp::Probe, |_| Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::ErrorKind, sync::Arc};
+
+    use super::*;
+    use crate::{
+        store::contract,
+        upload::{CreativeId, FileName},
+    };
+
+    async fn written(store: &MemoryStore) -> UploadId {
+        let id = UploadId::new();
+        store.create(id, 3).await.expect("create");
+        store.write(id, 0, vec![Bytes::from_static(b"abc")]).await.expect("write");
+        id
+    }
+
+    async fn read(store: &MemoryStore, id: UploadId) -> Bytes {
+        store.read(id, ByteRange::new(0, 3).expect("short")).await.expect("read")
+    }
+
+    #[tokio::test]
+    async fn the_model_keeps_the_contract() {
+        contract::run_all(async || (Arc::new(MemoryStore::new()) as Arc<dyn ChunkStore>, ())).await;
+    }
+
+    #[tokio::test]
+    async fn only_what_was_synced_survives_loss_of_power() {
+        let store = MemoryStore::new();
+        let (synced, new) = (written(&store).await, written(&store).await);
+        assert!(store.sync(&[synced]).await[0].is_ok());
+        store.write(synced, 1, vec![Bytes::from_static(b"B")]).await.expect("write");
+        store.lose_power();
+        assert_eq!(read(&store, synced).await, "abc");
+        assert_eq!(store.len(new).await.expect("len"), None);
+    }
+
+    #[tokio::test]
+    async fn a_published_file_survives_loss_of_power() {
+        let store = MemoryStore::new();
+        let filename = FileName::new("a.txt").expect("short");
+        let name = PublishedName::new(CreativeId::new(), &filename);
+        store.publish(written(&store).await, &name).await.expect("publish");
+        store.lose_power();
+        let range = ByteRange::new(0, 3).expect("short");
+        assert_eq!(store.read_published(&name, range).await.expect("read"), "abc");
+    }
+
+    #[tokio::test]
+    async fn a_failed_sync_forgets_what_it_was_to_sync() {
+        let store = MemoryStore::new();
+        let (one, other) = (written(&store).await, written(&store).await);
+        store.fail_sync_of(one, ErrorKind::Other);
+        let results = store.sync(&[one, other]).await;
+        assert!(results[0].is_err() && results[1].is_ok());
+        assert!(store.sync(&[one]).await[0].is_ok(), "the kernel does not say it twice");
+        store.lose_power();
+        assert_eq!(read(&store, one).await, [0; 3].as_slice());
+        assert_eq!(read(&store, other).await, "abc");
+    }
+
+    #[tokio::test]
+    async fn it_fails_as_planned_and_counts() {
+        let store = MemoryStore::new();
+        store.fail_next(StoreOp::Create, ErrorKind::StorageFull);
+        let error = store.create(UploadId::new(), 1).await.expect_err("planned");
+        assert!(matches!(error, StoreError::NoSpace { .. }));
+        store.fail_after_next(StoreOp::Discard, ErrorKind::Other);
+        let id = written(&store).await;
+        assert!(store.discard(id).await.is_err());
+        assert_eq!(store.len(id).await.expect("len"), None, "it was done all the same");
+        store.fail_kth(2, ErrorKind::Other);
+        assert!(store.uploads().await.is_ok() && store.uploads().await.is_err());
+        assert!(store.uploads().await.is_ok(), "a fault strikes once");
+        assert_eq!((store.count(StoreOp::Create), store.count(StoreOp::Look)), (2, 4));
+        assert_eq!(store.operations(), 8);
+    }
+}
