@@ -6,5 +6,6 @@
 
 pub mod upload;
 
+pub mod catalog;
 pub mod store;
 

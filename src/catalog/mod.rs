@@ -18,16 +18,20 @@ pub use self::memory::MemoryCatalog;
 pub use self::sqlite::{Migration, SqliteCatalog, migrations};
 use crate::upload::{
     ByteRange, Creative, CreativeId, Day, Durability, EndReason, FileName, IdentityKey, Principal,
-    StoredRange, Timestamp, UploadId, UploadRecord, UploadState,
+    Sha256Digest, StoredRange, Timestamp, UploadId, UploadRecord, UploadState,
 };
 
 /// One thing that happened to an upload. Facts are committed in batches, each batch as a whole.
+///
+/// A fact about an upload that is not running has no effect: what came late for one upload is no
+/// reason to refuse what came in the same batch for others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
     /// The upload exists. Written together with its first range, so that a first chunk that was
     /// cut off leaves nothing behind. At most one running upload may hold an identity.
     Opened(Box<UploadRecord>),
-    /// A range is safely stored. `at` becomes the upload's `touched_at`.
+    /// A range is safely stored. `at` becomes the upload's `touched_at`. Replaces what was said
+    /// before of a range at the same offset.
     Stored {
         /// Whose range.
         upload: UploadId,
@@ -48,7 +52,7 @@ pub enum Fact {
         /// Which upload.
         upload: UploadId,
         /// The SHA-256 of the whole file.
-        sha256: crate::upload::Sha256Digest,
+        sha256: Sha256Digest,
     },
     /// Every range is here: `receiving` becomes `stitching`, once. No effect in any other state.
     Full {
@@ -63,18 +67,22 @@ pub enum Fact {
 ///
 /// * Every call is one transaction: all of it, or none and an error.
 /// * A call that takes no [`Durability`] survives loss of power once it has returned.
-/// * State changes are conditional on the state that they leave, so that of several callers that
-///   race for one transition exactly one is told that it was the one.
+/// * State changes are conditional on the state that they leave ([`UploadState::may_become`]), so
+///   that of several callers that race for one transition exactly one is told that it was the one.
+/// * A call that has returned is seen by every call that begins later.
+/// * Times are kept to the millisecond.
 ///
 /// Cancel safety: a call whose future is dropped may still take effect.
 #[async_trait]
 pub trait Catalog: fmt::Debug + Send + Sync + 'static {
     /// Begins a session on the machine that is in its `epoch` (a text that changes when the
     /// machine restarts). If the former session did not [`Self::close`] and was in another epoch,
-    /// all running uploads become suspect. Returns whether the former session was closed.
+    /// all running uploads become suspect. Returns whether the former session was closed; true
+    /// if there was none.
     async fn open_session(&self, epoch: &str) -> Result<bool, CatalogError>;
 
-    /// Ends the session: everything is flushed and the journal folded in.
+    /// Ends the session: everything is flushed and the journal folded in. Every call that comes
+    /// later is [`CatalogError::Unavailable`].
     async fn close(&self) -> Result<(), CatalogError>;
 
     /// Whether the catalog answers.
@@ -96,7 +104,8 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
     async fn complete(&self, creative: &Creative) -> Result<bool, CatalogError>;
 
     /// A running upload ends without a file. Returns false, and writes nothing, if it had ended
-    /// before. `state` is one of `Failed`, `Cancelled`, `Expired`.
+    /// before, or is `stitching` and would expire. `state` is one of `Failed`, `Cancelled`,
+    /// `Expired`; any other is a mistake of the caller, and a panic.
     async fn end(
         &self,
         upload: UploadId,
@@ -112,7 +121,8 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
     /// Marks an upload that ended without a file as `released`.
     async fn release(&self, upload: UploadId) -> Result<(), CatalogError>;
 
-    /// The newest upload with this identity. A complete one counts only while its creative exists.
+    /// The running upload with this identity, or else the newest one. A complete one counts only
+    /// while its creative exists; once that is deleted, older ones do not count either.
     async fn current(&self, key: &IdentityKey) -> Result<Option<UploadRecord>, CatalogError>;
 
     /// The upload with this id.
@@ -136,11 +146,12 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
     /// All uploads that are `stitching`.
     async fn stitching(&self) -> Result<Vec<UploadId>, CatalogError>;
 
-    /// Up to `limit` uploads that are `receiving` and were last touched before `before`.
+    /// Up to `limit` uploads that are `receiving` and were last touched before `before`, the
+    /// longest idle first.
     async fn idle(&self, before: Timestamp, limit: usize) -> Result<Vec<UploadId>, CatalogError>;
 
-    /// Forgets up to `limit` uploads that ended before `before`, with their ranges. Their creatives
-    /// stay. Returns how many went.
+    /// Forgets up to `limit` uploads that ended before `before`, the oldest first, with their
+    /// ranges. Their creatives stay. Returns how many went.
     async fn purge(&self, before: Timestamp, limit: usize) -> Result<usize, CatalogError>;
 
     /// Forgets the ranges of an upload that has ended.
@@ -167,6 +178,16 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
 
     /// The file of this deleted creative is gone.
     async fn buried(&self, id: CreativeId) -> Result<(), CatalogError>;
+}
+
+/// Panics unless an upload can [`Catalog::end`] in this state.
+fn assert_endable(state: UploadState) {
+    match state {
+        UploadState::Failed | UploadState::Cancelled | UploadState::Expired => {}
+        UploadState::Receiving | UploadState::Stitching | UploadState::Complete => {
+            panic!("no upload ends without a file as {}", state.as_str())
+        }
+    }
 }
 
 /// Which uploads to list.

@@ -1,0 +1,227 @@
+//! What every [`Catalog`] must hold: each sentence of the trait, as a test.
+//!
+//! For those who write a catalog of their own: call [`run_all`] and [`run_reopened`] from a test on
+//! a runtime with several threads. A promise that is broken is a panic. The sample records are for
+//! tests of the layers above, too.
+
+mod creatives;
+mod facts;
+mod lists;
+mod races;
+mod sessions;
+mod sweep;
+mod transitions;
+
+use std::{future::Future, sync::Arc};
+
+use super::{Catalog, CatalogError, Fact};
+use crate::upload::{
+    ByteRange, Checksum, Creative, CreativeId, Day, Durability, FileName, Identity, Plan,
+    Principal, Sha256Digest, StoredRange, Timestamp, UploadId, UploadRecord, UploadState,
+};
+
+type Shared = Arc<dyn Catalog>;
+
+/// Runs the suite; `make` gives a new, empty catalog each time.
+pub async fn run_all<F, Fut>(make: F)
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = Shared>,
+{
+    /// Each test with a catalog of its own.
+    macro_rules! run {
+        ($($test:path),+ $(,)?) => { $( $test(make().await).await; )+ };
+    }
+    run!(
+        facts::what_was_opened_is_found_as_it_was,
+        facts::what_is_not_there_is_not_found,
+        facts::one_identity_has_one_running_upload,
+        facts::a_batch_that_is_refused_writes_nothing,
+        facts::ranges_are_listed_by_offset,
+        facts::a_range_at_the_same_offset_is_replaced,
+        facts::the_latest_word_of_the_client_counts,
+        facts::facts_of_an_upload_that_is_not_running_have_no_effect,
+        facts::relaxed_facts_are_seen_as_strict_ones_are,
+        facts::times_are_kept_to_the_millisecond,
+        transitions::an_upload_is_full_once,
+        transitions::an_upload_completes_with_its_creative_or_not_at_all,
+        transitions::an_upload_ends_once,
+        transitions::an_upload_that_is_being_stitched_does_not_expire,
+        transitions::an_upload_ends_in_three_states_only,
+        transitions::ranges_that_are_forgotten_are_gone,
+        transitions::an_upload_that_has_ended_forgets_nothing,
+        transitions::only_what_ended_without_a_file_is_released,
+        transitions::the_current_upload_is_the_running_or_the_newest,
+        transitions::a_complete_upload_counts_while_its_creative_exists,
+        races::of_many_that_open_one_identity_one_does,
+        races::of_many_that_fill_an_upload_one_owns_it,
+        races::of_many_that_complete_an_upload_one_does,
+        races::of_many_that_end_an_upload_one_does,
+        races::an_upload_completes_or_is_cancelled,
+        lists::uploads_of_one_principal_newest_first,
+        lists::uploads_resemble_by_all_that_is_named,
+        lists::complete_uploads_resemble_while_they_are_fresh,
+        lists::hostile_texts_are_only_themselves,
+        lists::few_enough_uploads_resemble,
+        lists::what_is_being_stitched_is_listed,
+        lists::uploads_are_counted_by_state,
+        sweep::idle_uploads_are_those_that_receive_nothing,
+        sweep::the_purge_takes_what_ended_and_leaves_creatives,
+        sweep::ranges_are_dropped_after_the_end_only,
+        creatives::creatives_are_listed_by_day_then_by_id,
+        creatives::a_creative_is_rescheduled,
+        creatives::a_deleted_creative_leaves_a_doomed_file,
+        sessions::a_session_of_the_same_epoch_suspects_nothing,
+        sessions::a_session_of_another_epoch_suspects_what_runs,
+        sessions::after_the_end_nothing_is_available,
+    );
+}
+
+/// Runs the part of the suite that closes and opens again: `open` gives a new handle each time, all
+/// of them on the same facts, of which there are none at first.
+pub async fn run_reopened<F, Fut>(open: F)
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = Shared>,
+{
+    sessions::facts_outlive_the_session(open).await;
+}
+
+/// A running upload of the public: 30 bytes in 3 pieces, nothing said of it but this identifier.
+#[must_use]
+pub fn sample_upload(identifier: &str) -> UploadRecord {
+    sample_upload_of(&Principal::anonymous(), identifier)
+}
+
+/// As [`sample_upload`], of this principal.
+#[must_use]
+pub fn sample_upload_of(principal: &Principal, identifier: &str) -> UploadRecord {
+    let plan = Plan::new(30, 10, 3).expect("three tens are thirty");
+    let identity = Identity::new(principal.clone(), identifier, "album/cat.png", plan);
+    UploadRecord {
+        id: UploadId::new(),
+        identity: identity.expect("short enough"),
+        filename: sample_name("cat.png"),
+        scheduled: None,
+        declared_sha256: None,
+        creative_id: CreativeId::new(),
+        state: UploadState::Receiving,
+        reason: None,
+        suspect: false,
+        released: false,
+        created_at: sample_time(0),
+        touched_at: sample_time(0),
+        ended_at: None,
+    }
+}
+
+/// What this upload becomes, published at `sample_time(1000)` and scheduled for that day.
+#[must_use]
+pub fn sample_creative(upload: &UploadRecord) -> Creative {
+    Creative {
+        id: upload.creative_id,
+        principal: upload.identity.principal().clone(),
+        filename: upload.filename.clone(),
+        size: upload.identity.plan().total(),
+        sha256: Sha256Digest([7; 32]),
+        content_type: "image/png".into(),
+        scheduled: sample_day("2026-12-01"),
+        created_at: sample_time(1000),
+        upload_id: upload.id,
+    }
+}
+
+/// A range with a checksum that tells it from others.
+#[must_use]
+pub fn sample_range(offset: u64, len: u64) -> StoredRange {
+    let range = ByteRange::new(offset, len).expect("a range of a small file");
+    StoredRange { range, checksum: Checksum(u32::MAX - u32::try_from(offset).unwrap_or_default()) }
+}
+
+/// So many milliseconds after the noon of 1 December 2026.
+#[must_use]
+pub fn sample_time(ms: i64) -> Timestamp {
+    let noon: Timestamp = "2026-12-01T12:00:00Z".parse().expect("a time");
+    Timestamp::from_millisecond(noon.as_millisecond() + ms).expect("a time near it")
+}
+
+/// The day that the text names.
+#[must_use]
+pub fn sample_day(text: &str) -> Day {
+    text.parse().expect("a day")
+}
+
+fn sample_name(text: &str) -> FileName {
+    FileName::new(text).expect("short enough")
+}
+
+/// Opens an upload with its first range, as the engine does.
+pub async fn open(catalog: &dyn Catalog, record: &UploadRecord) {
+    let (upload, stored) = (record.id, sample_range(0, 10));
+    let opened = Fact::Opened(Box::new(record.clone()));
+    let stored = Fact::Stored { upload, stored, at: record.touched_at };
+    commit(catalog, vec![opened, stored]).await;
+}
+
+/// Opens an upload and fills it: it is `stitching` then.
+pub async fn open_full(catalog: &dyn Catalog, record: &UploadRecord) {
+    open(catalog, record).await;
+    let upload = record.id;
+    let stored = |offset| {
+        let stored = sample_range(offset, 10);
+        Fact::Stored { upload, stored, at: record.touched_at }
+    };
+    let full = commit(catalog, vec![stored(10), stored(20), Fact::Full { upload }]).await;
+    assert_eq!(full, [upload]);
+}
+
+/// Opens an upload, fills it and completes it.
+pub async fn open_complete(catalog: &dyn Catalog, record: &UploadRecord) -> Creative {
+    open_full(catalog, record).await;
+    let creative = sample_creative(record);
+    assert!(catalog.complete(&creative).await.expect("completed"));
+    creative
+}
+
+/// Opens an upload that then ends in this state.
+pub async fn open_ended(catalog: &dyn Catalog, record: &UploadRecord, state: UploadState) {
+    open(catalog, record).await;
+    assert!(catalog.end(record.id, state, None, sample_time(1000)).await.expect("ended"));
+}
+
+async fn commit(catalog: &dyn Catalog, facts: Vec<Fact>) -> Vec<UploadId> {
+    catalog.commit(facts, Durability::Strict).await.expect("committed")
+}
+
+/// The upload, which must be there.
+async fn find(catalog: &dyn Catalog, id: UploadId) -> UploadRecord {
+    catalog.upload(id).await.expect("read").expect("the upload is there")
+}
+
+async fn state(catalog: &dyn Catalog, id: UploadId) -> UploadState {
+    find(catalog, id).await.state
+}
+
+fn ids(uploads: &[UploadRecord]) -> Vec<UploadId> {
+    uploads.iter().map(|upload| upload.id).collect()
+}
+
+fn is_unavailable<T>(result: &Result<T, CatalogError>) -> bool {
+    matches!(result, Err(CatalogError::Unavailable(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::MemoryCatalog, *};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_model_holds_the_contract() {
+        run_all(|| async { Arc::new(MemoryCatalog::new()) as Shared }).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_model_holds_the_contract_across_sessions() {
+        let first = MemoryCatalog::new();
+        run_reopened(|| async { Arc::new(first.reopened()) as Shared }).await;
+    }
+}

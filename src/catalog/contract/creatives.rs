@@ -1,0 +1,88 @@
+//! Creatives: by day, from one day to another, deleted with their files.
+
+use super::{
+    Shared, open_complete, open_full, sample_creative, sample_day, sample_upload_of, state,
+};
+use crate::{
+    catalog::CreativeQuery,
+    upload::{Creative, CreativeId, Day, Principal, UploadState},
+};
+
+/// A creative of this principal for this day.
+async fn publish(catalog: &Shared, principal: &Principal, day: &str) -> Creative {
+    let upload = sample_upload_of(principal, &CreativeId::new().to_string());
+    open_full(&**catalog, &upload).await;
+    let creative = Creative { scheduled: sample_day(day), ..sample_creative(&upload) };
+    assert!(catalog.complete(&creative).await.expect("completed"));
+    creative
+}
+
+pub(super) async fn creatives_are_listed_by_day_then_by_id(catalog: Shared) {
+    let ann = Principal::named("ann");
+    let a = publish(&catalog, &ann, "2026-12-02").await;
+    let b = publish(&catalog, &ann, "2026-12-01").await;
+    let c = publish(&catalog, &ann, "2026-12-02").await;
+    let d = publish(&catalog, &ann, "2027-01-01").await;
+    publish(&catalog, &Principal::named("bob"), "2026-12-02").await;
+
+    let list = |from: Option<&str>, to: Option<&str>, after: Option<(Day, CreativeId)>, limit| {
+        let (from, to) = (from.map(sample_day), to.map(sample_day));
+        let query = CreativeQuery { principal: ann.clone(), from, to, after, limit };
+        let catalog = &catalog;
+        async move { catalog.creatives(&query).await.expect("listed") }
+    };
+    let place = |creative: &Creative| Some((creative.scheduled, creative.id));
+    let ids = |creatives: Vec<Creative>| creatives.iter().map(|c| c.id).collect::<Vec<_>>();
+    let all = [b.clone(), a.clone(), c.clone(), d.clone()];
+    assert_eq!(list(None, None, None, usize::MAX).await, all);
+    assert_eq!(ids(list(None, None, None, 2).await), [b.id, a.id]);
+    assert_eq!(ids(list(None, None, place(&a), 2).await), [c.id, d.id]);
+    assert_eq!(ids(list(None, None, place(&d), 2).await), []);
+    assert_eq!(ids(list(Some("2026-12-02"), None, None, 9).await), [a.id, c.id, d.id]);
+    assert_eq!(ids(list(None, Some("2026-12-02"), None, 9).await), [b.id, a.id, c.id]);
+    let day = Some("2026-12-02");
+    assert_eq!(ids(list(day, day, None, 9).await), [a.id, c.id]);
+    assert_eq!(ids(list(day, day, place(&a), 9).await), [c.id]);
+    assert_eq!(ids(list(day, day, place(&b), 9).await), [a.id, c.id]);
+    assert_eq!(ids(list(Some("2026-12-03"), day, None, 9).await), []);
+    assert_eq!(ids(list(None, None, None, 0).await), []);
+}
+
+pub(super) async fn a_creative_is_rescheduled(catalog: Shared) {
+    let ann = Principal::named("ann");
+    let creative = publish(&catalog, &ann, "2026-12-02").await;
+    let other = publish(&catalog, &ann, "2026-12-02").await;
+    let day = sample_day("2026-12-24");
+    let moved = Creative { scheduled: day, ..creative.clone() };
+    let answer = catalog.reschedule(creative.id, day).await.expect("rescheduled");
+    assert_eq!(answer, Some(moved.clone()));
+    assert_eq!(catalog.creative(creative.id).await.expect("read"), Some(moved));
+    assert_eq!(catalog.creative(other.id).await.expect("read"), Some(other));
+    let nothing = catalog.reschedule(CreativeId::new(), day).await.expect("no effect");
+    assert_eq!(nothing, None);
+}
+
+pub(super) async fn a_deleted_creative_leaves_a_doomed_file(catalog: Shared) {
+    let ann = Principal::named("ann");
+    let upload = sample_upload_of(&ann, "x");
+    let first = open_complete(&*catalog, &upload).await;
+    let second = publish(&catalog, &ann, "2026-12-02").await;
+    assert_eq!(catalog.doomed().await.expect("listed"), []);
+
+    let deleted = catalog.delete_creative(first.id).await.expect("deleted");
+    assert_eq!(deleted, Some(first.clone()));
+    assert_eq!(catalog.creative(first.id).await.expect("read"), None);
+    assert_eq!(state(&*catalog, upload.id).await, UploadState::Complete);
+    let doomed = [(first.id, first.filename.clone())];
+    assert_eq!(catalog.doomed().await.expect("listed"), doomed);
+
+    // Again, and what was never there: nothing new is doomed.
+    assert_eq!(catalog.delete_creative(first.id).await.expect("no effect"), None);
+    assert_eq!(catalog.delete_creative(CreativeId::new()).await.expect("no effect"), None);
+    assert_eq!(catalog.doomed().await.expect("listed"), doomed);
+
+    catalog.buried(first.id).await.expect("buried");
+    catalog.buried(first.id).await.expect("it may be buried again");
+    assert_eq!(catalog.doomed().await.expect("listed"), []);
+    assert_eq!(catalog.creative(second.id).await.expect("read"), Some(second));
+}

@@ -1,0 +1,232 @@
+//! The reference model: a catalog that is obviously right and forgets everything.
+
+mod facts;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+
+use self::facts::{Facts, resembles, to_millis};
+use super::{Catalog, CatalogError, CreativeQuery, Fact, Resemblance, UploadQuery, assert_endable};
+use crate::upload::{
+    ByteRange, Creative, CreativeId, Day, Durability, EndReason, FileName, IdentityKey,
+    StoredRange, Timestamp, UploadId, UploadRecord, UploadState, limits,
+};
+
+/// A [`Catalog`] in memory.
+#[derive(Debug, Default)]
+pub struct MemoryCatalog {
+    facts: Arc<Mutex<Facts>>,
+    closed: AtomicBool,
+}
+
+impl MemoryCatalog {
+    /// An empty catalog.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A new handle on the same facts, as if another process had opened them.
+    #[must_use]
+    pub fn reopened(&self) -> Self {
+        Self { facts: Arc::clone(&self.facts), closed: AtomicBool::new(false) }
+    }
+
+    /// Every call is one visit: a transaction, because nobody else is inside.
+    fn visit<T>(&self, call: impl FnOnce(&mut Facts) -> T) -> Result<T, CatalogError> {
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(CatalogError::Unavailable("the catalog is closed".into()));
+        }
+        Ok(call(&mut self.facts.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+#[async_trait]
+impl Catalog for MemoryCatalog {
+    async fn open_session(&self, epoch: &str) -> Result<bool, CatalogError> {
+        self.visit(|facts| facts.open_session(epoch))
+    }
+
+    async fn close(&self) -> Result<(), CatalogError> {
+        self.visit(|facts| {
+            if let Some(session) = &mut facts.session {
+                session.closed = true;
+            }
+            self.closed.store(true, Ordering::SeqCst);
+        })
+    }
+
+    async fn ping(&self) -> Result<(), CatalogError> {
+        self.visit(|_| ())
+    }
+
+    async fn commit(
+        &self,
+        facts: Vec<Fact>,
+        _durability: Durability,
+    ) -> Result<Vec<UploadId>, CatalogError> {
+        self.visit(|all| all.commit(facts))?
+    }
+
+    async fn complete(&self, creative: &Creative) -> Result<bool, CatalogError> {
+        self.visit(|facts| facts.complete(creative))
+    }
+
+    async fn end(
+        &self,
+        upload: UploadId,
+        state: UploadState,
+        reason: Option<EndReason>,
+        at: Timestamp,
+    ) -> Result<bool, CatalogError> {
+        assert_endable(state);
+        self.visit(|facts| {
+            let Some(record) = facts.advance(upload, state) else { return false };
+            record.reason = reason;
+            record.ended_at = Some(to_millis(at));
+            true
+        })
+    }
+
+    async fn forget(&self, upload: UploadId, ranges: &[ByteRange]) -> Result<(), CatalogError> {
+        self.visit(|facts| facts.forget(upload, ranges))
+    }
+
+    async fn release(&self, upload: UploadId) -> Result<(), CatalogError> {
+        self.visit(|facts| {
+            let without_file =
+                |u: &&mut UploadRecord| !u.state.is_running() && u.state != UploadState::Complete;
+            if let Some(record) = facts.uploads.get_mut(&upload).filter(without_file) {
+                record.released = true;
+            }
+        })
+    }
+
+    async fn current(&self, key: &IdentityKey) -> Result<Option<UploadRecord>, CatalogError> {
+        self.visit(|facts| facts.current(key))
+    }
+
+    async fn upload(&self, id: UploadId) -> Result<Option<UploadRecord>, CatalogError> {
+        self.visit(|facts| facts.uploads.get(&id).cloned())
+    }
+
+    async fn ranges(&self, id: UploadId) -> Result<Vec<StoredRange>, CatalogError> {
+        self.visit(|facts| {
+            facts.ranges.get(&id).into_iter().flat_map(BTreeMap::values).copied().collect()
+        })
+    }
+
+    async fn uploads(&self, query: &UploadQuery) -> Result<Vec<UploadRecord>, CatalogError> {
+        self.visit(|facts| {
+            facts.select(query.limit, |upload| {
+                *upload.identity.principal() == query.principal
+                    && query.state.is_none_or(|state| upload.state == state)
+                    && query.before.is_none_or(|before| upload.id < before)
+            })
+        })
+    }
+
+    async fn resembling(
+        &self,
+        query: &Resemblance,
+        complete_since: Timestamp,
+    ) -> Result<Vec<UploadRecord>, CatalogError> {
+        let since = to_millis(complete_since);
+        self.visit(|facts| {
+            facts.select(limits::RESEMBLING_MAX, |upload| {
+                let complete = upload.state == UploadState::Complete
+                    && upload.ended_at.is_some_and(|at| since <= at)
+                    && facts.counts(upload);
+                resembles(upload, query) && (upload.state.is_running() || complete)
+            })
+        })
+    }
+
+    async fn stitching(&self) -> Result<Vec<UploadId>, CatalogError> {
+        self.visit(|facts| {
+            let uploads = facts.uploads.values();
+            uploads.filter(|u| u.state == UploadState::Stitching).map(|u| u.id).collect()
+        })
+    }
+
+    async fn idle(&self, before: Timestamp, limit: usize) -> Result<Vec<UploadId>, CatalogError> {
+        self.visit(|facts| {
+            let receiving = facts.uploads.values().filter(|u| u.state == UploadState::Receiving);
+            let mut idle: Vec<_> = receiving.map(|u| (u.touched_at, u.id)).collect();
+            idle.retain(|(touched_at, _)| *touched_at < to_millis(before));
+            idle.sort_unstable();
+            idle.into_iter().map(|(_, id)| id).take(limit).collect()
+        })
+    }
+
+    async fn purge(&self, before: Timestamp, limit: usize) -> Result<usize, CatalogError> {
+        self.visit(|facts| facts.purge(before, limit))
+    }
+
+    async fn drop_ranges(&self, upload: UploadId) -> Result<(), CatalogError> {
+        self.visit(|facts| {
+            if facts.running(upload).is_none() {
+                facts.ranges.remove(&upload);
+            }
+        })
+    }
+
+    async fn count_uploads(&self) -> Result<Vec<(UploadState, u64)>, CatalogError> {
+        self.visit(|facts| {
+            let count = |state| facts.uploads.values().filter(|u| u.state == state).count() as u64;
+            UploadState::ALL.into_iter().map(|state| (state, count(state))).collect()
+        })
+    }
+
+    async fn creative(&self, id: CreativeId) -> Result<Option<Creative>, CatalogError> {
+        self.visit(|facts| facts.creatives.get(&id).cloned())
+    }
+
+    async fn creatives(&self, query: &CreativeQuery) -> Result<Vec<Creative>, CatalogError> {
+        self.visit(|facts| {
+            let mut found: Vec<_> = facts.creatives.values().cloned().collect();
+            found.retain(|creative| {
+                creative.principal == query.principal
+                    && query.from.is_none_or(|from| from <= creative.scheduled)
+                    && query.to.is_none_or(|to| creative.scheduled <= to)
+                    && query.after.is_none_or(|after| after < (creative.scheduled, creative.id))
+            });
+            found.sort_by_key(|creative| (creative.scheduled, creative.id));
+            found.truncate(query.limit);
+            found
+        })
+    }
+
+    async fn reschedule(&self, id: CreativeId, day: Day) -> Result<Option<Creative>, CatalogError> {
+        self.visit(|facts| {
+            let creative = facts.creatives.get_mut(&id)?;
+            creative.scheduled = day;
+            Some(creative.clone())
+        })
+    }
+
+    async fn delete_creative(&self, id: CreativeId) -> Result<Option<Creative>, CatalogError> {
+        self.visit(|facts| {
+            let creative = facts.creatives.remove(&id)?;
+            facts.doomed.insert(id, creative.filename.clone());
+            Some(creative)
+        })
+    }
+
+    async fn doomed(&self) -> Result<Vec<(CreativeId, FileName)>, CatalogError> {
+        self.visit(|facts| facts.doomed.clone().into_iter().collect())
+    }
+
+    async fn buried(&self, id: CreativeId) -> Result<(), CatalogError> {
+        self.visit(|facts| {
+            facts.doomed.remove(&id);
+        })
+    }
+}

@@ -1,0 +1,193 @@
+//! All facts of the model, and what each call makes of them.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    catalog::{CatalogError, Fact, Resemblance},
+    upload::{
+        ByteRange, Creative, CreativeId, FileName, IdentityKey, StoredRange, Timestamp, UploadId,
+        UploadRecord, UploadState,
+    },
+};
+
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    pub(super) uploads: BTreeMap<UploadId, UploadRecord>,
+    /// By upload, then by offset.
+    pub(super) ranges: BTreeMap<UploadId, BTreeMap<u64, StoredRange>>,
+    pub(super) creatives: BTreeMap<CreativeId, Creative>,
+    pub(super) doomed: BTreeMap<CreativeId, FileName>,
+    pub(super) session: Option<Session>,
+}
+
+#[derive(Debug)]
+pub(super) struct Session {
+    epoch: String,
+    pub(super) closed: bool,
+}
+
+impl Facts {
+    pub(super) fn open_session(&mut self, epoch: &str) -> bool {
+        let session = Session { epoch: epoch.into(), closed: false };
+        let Some(former) = self.session.replace(session) else { return true };
+        if !former.closed && former.epoch != epoch {
+            let running = self.uploads.values_mut().filter(|upload| upload.state.is_running());
+            running.for_each(|upload| upload.suspect = true);
+        }
+        former.closed
+    }
+
+    /// What can go wrong is looked for first, so that a batch is written as a whole or not at all.
+    pub(super) fn commit(&mut self, facts: Vec<Fact>) -> Result<Vec<UploadId>, CatalogError> {
+        self.check(&facts)?;
+        let mut full = Vec::new();
+        for fact in facts {
+            self.write(fact, &mut full);
+        }
+        Ok(full)
+    }
+
+    fn check(&self, facts: &[Fact]) -> Result<(), CatalogError> {
+        let mut known: Vec<&UploadRecord> = self.uploads.values().collect();
+        for fact in facts {
+            let Fact::Opened(new) = fact else { continue };
+            let rival = |old: &&UploadRecord| {
+                old.state.is_running() && new.state.is_running() && old.identity == new.identity
+            };
+            if known.iter().any(rival) {
+                return Err(CatalogError::Taken);
+            }
+            if known.iter().any(|old| old.id == new.id) {
+                return Err(CatalogError::Corrupt("two uploads with one id".into()));
+            }
+            known.push(new);
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, fact: Fact, full: &mut Vec<UploadId>) {
+        match fact {
+            Fact::Opened(mut record) => {
+                record.created_at = to_millis(record.created_at);
+                record.touched_at = to_millis(record.touched_at);
+                record.ended_at = record.ended_at.map(to_millis);
+                self.uploads.insert(record.id, *record);
+            }
+            Fact::Stored { upload, stored, at } => {
+                if let Some(record) = self.running(upload) {
+                    record.touched_at = to_millis(at);
+                    let ranges = self.ranges.entry(upload).or_default();
+                    ranges.insert(stored.range.offset(), stored);
+                }
+            }
+            Fact::Scheduled { upload, day } => {
+                if let Some(record) = self.running(upload) {
+                    record.scheduled = Some(day);
+                }
+            }
+            Fact::Declared { upload, sha256 } => {
+                if let Some(record) = self.running(upload) {
+                    record.declared_sha256 = Some(sha256);
+                }
+            }
+            Fact::Full { upload } => {
+                if self.advance(upload, UploadState::Stitching).is_some() {
+                    full.push(upload);
+                }
+            }
+        }
+    }
+
+    pub(super) fn running(&mut self, upload: UploadId) -> Option<&mut UploadRecord> {
+        self.uploads.get_mut(&upload).filter(|record| record.state.is_running())
+    }
+
+    /// The upload in its new state, or nothing if there is no way there from the present one.
+    pub(super) fn advance(
+        &mut self,
+        upload: UploadId,
+        next: UploadState,
+    ) -> Option<&mut UploadRecord> {
+        let record = self.uploads.get_mut(&upload)?;
+        if !record.state.may_become(next) {
+            return None;
+        }
+        record.state = next;
+        Some(record)
+    }
+
+    pub(super) fn complete(&mut self, creative: &Creative) -> bool {
+        let creative = Creative { created_at: to_millis(creative.created_at), ..creative.clone() };
+        let Some(record) = self.advance(creative.upload_id, UploadState::Complete) else {
+            return false;
+        };
+        record.ended_at = Some(creative.created_at);
+        self.creatives.insert(creative.id, creative);
+        true
+    }
+
+    pub(super) fn forget(&mut self, upload: UploadId, ranges: &[ByteRange]) {
+        let Some(record) = self.running(upload) else { return };
+        record.suspect = false;
+        let stored = self.ranges.entry(upload).or_default();
+        let count = stored.len();
+        stored.retain(|_, stored| !ranges.contains(&stored.range));
+        if stored.len() < count {
+            self.advance(upload, UploadState::Receiving);
+        }
+    }
+
+    pub(super) fn current(&self, key: &IdentityKey) -> Option<UploadRecord> {
+        let mut same: Vec<_> = self.uploads.values().filter(|u| u.identity.key() == *key).collect();
+        same.sort_by_key(|upload| (upload.state.is_running(), upload.id));
+        same.pop().filter(|upload| self.counts(upload)).cloned()
+    }
+
+    /// Whether the upload is not a complete one whose creative was deleted.
+    pub(super) fn counts(&self, upload: &UploadRecord) -> bool {
+        upload.state != UploadState::Complete
+            || self.creatives.values().any(|creative| creative.upload_id == upload.id)
+    }
+
+    /// Newest first.
+    pub(super) fn select(
+        &self,
+        limit: usize,
+        wanted: impl Fn(&UploadRecord) -> bool,
+    ) -> Vec<UploadRecord> {
+        self.uploads.values().rev().filter(|upload| wanted(upload)).take(limit).cloned().collect()
+    }
+
+    pub(super) fn purge(&mut self, before: Timestamp, limit: usize) -> usize {
+        let ended = |upload: &UploadRecord| Some((upload.ended_at?, upload.id));
+        let mut ended: Vec<_> = self.uploads.values().filter_map(ended).collect();
+        ended.retain(|(at, _)| *at < to_millis(before));
+        ended.sort_unstable();
+        ended.truncate(limit);
+        for (_, upload) in &ended {
+            self.uploads.remove(upload);
+            self.ranges.remove(upload);
+        }
+        ended.len()
+    }
+}
+
+pub(super) fn resembles(upload: &UploadRecord, query: &Resemblance) -> bool {
+    fn agrees<T: PartialEq + Copy>(named: Option<T>, value: T) -> bool {
+        named.is_none_or(|named| named == value)
+    }
+    let (identity, plan) = (&upload.identity, upload.identity.plan());
+    *identity.principal() == query.principal
+        && agrees(query.identifier.as_deref(), identity.identifier())
+        && agrees(query.filename.as_deref(), upload.filename.as_str())
+        && agrees(query.relative_path.as_deref(), identity.relative_path())
+        && agrees(query.total, plan.total())
+        // A plan keeps no stride past the largest offset.
+        && agrees(query.stride.map(|stride| stride.min(i64::MAX as u64)), plan.stride())
+        && agrees(query.count, plan.count())
+}
+
+/// What is kept of a time.
+pub(super) fn to_millis(at: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(at.as_millisecond()).expect("it is near a time that there is")
+}

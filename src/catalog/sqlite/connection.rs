@@ -1,0 +1,63 @@
+//! Opens connections, all of them set up alike.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::migrate;
+use crate::{catalog::CatalogError, upload::limits};
+
+/// The connection that writes. Makes the file if it is not there, and brings its schema up to date.
+pub(super) fn writer(path: &Path) -> Result<Connection, CatalogError> {
+    let mut connection = open(path, OpenFlags::SQLITE_OPEN_CREATE)?;
+    // Before anything is changed: a file that is not ours stays as it is.
+    migrate::check(&connection)?;
+    enter_wal(&connection)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", limits::CATALOG_JOURNAL_PAGES)?;
+    migrate::apply(&mut connection)?;
+    Ok(connection)
+}
+
+/// The connections that only read, on a file that [`writer`] has opened.
+pub(super) fn readers(path: &Path) -> Result<Vec<Connection>, CatalogError> {
+    (0..limits::CATALOG_READERS).map(|_| reader(path)).collect()
+}
+
+fn reader(path: &Path) -> Result<Connection, CatalogError> {
+    let connection = open(path, OpenFlags::empty())?;
+    // Not opened read-only: a reader, too, must be able to recover the journal of a dead writer.
+    connection.pragma_update(None, "query_only", true)?;
+    Ok(connection)
+}
+
+/// A connection that looks at a file that is there, whatever is in it.
+pub(super) fn visitor(path: &Path) -> Result<Connection, CatalogError> {
+    open(path, OpenFlags::empty())
+}
+
+fn open(path: &Path, extra: OpenFlags) -> Result<Connection, CatalogError> {
+    // No mutex inside SQLite: each connection is used by one thread at a time.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | extra;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(limits::CATALOG_BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    // More than there are statements, so that none is ever parsed twice.
+    connection.set_prepared_statement_cache_capacity(limits::CATALOG_STATEMENTS);
+    Ok(connection)
+}
+
+/// Readers that never wait for the writer, and commits that are one append and one flush.
+fn enter_wal(connection: &Connection) -> Result<(), CatalogError> {
+    let mode: String =
+        connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    if mode == "wal" {
+        return Ok(());
+    }
+    // File systems without shared memory, of the network mostly.
+    let message = format!(
+        "SQLite cannot keep a write-ahead log here and fell back to {mode:?}: put the data \
+         directory on a local file system"
+    );
+    Err(CatalogError::Unavailable(message.into()))
+}

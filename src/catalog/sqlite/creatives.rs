@@ -1,0 +1,94 @@
+//! Creatives, and the files of those that were deleted.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{
+    columns::{self, Millis, comparable},
+    uploads,
+};
+use crate::{
+    catalog::{CatalogError, CreativeQuery},
+    upload::{Creative, CreativeId, Day, FileName},
+};
+
+type Result<T> = std::result::Result<T, CatalogError>;
+
+/// Completes the upload and records what it became, or neither.
+pub(super) fn complete(tx: &Connection, creative: &Creative) -> Result<bool> {
+    let was_it = uploads::complete(tx, creative.upload_id, creative.created_at)?;
+    if was_it {
+        insert(tx, creative)?;
+    }
+    Ok(was_it)
+}
+
+fn insert(tx: &Connection, creative: &Creative) -> Result<()> {
+    const SQL: &str = "INSERT INTO creatives (id, principal, filename, size, sha256, content_type,
+            scheduled, created_at, upload_id)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    tx.prepare_cached(SQL)?.execute(params![
+        creative.id,
+        creative.principal,
+        creative.filename,
+        creative.size,
+        creative.sha256,
+        creative.content_type,
+        creative.scheduled,
+        Millis(creative.created_at),
+        creative.upload_id,
+    ])?;
+    Ok(())
+}
+
+pub(super) fn by_id(db: &Connection, id: CreativeId) -> Result<Option<Creative>> {
+    const SQL: &str = "SELECT * FROM creatives WHERE id = ?1";
+    Ok(db.prepare_cached(SQL)?.query_row([id], columns::creative).optional()?)
+}
+
+pub(super) fn list(db: &Connection, query: &CreativeQuery) -> Result<Vec<Creative>> {
+    const SQL: &str = "SELECT * FROM creatives
+        WHERE principal = ?1 AND (scheduled, id) > (?2, ?3) AND scheduled <= ?4
+        ORDER BY scheduled, id LIMIT ?5";
+    let text = |day: Option<Day>, none: &str| day.map_or_else(|| none.into(), |d| d.to_string());
+    // One lower bound, the later of the two; an empty id stands before every other of its day.
+    let after = query.after.filter(|(day, _)| query.from.is_none_or(|from| from <= *day));
+    let (day, id) = match &after {
+        Some((day, id)) => (day.to_string(), id.as_bytes().as_slice()),
+        None => (text(query.from, ""), [].as_slice()),
+    };
+    let limit = comparable(query.limit as u64);
+    let mut statement = db.prepare_cached(SQL)?;
+    // "~" stands after every digit.
+    let rows = params![query.principal, day, id, text(query.to, "~"), limit];
+    let rows = statement.query_map(rows, columns::creative)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(super) fn reschedule(tx: &Connection, id: CreativeId, day: Day) -> Result<Option<Creative>> {
+    const SQL: &str = "UPDATE creatives SET scheduled = ?2 WHERE id = ?1 RETURNING *";
+    Ok(tx.prepare_cached(SQL)?.query_row(params![id, day], columns::creative).optional()?)
+}
+
+/// Deletes the record and dooms the file, or neither.
+pub(super) fn delete(tx: &Connection, id: CreativeId) -> Result<Option<Creative>> {
+    const DELETE: &str = "DELETE FROM creatives WHERE id = ?1 RETURNING *";
+    const DOOM: &str = "INSERT INTO doomed (id, filename) VALUES (?1, ?2)";
+    let deleted = tx.prepare_cached(DELETE)?.query_row([id], columns::creative).optional()?;
+    if let Some(creative) = &deleted {
+        tx.prepare_cached(DOOM)?.execute(params![creative.id, creative.filename])?;
+    }
+    Ok(deleted)
+}
+
+pub(super) fn doomed(db: &Connection) -> Result<Vec<(CreativeId, FileName)>> {
+    const SQL: &str = "SELECT id, filename FROM doomed ORDER BY id";
+    let mut statement = db.prepare_cached(SQL)?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(super) fn buried(tx: &Connection, id: CreativeId) -> Result<()> {
+    const SQL: &str = "DELETE FROM doomed WHERE id = ?1";
+    tx.prepare_cached(SQL)?.execute([id])?;
+    Ok(())
+}

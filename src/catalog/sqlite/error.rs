@@ -1,0 +1,44 @@
+//! Sorts what `SQLite` says by what the caller can do about it.
+
+use rusqlite::{Error, ErrorCode};
+
+use crate::catalog::CatalogError;
+
+impl From<Error> for CatalogError {
+    fn from(error: Error) -> Self {
+        let Error::SqliteFailure(failure, _) = &error else {
+            // All the other variants are values that do not fit their columns or our types.
+            return Self::Corrupt(error.to_string());
+        };
+        match failure.code {
+            ErrorCode::DiskFull => Self::NoSpace(Box::new(error)),
+            ErrorCode::DatabaseBusy
+            | ErrorCode::DatabaseLocked
+            | ErrorCode::SystemIoFailure
+            | ErrorCode::CannotOpen
+            | ErrorCode::FileLockingProtocolFailed
+            | ErrorCode::PermissionDenied
+            | ErrorCode::ReadOnly
+            | ErrorCode::OutOfMemory
+            | ErrorCode::OperationAborted
+            | ErrorCode::OperationInterrupted
+            | ErrorCode::SchemaChanged => Self::Unavailable(Box::new(error)),
+            ErrorCode::NotADatabase => Self::Corrupt(
+                "the file is not a SQLite database: name another file, or move this one away"
+                    .into(),
+            ),
+            // Constraints, a malformed file, tables that are not there.
+            _ => Self::Corrupt(error.to_string()),
+        }
+    }
+}
+
+/// The error of every call that comes after the end of the session.
+pub(super) fn closed() -> CatalogError {
+    CatalogError::Unavailable("the catalog is closed".into())
+}
+
+/// The error of a call whose work was begun and not finished.
+pub(super) fn lost(source: impl std::error::Error + Send + Sync + 'static) -> CatalogError {
+    CatalogError::Unavailable(Box::new(source))
+}

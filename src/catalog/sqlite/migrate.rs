@@ -1,0 +1,148 @@
+//! The schema and its versions: `migrations/*.sql`, applied in order.
+//!
+//! `PRAGMA user_version` counts the migrations that were applied. Each is one transaction with its
+//! count, so that a crash leaves a schema of some version and never one between two.
+
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::connection;
+use crate::catalog::CatalogError;
+
+/// Name and text of each migration; the first has the number 1.
+type Migrations = [(&'static str, &'static str)];
+
+const MIGRATIONS: &Migrations =
+    &[("catalog", include_str!("../../../migrations/0001_catalog.sql"))];
+
+/// What the first migration writes into the file's header: "flst".
+const APPLICATION_ID: i32 = 0x666c_7374;
+
+/// One step of the schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Migration {
+    /// Its place in the order, from 1.
+    pub number: u32,
+    /// What it is about.
+    pub name: &'static str,
+    /// Whether the file has it already.
+    pub applied: bool,
+}
+
+/// The migrations that this program knows, and which of them the file has. Changes nothing; a file
+/// that is not there has none, and is not made.
+///
+/// Errors: [`CatalogError::Corrupt`] if the file is not a catalog or is of a newer program.
+pub fn migrations(path: &Path) -> Result<Vec<Migration>, CatalogError> {
+    let exists = path.try_exists().map_err(|error| CatalogError::Unavailable(Box::new(error)))?;
+    let applied = if exists { check(&connection::visitor(path)?)? } else { 0 };
+    let all = (1..).zip(MIGRATIONS);
+    Ok(all
+        .map(|(number, (name, _))| Migration { number, name, applied: number <= applied })
+        .collect())
+}
+
+/// Refuses a file that is not a catalog, or is one of a newer program; tells the version of others.
+pub(super) fn check(connection: &Connection) -> Result<u32, CatalogError> {
+    check_against(connection, MIGRATIONS)
+}
+
+/// Applies what is missing.
+pub(super) fn apply(connection: &mut Connection) -> Result<(), CatalogError> {
+    apply_all(connection, MIGRATIONS)
+}
+
+fn check_against(connection: &Connection, known: &Migrations) -> Result<u32, CatalogError> {
+    let found = version(connection)?;
+    let known = known.len();
+    if is_foreign(connection)? {
+        return Err(CatalogError::Corrupt(
+            "the file is another program's database: name another file, or move this one away"
+                .into(),
+        ));
+    }
+    if known < found as usize {
+        return Err(CatalogError::Corrupt(format!(
+            "its schema has version {found} and this program knows none above {known}: run the \
+             newer program, or restore the data from before the upgrade"
+        )));
+    }
+    Ok(found)
+}
+
+fn apply_all(connection: &mut Connection, known: &Migrations) -> Result<(), CatalogError> {
+    loop {
+        // The version is read under the write lock: two processes may start at the same time.
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let applied = version(&transaction)?;
+        let Some((name, sql)) = known.get(applied as usize) else { return Ok(()) };
+        transaction.execute_batch(sql)?;
+        transaction.pragma_update(None, "user_version", applied + 1)?;
+        transaction.commit()?;
+        tracing::info!(number = applied + 1, name, "Applied a migration of the catalog");
+    }
+}
+
+fn version(connection: &Connection) -> Result<u32, CatalogError> {
+    Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
+}
+
+/// Whether there is something in the file that did not come from our migrations.
+fn is_foreign(connection: &Connection) -> Result<bool, CatalogError> {
+    let id: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let empty = "SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)";
+    let empty: bool = connection.query_row(empty, [], |row| row.get(0))?;
+    Ok(id != APPLICATION_ID && !empty)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TWO: &Migrations = &[
+        ("a", "PRAGMA application_id = 1718383476; CREATE TABLE a (x INTEGER) STRICT;"),
+        ("b", "CREATE TABLE b (x INTEGER) STRICT;"),
+    ];
+    const BROKEN: &Migrations = &[TWO[0], ("b", "CREATE TABLE b (x INTEGER) STRICT; nonsense;")];
+
+    fn memory() -> Connection {
+        Connection::open_in_memory().expect("memory")
+    }
+
+    #[test]
+    fn each_migration_is_applied_once_and_in_order() {
+        let mut connection = memory();
+        apply_all(&mut connection, &TWO[..1]).expect("the first");
+        assert_eq!(version(&connection).expect("a version"), 1);
+        apply_all(&mut connection, TWO).expect("the second");
+        apply_all(&mut connection, TWO).expect("nothing to do");
+        assert_eq!(check_against(&connection, TWO).expect("ours"), 2);
+    }
+
+    #[test]
+    fn a_migration_that_fails_leaves_the_version_before_it() {
+        let mut connection = memory();
+        apply_all(&mut connection, BROKEN).expect_err("nonsense");
+        assert_eq!(version(&connection).expect("a version"), 1);
+        apply_all(&mut connection, TWO).expect("nothing of the broken one is there");
+    }
+
+    #[test]
+    fn a_newer_schema_is_refused_with_both_versions() {
+        let mut connection = memory();
+        apply_all(&mut connection, TWO).expect("both");
+        let error = check_against(&connection, &TWO[..1]).expect_err("newer").to_string();
+        assert!(error.contains("version 2") && error.contains("none above 1"), "{error}");
+        assert!(error.contains("run the newer program"), "{error}");
+    }
+
+    #[test]
+    fn another_programs_database_is_refused() {
+        let connection = memory();
+        assert_eq!(check(&connection).expect("an empty one may become ours"), 0);
+        connection.execute_batch("CREATE TABLE theirs (x)").expect("a table");
+        let error = check(&connection).expect_err("not ours").to_string();
+        assert!(error.contains("another program's database"), "{error}");
+    }
+}

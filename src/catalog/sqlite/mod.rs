@@ -1,0 +1,192 @@
+//! The embedded catalog: one `SQLite` file.
+//!
+//! The schema stands in `migrations/`. Calls that write go, one after the other, to a thread that
+//! owns the one writing connection; calls that read use a few other connections and wait for nobody
+//! (write-ahead log). A call that has returned is seen by every call that begins later.
+
+mod columns;
+mod connection;
+mod creatives;
+mod error;
+mod migrate;
+mod ranges;
+mod readers;
+mod session;
+#[cfg(test)]
+mod tests;
+mod uploads;
+mod writer;
+
+use std::{fmt, path::Path};
+
+use async_trait::async_trait;
+use rusqlite::{Connection, Transaction};
+
+pub use self::migrate::{Migration, migrations};
+use self::{readers::Readers, writer::Writer};
+use super::{Catalog, CatalogError, CreativeQuery, Fact, Resemblance, UploadQuery, assert_endable};
+use crate::upload::{
+    ByteRange, Creative, CreativeId, Day, Durability, EndReason, FileName, IdentityKey,
+    StoredRange, Timestamp, UploadId, UploadRecord, UploadState,
+};
+
+/// A [`Catalog`] in one `SQLite` file.
+///
+/// Must be used inside a tokio runtime. Dropping it without [`Catalog::close`] is a crash like any
+/// other: nothing that was committed is lost, and the next session finds this one open.
+pub struct SqliteCatalog {
+    writer: Writer,
+    readers: Readers,
+}
+
+impl SqliteCatalog {
+    /// Opens the file, makes it if it is not there, and applies the migrations that it lacks.
+    /// Blocks.
+    ///
+    /// Errors: [`CatalogError::Corrupt`] if the file is not a catalog or is of a newer program.
+    pub fn open(path: &Path) -> Result<Self, CatalogError> {
+        let writer = connection::writer(path)?;
+        Self::over(writer, connection::readers(path)?)
+    }
+
+    fn over(writer: Connection, readers: Vec<Connection>) -> Result<Self, CatalogError> {
+        Ok(Self { writer: Writer::start(writer)?, readers: Readers::new(readers) })
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, CatalogError> + Send + 'static,
+    ) -> Result<T, CatalogError> {
+        self.writer.transaction(Durability::Strict, work).await
+    }
+}
+
+impl fmt::Debug for SqliteCatalog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteCatalog").finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Catalog for SqliteCatalog {
+    async fn open_session(&self, epoch: &str) -> Result<bool, CatalogError> {
+        let epoch = epoch.to_owned();
+        self.write(move |tx| session::open(tx, &epoch)).await
+    }
+
+    async fn close(&self) -> Result<(), CatalogError> {
+        // The readers first: a query that is running would keep the journal from being folded in.
+        self.readers.close().await?;
+        self.writer.finish(|tx| session::close(tx)).await
+    }
+
+    async fn ping(&self) -> Result<(), CatalogError> {
+        // By way of the writer: what has nothing to write flushes nothing.
+        self.write(|tx| session::ping(tx)).await
+    }
+
+    async fn commit(
+        &self,
+        facts: Vec<Fact>,
+        durability: Durability,
+    ) -> Result<Vec<UploadId>, CatalogError> {
+        self.writer.transaction(durability, move |tx| uploads::commit(tx, &facts)).await
+    }
+
+    async fn complete(&self, creative: &Creative) -> Result<bool, CatalogError> {
+        let creative = creative.clone();
+        self.write(move |tx| creatives::complete(tx, &creative)).await
+    }
+
+    async fn end(
+        &self,
+        upload: UploadId,
+        state: UploadState,
+        reason: Option<EndReason>,
+        at: Timestamp,
+    ) -> Result<bool, CatalogError> {
+        assert_endable(state);
+        self.write(move |tx| uploads::end(tx, upload, state, reason.as_ref(), at)).await
+    }
+
+    async fn forget(&self, upload: UploadId, ranges: &[ByteRange]) -> Result<(), CatalogError> {
+        let ranges = ranges.to_vec();
+        self.write(move |tx| ranges::forget(tx, upload, &ranges)).await
+    }
+
+    async fn release(&self, upload: UploadId) -> Result<(), CatalogError> {
+        self.write(move |tx| uploads::release(tx, upload)).await
+    }
+
+    async fn current(&self, key: &IdentityKey) -> Result<Option<UploadRecord>, CatalogError> {
+        let key = *key;
+        self.readers.read(move |db| uploads::current(db, key)).await
+    }
+
+    async fn upload(&self, id: UploadId) -> Result<Option<UploadRecord>, CatalogError> {
+        self.readers.read(move |db| uploads::by_id(db, id)).await
+    }
+
+    async fn ranges(&self, id: UploadId) -> Result<Vec<StoredRange>, CatalogError> {
+        self.readers.read(move |db| ranges::list(db, id)).await
+    }
+
+    async fn uploads(&self, query: &UploadQuery) -> Result<Vec<UploadRecord>, CatalogError> {
+        let query = query.clone();
+        self.readers.read(move |db| uploads::list(db, &query)).await
+    }
+
+    async fn resembling(
+        &self,
+        query: &Resemblance,
+        complete_since: Timestamp,
+    ) -> Result<Vec<UploadRecord>, CatalogError> {
+        let query = query.clone();
+        self.readers.read(move |db| uploads::resembling(db, &query, complete_since)).await
+    }
+
+    async fn stitching(&self) -> Result<Vec<UploadId>, CatalogError> {
+        self.readers.read(uploads::stitching).await
+    }
+
+    async fn idle(&self, before: Timestamp, limit: usize) -> Result<Vec<UploadId>, CatalogError> {
+        self.readers.read(move |db| uploads::idle(db, before, limit)).await
+    }
+
+    async fn purge(&self, before: Timestamp, limit: usize) -> Result<usize, CatalogError> {
+        self.write(move |tx| uploads::purge(tx, before, limit)).await
+    }
+
+    async fn drop_ranges(&self, upload: UploadId) -> Result<(), CatalogError> {
+        self.write(move |tx| ranges::drop_all(tx, upload)).await
+    }
+
+    async fn count_uploads(&self) -> Result<Vec<(UploadState, u64)>, CatalogError> {
+        self.readers.read(uploads::count).await
+    }
+
+    async fn creative(&self, id: CreativeId) -> Result<Option<Creative>, CatalogError> {
+        self.readers.read(move |db| creatives::by_id(db, id)).await
+    }
+
+    async fn creatives(&self, query: &CreativeQuery) -> Result<Vec<Creative>, CatalogError> {
+        let query = query.clone();
+        self.readers.read(move |db| creatives::list(db, &query)).await
+    }
+
+    async fn reschedule(&self, id: CreativeId, day: Day) -> Result<Option<Creative>, CatalogError> {
+        self.write(move |tx| creatives::reschedule(tx, id, day)).await
+    }
+
+    async fn delete_creative(&self, id: CreativeId) -> Result<Option<Creative>, CatalogError> {
+        self.write(move |tx| creatives::delete(tx, id)).await
+    }
+
+    async fn doomed(&self) -> Result<Vec<(CreativeId, FileName)>, CatalogError> {
+        self.readers.read(creatives::doomed).await
+    }
+
+    async fn buried(&self, id: CreativeId) -> Result<(), CatalogError> {
+        self.write(move |tx| creatives::buried(tx, id)).await
+    }
+}

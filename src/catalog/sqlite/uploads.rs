@@ -1,0 +1,263 @@
+//! Uploads: facts, transitions and lists.
+//!
+//! A transition reads the state and then writes the next one, inside a transaction that holds the
+//! write lock from its start: of two that race, the second sees what the first has done.
+
+use rusqlite::{Connection, OptionalExtension, ToSql, named_params, params};
+
+use super::{
+    columns::{self, Millis, comparable},
+    ranges,
+};
+use crate::{
+    catalog::{CatalogError, Fact, Resemblance, UploadQuery},
+    upload::{
+        Day, EndReason, IdentityKey, Sha256Digest, Timestamp, UploadId, UploadRecord, UploadState,
+        limits,
+    },
+};
+
+type Result<T> = std::result::Result<T, CatalogError>;
+
+/// Writes facts in order. Returns the uploads that became `stitching`.
+pub(super) fn commit(tx: &Connection, facts: &[Fact]) -> Result<Vec<UploadId>> {
+    let mut full = Vec::new();
+    for fact in facts {
+        match fact {
+            Fact::Opened(record) => open(tx, record)?,
+            Fact::Stored { upload, stored, at } => {
+                if touch(tx, *upload, *at)? {
+                    ranges::store(tx, *upload, *stored)?;
+                }
+            }
+            Fact::Scheduled { upload, day } => schedule(tx, *upload, *day)?,
+            Fact::Declared { upload, sha256 } => declare(tx, *upload, *sha256)?,
+            Fact::Full { upload } => {
+                if advance(tx, *upload, UploadState::Stitching)? {
+                    full.push(*upload);
+                }
+            }
+        }
+    }
+    Ok(full)
+}
+
+fn open(tx: &Connection, record: &UploadRecord) -> Result<()> {
+    const SQL: &str = "INSERT INTO uploads
+        VALUES (:id, :principal, :identifier, :relative_path, :total, :stride, :pieces, :identity,
+                :filename, :scheduled, :declared_sha256, :creative_id, :state, :reason,
+                :suspect, :released, :created_at, :touched_at, :ended_at)
+        ON CONFLICT (identity) WHERE ended_at IS NULL DO NOTHING";
+    let (identity, plan) = (&record.identity, record.identity.plan());
+    let inserted = tx.prepare_cached(SQL)?.execute(named_params! {
+        ":id": record.id,
+        ":principal": identity.principal(),
+        ":identifier": identity.identifier(),
+        ":relative_path": identity.relative_path(),
+        ":total": plan.total(),
+        ":stride": plan.stride(),
+        ":pieces": plan.count(),
+        ":identity": identity.key(),
+        ":filename": record.filename,
+        ":scheduled": record.scheduled,
+        ":declared_sha256": record.declared_sha256,
+        ":creative_id": record.creative_id,
+        ":state": record.state,
+        ":reason": record.reason,
+        ":suspect": record.suspect,
+        ":released": record.released,
+        ":created_at": Millis(record.created_at),
+        ":touched_at": Millis(record.touched_at),
+        ":ended_at": record.ended_at.map(Millis),
+    })?;
+    if inserted == 0 { Err(CatalogError::Taken) } else { Ok(()) }
+}
+
+/// Whether the upload is running; if so, it was used at that time.
+fn touch(tx: &Connection, upload: UploadId, at: Timestamp) -> Result<bool> {
+    const SQL: &str = "UPDATE uploads SET touched_at = ?2 WHERE id = ?1 AND ended_at IS NULL";
+    Ok(tx.prepare_cached(SQL)?.execute(params![upload, Millis(at)])? == 1)
+}
+
+fn schedule(tx: &Connection, upload: UploadId, day: Day) -> Result<()> {
+    const SQL: &str = "UPDATE uploads SET scheduled = ?2 WHERE id = ?1 AND ended_at IS NULL";
+    tx.prepare_cached(SQL)?.execute(params![upload, day])?;
+    Ok(())
+}
+
+fn declare(tx: &Connection, upload: UploadId, sha256: Sha256Digest) -> Result<()> {
+    const SQL: &str = "UPDATE uploads SET declared_sha256 = ?2 WHERE id = ?1 AND ended_at IS NULL";
+    tx.prepare_cached(SQL)?.execute(params![upload, sha256])?;
+    Ok(())
+}
+
+/// Goes to another running state. False if there is no way there from the present one.
+pub(super) fn advance(tx: &Connection, upload: UploadId, next: UploadState) -> Result<bool> {
+    const SQL: &str = "UPDATE uploads SET state = ?2 WHERE id = ?1";
+    if !may_become(tx, upload, next)? {
+        return Ok(false);
+    }
+    tx.prepare_cached(SQL)?.execute(params![upload, next])?;
+    Ok(true)
+}
+
+fn may_become(tx: &Connection, upload: UploadId, next: UploadState) -> Result<bool> {
+    Ok(state(tx, upload)?.is_some_and(|state| state.may_become(next)))
+}
+
+fn state(tx: &Connection, upload: UploadId) -> Result<Option<UploadState>> {
+    const SQL: &str = "SELECT state FROM uploads WHERE id = ?1";
+    Ok(tx.prepare_cached(SQL)?.query_row([upload], |row| row.get(0)).optional()?)
+}
+
+/// Goes to a final state. False if there is no way there from the present one.
+pub(super) fn end(
+    tx: &Connection,
+    upload: UploadId,
+    state: UploadState,
+    reason: Option<&EndReason>,
+    at: Timestamp,
+) -> Result<bool> {
+    const SQL: &str = "UPDATE uploads SET state = ?2, reason = ?3, ended_at = ?4 WHERE id = ?1";
+    if !may_become(tx, upload, state)? {
+        return Ok(false);
+    }
+    tx.prepare_cached(SQL)?.execute(params![upload, state, reason, Millis(at)])?;
+    Ok(true)
+}
+
+/// `stitching` becomes `complete`. False from any other state.
+pub(super) fn complete(tx: &Connection, upload: UploadId, at: Timestamp) -> Result<bool> {
+    end(tx, upload, UploadState::Complete, None, at)
+}
+
+pub(super) fn is_running(tx: &Connection, upload: UploadId) -> Result<bool> {
+    Ok(state(tx, upload)?.is_some_and(UploadState::is_running))
+}
+
+/// It was read back: it is not suspect any more.
+pub(super) fn trust(tx: &Connection, upload: UploadId) -> Result<()> {
+    const SQL: &str = "UPDATE uploads SET suspect = 0 WHERE id = ?1 AND ended_at IS NULL";
+    tx.prepare_cached(SQL)?.execute([upload])?;
+    Ok(())
+}
+
+/// Believes nothing that was said of running uploads before they are read back.
+pub(super) fn suspect_all(tx: &Connection) -> Result<()> {
+    const SQL: &str = "UPDATE uploads SET suspect = 1 WHERE state IN ('receiving', 'stitching')";
+    tx.prepare_cached(SQL)?.execute([])?;
+    Ok(())
+}
+
+pub(super) fn release(tx: &Connection, upload: UploadId) -> Result<()> {
+    const SQL: &str = "UPDATE uploads SET released = 1
+        WHERE id = ?1 AND state IN ('failed', 'cancelled', 'expired')";
+    tx.prepare_cached(SQL)?.execute([upload])?;
+    Ok(())
+}
+
+/// Ended before `before`, the oldest first. Their ranges go with them (`ON DELETE CASCADE`).
+pub(super) fn purge(tx: &Connection, before: Timestamp, limit: usize) -> Result<usize> {
+    const SQL: &str = "DELETE FROM uploads WHERE id IN
+        (SELECT id FROM uploads WHERE ended_at < ?1 ORDER BY ended_at LIMIT ?2)";
+    Ok(tx.prepare_cached(SQL)?.execute(params![Millis(before), comparable(limit as u64)])?)
+}
+
+pub(super) fn by_id(db: &Connection, id: UploadId) -> Result<Option<UploadRecord>> {
+    const SQL: &str = "SELECT * FROM uploads WHERE id = ?1";
+    Ok(db.prepare_cached(SQL)?.query_row([id], columns::upload).optional()?)
+}
+
+pub(super) fn current(db: &Connection, key: IdentityKey) -> Result<Option<UploadRecord>> {
+    const SQL: &str = "SELECT * FROM uploads
+        WHERE id = coalesce(
+                (SELECT id FROM uploads WHERE identity = ?1 AND ended_at IS NULL),
+                (SELECT id FROM uploads WHERE identity = ?1 ORDER BY id DESC LIMIT 1))
+            AND (state <> 'complete'
+                OR EXISTS (SELECT 1 FROM creatives WHERE upload_id = uploads.id))";
+    Ok(db.prepare_cached(SQL)?.query_row([key], columns::upload).optional()?)
+}
+
+pub(super) fn list(db: &Connection, query: &UploadQuery) -> Result<Vec<UploadRecord>> {
+    const IN_ANY_STATE: &str = "SELECT * FROM uploads
+        WHERE principal = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3";
+    const IN_STATE: &str = "SELECT * FROM uploads
+        WHERE principal = ?1 AND id < ?2 AND state = ?4 ORDER BY id DESC LIMIT ?3";
+    // No UUIDv7 is as large as this.
+    let before = query.before.unwrap_or(UploadId::from_bytes([0xff; 16]));
+    let limit = comparable(query.limit as u64);
+    match &query.state {
+        None => records(db, IN_ANY_STATE, &[&query.principal, &before, &limit]),
+        Some(state) => records(db, IN_STATE, &[&query.principal, &before, &limit, state]),
+    }
+}
+
+/// Compares just the columns that are named, so that each question finds the index that fits it.
+pub(super) fn resembling(
+    db: &Connection,
+    query: &Resemblance,
+    complete_since: Timestamp,
+) -> Result<Vec<UploadRecord>> {
+    let number = |number: Option<u64>| number.map(comparable);
+    let (total, stride, count) = (number(query.total), number(query.stride), number(query.count));
+    // The identifier says more than the name: of the two indices its is the one to use ("+").
+    let filename =
+        if query.identifier.is_none() { " AND filename = ?" } else { " AND +filename = ?" };
+    let agree: [(&str, Option<&dyn ToSql>); 6] = [
+        (" AND identifier = ?", named(query.identifier.as_ref())),
+        (filename, named(query.filename.as_ref())),
+        (" AND relative_path = ?", named(query.relative_path.as_ref())),
+        (" AND total = ?", named(total.as_ref())),
+        (" AND stride = ?", named(stride.as_ref())),
+        (" AND pieces = ?", named(count.as_ref())),
+    ];
+    let mut sql = String::from("SELECT * FROM uploads WHERE principal = ?");
+    let mut values: Vec<&dyn ToSql> = vec![&query.principal];
+    for (clause, value) in agree.iter().filter_map(|(clause, value)| Some((clause, (*value)?))) {
+        sql.push_str(clause);
+        values.push(value);
+    }
+    sql.push_str(
+        " AND (ended_at IS NULL OR (state = 'complete' AND ended_at >= ?
+            AND EXISTS (SELECT 1 FROM creatives WHERE upload_id = uploads.id)))
+        ORDER BY id DESC LIMIT ?",
+    );
+    let (since, limit) = (Millis(complete_since), comparable(limits::RESEMBLING_MAX as u64));
+    values.extend([&since as &dyn ToSql, &limit]);
+    records(db, &sql, &values)
+}
+
+fn named<T: ToSql>(value: Option<&T>) -> Option<&dyn ToSql> {
+    value.map(|value| value as &dyn ToSql)
+}
+
+fn records(db: &Connection, sql: &str, values: &[&dyn ToSql]) -> Result<Vec<UploadRecord>> {
+    let mut statement = db.prepare_cached(sql)?;
+    let records = statement.query_map(values, columns::upload)?;
+    Ok(records.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(super) fn stitching(db: &Connection) -> Result<Vec<UploadId>> {
+    const SQL: &str = "SELECT id FROM uploads WHERE state = 'stitching'";
+    let mut statement = db.prepare_cached(SQL)?;
+    let ids = statement.query_map([], |row| row.get(0))?;
+    Ok(ids.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(super) fn idle(db: &Connection, before: Timestamp, limit: usize) -> Result<Vec<UploadId>> {
+    const SQL: &str = "SELECT id FROM uploads WHERE state = 'receiving' AND touched_at < ?1
+        ORDER BY touched_at LIMIT ?2";
+    let mut statement = db.prepare_cached(SQL)?;
+    let ids =
+        statement.query_map(params![Millis(before), comparable(limit as u64)], |row| row.get(0))?;
+    Ok(ids.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(super) fn count(db: &Connection) -> Result<Vec<(UploadState, u64)>> {
+    const SQL: &str = "SELECT state, count(*) FROM uploads
+        WHERE state IN ('receiving', 'stitching', 'complete', 'failed', 'cancelled', 'expired')
+        GROUP BY state";
+    let mut statement = db.prepare_cached(SQL)?;
+    let counts = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(counts.collect::<rusqlite::Result<_>>()?)
+}
