@@ -9,3 +9,6 @@ pub mod upload;
 pub mod catalog;
 pub mod store;
 
+pub mod engine;
+
+pub mod metrics;

@@ -1,0 +1,202 @@
+//! Which upload a request belongs to, and whether it may still come in.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Engine, Intent, Options, Shared, Snapshot, UploadError, live::Live, registry::Registry,
+    registry::Use,
+};
+use crate::upload::{
+    ByteRange, Creative, CreativeId, Day, Timestamp, UploadId, UploadRecord, UploadState,
+};
+
+/// What a request is to do with the upload that ended under its identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// The upload answers for the request: it is complete.
+    Answers,
+    /// The request comes too late.
+    Refuses,
+    /// The identity is free.
+    Free,
+}
+
+/// Decides about an upload that has ended.
+fn verdict(
+    record: &UploadRecord,
+    creative: Option<&Creative>,
+    day: Option<Day>,
+    now: Timestamp,
+    options: &Options,
+) -> Verdict {
+    let ended = record.ended_at.unwrap_or(record.touched_at);
+    // A clock that was set back must neither free an identity early nor hold it for ever.
+    let within = |span: Duration| ended.duration_since(now).unsigned_abs() < span;
+    match record.state {
+        UploadState::Complete => match creative {
+            Some(creative) if within(options.result_ttl) => {
+                let asked = record.scheduled.unwrap_or(creative.scheduled);
+                // Another day is another creative: the user wants the file on both.
+                let same = day.is_none_or(|day| day == asked || day == creative.scheduled);
+                if same { Verdict::Answers } else { Verdict::Free }
+            }
+            Some(_) | None => Verdict::Free,
+        },
+        UploadState::Failed | UploadState::Cancelled | UploadState::Expired => {
+            let held = !record.released && within(options.cancel_grace);
+            if held { Verdict::Refuses } else { Verdict::Free }
+        }
+        UploadState::Receiving | UploadState::Stitching => {
+            unreachable!("only uploads that have ended are judged")
+        }
+    }
+}
+
+impl Shared {
+    fn judge(&self, live: &Live, day: Option<Day>) -> Verdict {
+        let state = live.lock();
+        verdict(&state.record, state.creative.as_ref(), day, self.clock.now(), &self.options)
+    }
+
+    /// The newest upload of this identity, if there is one.
+    pub(super) async fn find(
+        shared: &Arc<Self>,
+        intent: &Intent,
+    ) -> Result<Option<Use>, UploadError> {
+        let key = intent.identity.key();
+        if let Some(live) = Registry::by_key(shared, &key) {
+            return Ok(Some(live));
+        }
+        let _gate = shared.registry.gate(&key).lock().await;
+        Self::find_under_gate(shared, intent).await
+    }
+
+    async fn find_under_gate(
+        shared: &Arc<Self>,
+        intent: &Intent,
+    ) -> Result<Option<Use>, UploadError> {
+        let key = intent.identity.key();
+        if let Some(live) = Registry::by_key(shared, &key) {
+            return Ok(Some(live));
+        }
+        match shared.catalog.current(&key).await? {
+            Some(record) => Ok(Some(Self::load(shared, record, Some(key)).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// The upload that this request belongs to; a new one if there is none. It may be complete:
+    /// then it answers for the request.
+    pub(super) async fn admit(shared: &Arc<Self>, intent: &Intent) -> Result<Use, UploadError> {
+        let key = intent.identity.key();
+        if let Some(live) = Registry::by_key(shared, &key)
+            && live.upload_state().is_running()
+        {
+            return shared.join(live, intent);
+        }
+        let _gate = shared.registry.gate(&key).lock().await;
+        let Some(live) = Self::find_under_gate(shared, intent).await? else {
+            return Self::open(shared, intent);
+        };
+        let state = live.upload_state();
+        if state.is_running() {
+            return shared.join(live, intent);
+        }
+        match shared.judge(&live, intent.scheduled) {
+            Verdict::Answers => Ok(live),
+            Verdict::Refuses => Err(UploadError::Gone(state)),
+            Verdict::Free => Self::open(shared, intent),
+        }
+    }
+
+    /// A request for an upload that runs: it may change the terms.
+    fn join(&self, live: Use, intent: &Intent) -> Result<Use, UploadError> {
+        let known = live.lock().record.scheduled;
+        if intent.scheduled != known {
+            // A day that was accepted once stays good past midnight.
+            self.check_day(intent.scheduled)?;
+        }
+        live.take_terms(intent.scheduled, intent.sha256).map_err(UploadError::Conflict)?;
+        Ok(live)
+    }
+
+    fn open(shared: &Arc<Self>, intent: &Intent) -> Result<Use, UploadError> {
+        let len = intent.identity.plan().total();
+        let max = shared.options.max_file_size;
+        if max < len {
+            return Err(UploadError::TooLarge { len, max });
+        }
+        if shared.options.schedule_required && intent.scheduled.is_none() {
+            return Err(UploadError::ScheduleMissing);
+        }
+        shared.check_day(intent.scheduled)?;
+        let now = shared.clock.now();
+        let record = UploadRecord {
+            id: UploadId::new(),
+            identity: intent.identity.clone(),
+            filename: intent.filename.clone(),
+            scheduled: intent.scheduled,
+            declared_sha256: intent.sha256,
+            creative_id: CreativeId::new(),
+            state: UploadState::Receiving,
+            reason: None,
+            suspect: false,
+            released: false,
+            created_at: now,
+            touched_at: now,
+            ended_at: None,
+        };
+        tracing::info!(upload.id = %record.id, size_bytes = len, "Opened upload {}", record.id);
+        Ok(Registry::insert(shared, Live::opened(record), Some(intent.identity.key())))
+    }
+
+    pub(super) fn check_day(&self, day: Option<Day>) -> Result<(), UploadError> {
+        let today = self.clock.today();
+        match day {
+            Some(day) if day < today => Err(UploadError::SchedulePast { day, today }),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+impl Engine {
+    /// Whether this range is safely here, or the whole upload complete; and how it stands then.
+    ///
+    /// A fresh start always asks before it sends: asking frees an identity whose last upload ended
+    /// without a file. Never gives an upload that has not got the range.
+    pub async fn probe(
+        &self,
+        intent: &Intent,
+        range: ByteRange,
+    ) -> Result<Option<Snapshot>, UploadError> {
+        let Some(live) = self.look(intent).await? else { return Ok(None) };
+        let here = {
+            let state = live.lock();
+            state.record.state == UploadState::Complete || state.coverage.contains(range)
+        };
+        if here { Ok(Some(self.settled(&live).await)) } else { Ok(None) }
+    }
+
+    /// How the upload of this identity stands, if it runs or is complete. Frees an identity as
+    /// [`Self::probe`] does.
+    pub async fn lookup(&self, intent: &Intent) -> Result<Option<Snapshot>, UploadError> {
+        let live = self.look(intent).await?;
+        Ok(live.map(|live| self.shared.snapshot(&live)))
+    }
+
+    async fn look(&self, intent: &Intent) -> Result<Option<Use>, UploadError> {
+        let Some(live) = Shared::find(&self.shared, intent).await? else { return Ok(None) };
+        if live.upload_state().is_running() {
+            return Ok(Some(live));
+        }
+        match self.shared.judge(&live, intent.scheduled) {
+            Verdict::Answers => Ok(Some(live)),
+            Verdict::Refuses => {
+                self.shared.catalog.release(live.id).await?;
+                live.lock().record.released = true;
+                Ok(None)
+            }
+            Verdict::Free => Ok(None),
+        }
+    }
+}

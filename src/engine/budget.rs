@@ -1,0 +1,140 @@
+//! The memory that bodies may hold, all requests together.
+//!
+//! Over the budget clients wait, they never fail. A request asks for more only while it holds
+//! nothing (it writes out what it has first), so the waiting cannot become a deadlock.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+use crate::upload::limits::KIB;
+
+/// A semaphore over KiB of memory.
+#[derive(Debug, Clone)]
+pub(super) struct Budget {
+    permits: Arc<Semaphore>,
+    /// Told when somebody waits, so that requests that hold a part of a batch write it out.
+    pressure: Arc<Notify>,
+    /// How many wait.
+    waiting: Arc<AtomicUsize>,
+    total_kib: u32,
+    used_bytes: Gauge,
+}
+
+/// Memory that is held. Given back when dropped.
+#[derive(Debug)]
+pub(super) struct Lease {
+    permit: OwnedSemaphorePermit,
+    used_bytes: Gauge,
+}
+
+impl Budget {
+    pub(super) fn new(bytes: u64, used_bytes: Gauge) -> Self {
+        let total_kib = u32::try_from(bytes / KIB).unwrap_or(u32::MAX >> 4).max(1);
+        let permits = Arc::new(Semaphore::new(total_kib as usize));
+        let (pressure, waiting) = (Arc::default(), Arc::default());
+        Self { permits, pressure, waiting, total_kib, used_bytes }
+    }
+
+    /// Memory for `len` bytes, if there is some now.
+    pub(super) fn try_lease(&self, len: usize) -> Option<Lease> {
+        let permit = self.permits.clone().try_acquire_many_owned(self.kib(len)).ok()?;
+        Some(self.lease_of(permit))
+    }
+
+    /// Memory for `len` bytes, as soon as there is some. The caller holds no lease while it waits.
+    ///
+    /// Cancel safety: may be dropped; nothing is then held.
+    pub(super) async fn lease(&self, len: usize) -> Lease {
+        let _waiting = Waiting::begin(self.waiting.clone());
+        self.pressure.notify_waiters();
+        let wanted = self.permits.clone().acquire_many_owned(self.kib(len));
+        self.lease_of(wanted.await.expect("the budget is never closed"))
+    }
+
+    /// Ends when somebody else waits for memory.
+    pub(super) async fn pressure(&self) {
+        let told = self.pressure.notified();
+        if self.waiting.load(Ordering::SeqCst) == 0 {
+            told.await;
+        }
+    }
+
+    /// A body's frame never needs more than the whole budget, however small that is.
+    fn kib(&self, len: usize) -> u32 {
+        u32::try_from((len as u64).div_ceil(KIB)).unwrap_or(u32::MAX).clamp(1, self.total_kib)
+    }
+
+    fn lease_of(&self, permit: OwnedSemaphorePermit) -> Lease {
+        let lease = Lease { permit, used_bytes: self.used_bytes.clone() };
+        lease.used_bytes.inc_by(lease.bytes());
+        lease
+    }
+}
+
+/// One more waits, for as long as this lives.
+struct Waiting(Arc<AtomicUsize>);
+
+impl Waiting {
+    fn begin(count: Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Lease {
+    fn bytes(&self) -> i64 {
+        i64::try_from(self.permit.num_permits() as u64 * KIB).unwrap_or(i64::MAX)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.used_bytes.dec_by(self.bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt, poll};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn over_the_budget_one_waits_and_holders_are_told() {
+        let budget = Budget::new(8 * KIB, Gauge::default());
+        let held = budget.try_lease(5000).expect("there is room");
+        assert_eq!(budget.used_bytes.get(), 5120);
+        assert!(budget.try_lease(5000).is_none());
+
+        let mut pressure = Box::pin(budget.pressure());
+        assert!(poll!(&mut pressure).is_pending());
+        let mut waiting = Box::pin(budget.lease(5000));
+        assert!(poll!(&mut waiting).is_pending());
+        assert!(pressure.now_or_never().is_some(), "holders hear of it");
+
+        drop(held);
+        let lease = waiting.await;
+        assert_eq!(budget.used_bytes.get(), 5120);
+        drop(lease);
+        assert_eq!(budget.used_bytes.get(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_frame_larger_than_the_budget_takes_all_of_it() {
+        let budget = Budget::new(4 * KIB, Gauge::default());
+        let lease = budget.lease(1 << 20).await;
+        assert_eq!(budget.used_bytes.get(), 4096);
+        drop(lease);
+    }
+}

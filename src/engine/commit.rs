@@ -1,0 +1,186 @@
+//! Group commit: ranges that are finished at about the same time share one flush of each file and
+//! one transaction of the catalog, and their answers wait for it together.
+//!
+//! While one batch is being flushed the next one gathers, and no connection that still brings
+//! bytes waits for either.
+
+use std::{collections::HashMap, sync::Arc};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+
+use super::{Shared, UploadError, live::Live};
+use crate::{
+    catalog::Fact,
+    upload::{
+        Durability, StoredRange, UploadId, UploadState,
+        limits::{COMMIT_BATCH_LEN_MAX, COMMIT_QUEUE_LEN},
+    },
+};
+
+/// A range whose bytes are all written, and that is to be acknowledged.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) live: Arc<Live>,
+    pub(super) stored: StoredRange,
+    /// The epoch in which its first byte was written.
+    pub(super) epoch: u64,
+    /// Told whether this range made the upload full, once bytes and fact are safe.
+    pub(super) reply: oneshot::Sender<Result<bool, UploadError>>,
+}
+
+/// The ranges of one batch that belong to one upload.
+struct Group {
+    live: Arc<Live>,
+    ranges: Vec<Pending>,
+}
+
+pub(super) fn queue() -> (mpsc::Sender<Pending>, mpsc::Receiver<Pending>) {
+    mpsc::channel(COMMIT_QUEUE_LEN)
+}
+
+/// Commits batch after batch until every sender is gone.
+pub(super) async fn run(shared: Arc<Shared>, mut queue: mpsc::Receiver<Pending>) {
+    let mut batch = Vec::with_capacity(COMMIT_BATCH_LEN_MAX);
+    while 0 < queue.recv_many(&mut batch, COMMIT_BATCH_LEN_MAX).await {
+        let groups = group(batch.drain(..));
+        let begun = Instant::now();
+        #[expect(clippy::cast_precision_loss, reason = "a batch is small")]
+        shared
+            .metrics
+            .commit_ranges
+            .observe(groups.iter().map(|g| g.ranges.len()).sum::<usize>() as f64);
+        commit(&shared, groups).await;
+        shared.metrics.commit_seconds.observe(begun.elapsed().as_secs_f64());
+    }
+}
+
+fn group(batch: impl Iterator<Item = Pending>) -> Vec<Group> {
+    let mut groups: HashMap<UploadId, Group> = HashMap::new();
+    for pending in batch {
+        let live = pending.live.clone();
+        let group = groups.entry(live.id).or_insert_with(|| Group { live, ranges: Vec::new() });
+        group.ranges.push(pending);
+    }
+    groups.into_values().collect()
+}
+
+/// One batch: flush, record, tell.
+async fn commit(shared: &Arc<Shared>, groups: Vec<Group>) {
+    let groups = flush(shared, groups).await;
+    let _ledger = shared.ledger.lock().await;
+    let (groups, facts) = facts(shared, groups);
+    if groups.is_empty() {
+        return;
+    }
+    match shared.catalog.commit(facts, shared.options.durability).await {
+        Ok(full) => {
+            for group in groups {
+                let filled = full.contains(&group.live.id);
+                tell_stored(shared, group, filled);
+            }
+        }
+        Err(error) => {
+            let error: UploadError = error.into();
+            tracing::error!(error = &error as &dyn std::error::Error, "A group commit failed");
+            for group in groups {
+                group.live.lock().terms_changed = true;
+                refuse(group, &error);
+            }
+        }
+    }
+}
+
+/// Makes the bytes of every group safe. A group whose flush failed is refused, and everything that
+/// was written to its file before the failure is forgotten with it: a failed fsync is reported
+/// once, and says nothing of which bytes were lost.
+async fn flush(shared: &Shared, groups: Vec<Group>) -> Vec<Group> {
+    if shared.options.durability == Durability::Relaxed {
+        return groups;
+    }
+    let ids: Vec<UploadId> = groups.iter().map(|group| group.live.id).collect();
+    let results = shared.store.sync(&ids).await;
+    let mut flushed = Vec::with_capacity(groups.len());
+    for (group, result) in groups.into_iter().zip(results) {
+        match result {
+            Ok(()) => flushed.push(group),
+            Err(error) => {
+                group.live.lock().epoch += 1;
+                let error: UploadError = error.into();
+                tracing::error!(
+                    upload.id = %group.live.id,
+                    error = &error as &dyn std::error::Error,
+                    "A flush failed; what it covered is forgotten"
+                );
+                refuse(group, &error);
+            }
+        }
+    }
+    flushed
+}
+
+/// What the catalog is to be told, and the groups that it is told of.
+fn facts(shared: &Shared, groups: Vec<Group>) -> (Vec<Group>, Vec<Fact>) {
+    let at = shared.clock.now();
+    let mut facts = Vec::new();
+    let mut told = Vec::with_capacity(groups.len());
+    for mut group in groups {
+        let live = group.live.clone();
+        let mut state = live.lock();
+        if state.record.state != UploadState::Receiving {
+            let gone = state.record.state;
+            drop(state);
+            group.ranges.drain(..).for_each(|p| drop(p.reply.send(Err(UploadError::Gone(gone)))));
+            continue;
+        }
+        let lost = group.ranges.extract_if(.., |p| p.epoch != state.epoch);
+        lost.for_each(|p| drop(p.reply.send(Err(UploadError::unavailable("a flush failed")))));
+        if group.ranges.is_empty() {
+            continue;
+        }
+        state.record.touched_at = at;
+        if state.persisted {
+            let terms_changed = std::mem::take(&mut state.terms_changed);
+            facts.extend(terms_changed.then(|| super::terms(&state.record)).into_iter().flatten());
+        } else {
+            state.terms_changed = false;
+            facts.push(Fact::Opened(Box::new(state.record.clone())));
+        }
+        let new: Vec<StoredRange> = group.ranges.iter().map(|p| p.stored).collect();
+        facts.extend(new.iter().map(|stored| Fact::Stored {
+            upload: live.id,
+            stored: *stored,
+            at,
+        }));
+        if Live::would_be_full(&state, live.plan, &new) {
+            facts.push(Fact::Full { upload: live.id });
+        }
+        drop(state);
+        told.push(group);
+    }
+    (told, facts)
+}
+
+/// The catalog knows: so does the coverage now, and so do those who wait for an answer.
+fn tell_stored(shared: &Arc<Shared>, mut group: Group, filled: bool) {
+    let new: Vec<StoredRange> = group.ranges.iter().map(|p| p.stored).collect();
+    group.live.settle_commit(&new, filled);
+    shared.metrics.received_bytes.inc_by(new.iter().map(|s| s.range.len()).sum());
+    Shared::hint(shared, &group.live);
+    let last = group.ranges.pop();
+    for pending in group.ranges {
+        // Whoever asked may have left: its range is stored all the same.
+        drop(pending.reply.send(Ok(false)));
+    }
+    if let Some(last) = last {
+        drop(last.reply.send(Ok(filled)));
+    }
+}
+
+fn refuse(group: Group, error: &UploadError) {
+    for pending in group.ranges {
+        drop(pending.reply.send(Err(error.repeated())));
+    }
+}

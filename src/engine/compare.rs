@@ -1,0 +1,131 @@
+//! A range that is here already: what comes is compared with it, byte for byte, and not written.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+
+use super::{Body, Piece, Shared, UploadError, live::Live, load::slices, receive::Seen};
+use crate::{
+    store::StoreError,
+    upload::{ByteRange, StoredRange, UploadState},
+};
+
+/// The detail of the conflict.
+pub(super) const OTHER_BYTES: &str = "other bytes are stored for this chunk; \
+    if the file has changed, cancel the upload or choose another `flowIdentifier`";
+
+impl Shared {
+    /// Reads a body to its end and compares it with what is stored.
+    ///
+    /// Errors: it is not the same, or what is stored is not what it was: then the range is
+    /// forgotten, and the client may send it again.
+    pub(super) async fn compare(
+        self: &Arc<Self>,
+        live: &Arc<Live>,
+        piece: Piece,
+        mut body: Body,
+    ) -> Result<(), UploadError> {
+        let mut seen = Seen::new(piece);
+        while let Some(frame) = body.next().await {
+            let frame = frame?;
+            let offset = piece.range.offset() + seen.len();
+            seen.take(&frame)?;
+            let span = ByteRange::new(offset, frame.len() as u64)
+                .expect("it lies inside the range, whose length was just checked");
+            if !self.is_stored(live, span, &frame).await? {
+                return Err(self.contradiction(live, piece.range).await);
+            }
+        }
+        seen.finish().map(drop)
+    }
+
+    async fn is_stored(
+        &self,
+        live: &Live,
+        span: ByteRange,
+        frame: &Bytes,
+    ) -> Result<bool, UploadError> {
+        let mut rest = &frame[..];
+        for part in slices(span) {
+            let stored = self.read_wherever(live, part).await?;
+            let (head, tail) = rest.split_at(stored.len());
+            if head != &stored[..] {
+                return Ok(false);
+            }
+            rest = tail;
+        }
+        Ok(true)
+    }
+
+    /// Reads of an upload that may be published at any moment.
+    async fn read_wherever(&self, live: &Live, part: ByteRange) -> Result<Bytes, StoreError> {
+        match self.store.read(live.id, part).await {
+            Err(StoreError::NotFound { .. }) => {
+                self.store.read_published(&live.published_name(), part).await
+            }
+            result => result,
+        }
+    }
+
+    /// Who is wrong: the client, or our disk?
+    async fn contradiction(self: &Arc<Self>, live: &Arc<Live>, range: ByteRange) -> UploadError {
+        let checksum = live.lock().coverage.get(range).copied();
+        let Some(checksum) = checksum else { return UploadError::Conflict(OTHER_BYTES) };
+        match self.is_sound(live, StoredRange { range, checksum }).await {
+            Ok(true) => UploadError::Conflict(OTHER_BYTES),
+            Ok(false) if live.upload_state() == UploadState::Receiving => {
+                tracing::error!(upload.id = %live.id, %range, "A stored range is not what it was");
+                match self.forget(live, &[range]).await {
+                    Ok(()) => UploadError::unavailable("a stored range is not what it was"),
+                    Err(error) => error,
+                }
+            }
+            // The stitch reads it, too, and decides.
+            Ok(false) => UploadError::unavailable("a stored range is not what it was"),
+            Err(error) => error.into(),
+        }
+    }
+
+    async fn is_sound(&self, live: &Live, stored: StoredRange) -> Result<bool, StoreError> {
+        let mut crc = crc32fast::Hasher::new();
+        for part in slices(stored.range) {
+            crc.update(&self.read_wherever(live, part).await?);
+        }
+        Ok(crc.finalize() == stored.checksum.0)
+    }
+
+    /// Takes ranges back, in the catalog and in memory; a full upload is not full any more.
+    pub(super) async fn forget(
+        &self,
+        live: &Live,
+        ranges: &[ByteRange],
+    ) -> Result<(), UploadError> {
+        let _ledger = self.ledger.lock().await;
+        self.catalog.forget(live.id, ranges).await?;
+        let mut state = live.lock();
+        for range in ranges {
+            state.coverage.remove(*range);
+        }
+        if state.record.state == UploadState::Stitching {
+            state.record.state = UploadState::Receiving;
+        }
+        drop(state);
+        live.announce();
+        Ok(())
+    }
+
+    /// Writes down terms that came with a range that was here already.
+    pub(super) async fn commit_terms(&self, live: &Live) -> Result<(), UploadError> {
+        let _ledger = self.ledger.lock().await;
+        let facts = {
+            let mut state = live.lock();
+            let changed = state.persisted && std::mem::take(&mut state.terms_changed);
+            if changed { super::terms(&state.record) } else { Vec::new() }
+        };
+        if !facts.is_empty() {
+            self.catalog.commit(facts, self.options.durability).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,107 @@
+//! Published files and their records.
+
+use bytes::Bytes;
+
+use super::{Engine, UploadError, registry::Registry};
+use crate::{
+    catalog::CreativeQuery,
+    store::PublishedName,
+    upload::{ByteRange, Creative, CreativeId, Day, Principal, limits},
+};
+
+impl Engine {
+    /// The creative with this id, if it is this principal's.
+    pub async fn creative(
+        &self,
+        principal: &Principal,
+        id: CreativeId,
+    ) -> Result<Option<Creative>, UploadError> {
+        let creative = self.shared.catalog.creative(id).await?;
+        Ok(creative.filter(|creative| creative.principal == *principal))
+    }
+
+    /// Creatives of one principal, by day and then by id.
+    pub async fn creatives(&self, query: &CreativeQuery) -> Result<Vec<Creative>, UploadError> {
+        Ok(self.shared.catalog.creatives(query).await?)
+    }
+
+    /// Every creative of one principal on one day.
+    pub async fn creatives_on(
+        &self,
+        principal: &Principal,
+        day: Day,
+    ) -> Result<Vec<Creative>, UploadError> {
+        let mut all = Vec::new();
+        let mut query = CreativeQuery {
+            principal: principal.clone(),
+            from: Some(day),
+            to: Some(day),
+            after: None,
+            limit: limits::PAGE_LEN_MAX,
+        };
+        loop {
+            let page = self.creatives(&query).await?;
+            let more = page.len() == query.limit;
+            query.after = page.last().map(|last| (last.scheduled, last.id));
+            all.extend(page);
+            if !more {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Schedules a creative for another day, which must not be over.
+    pub async fn reschedule(
+        &self,
+        principal: &Principal,
+        id: CreativeId,
+        day: Day,
+    ) -> Result<Option<Creative>, UploadError> {
+        self.shared.check_day(Some(day))?;
+        if self.creative(principal, id).await?.is_none() {
+            return Ok(None);
+        }
+        let creative = self.shared.catalog.reschedule(id, day).await?;
+        if let Some(creative) = &creative {
+            self.refresh(creative, Some(creative.clone()));
+        }
+        Ok(creative)
+    }
+
+    /// Deletes a creative: first, durably, its record, then its file. Its identity is free at once.
+    /// Returns whether there was one.
+    pub async fn delete_creative(
+        &self,
+        principal: &Principal,
+        id: CreativeId,
+    ) -> Result<bool, UploadError> {
+        if self.creative(principal, id).await?.is_none() {
+            return Ok(false);
+        }
+        let Some(creative) = self.shared.catalog.delete_creative(id).await? else {
+            return Ok(false);
+        };
+        self.refresh(&creative, None);
+        let name = PublishedName::new(creative.id, &creative.filename);
+        self.shared.store.unpublish(&name).await?;
+        self.shared.catalog.buried(id).await?;
+        Ok(true)
+    }
+
+    /// Reads a slice of a published file; at most [`limits::READ_LEN_MAX`] bytes.
+    pub async fn read_creative(
+        &self,
+        creative: &Creative,
+        range: ByteRange,
+    ) -> Result<Bytes, UploadError> {
+        let name = PublishedName::new(creative.id, &creative.filename);
+        Ok(self.shared.store.read_published(&name, range).await?)
+    }
+
+    /// Tells the upload in memory, if there is one, what became of its creative.
+    fn refresh(&self, of: &Creative, now: Option<Creative>) {
+        if let Some(live) = Registry::by_id(&self.shared, of.upload_id) {
+            live.lock().creative = now;
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What the engine cannot do, and what kind of trouble that is.
+
+use std::error::Error as StdError;
+
+use crate::{
+    catalog::CatalogError,
+    store::StoreError,
+    upload::{EndReason, UploadState},
+};
+
+/// A body that stopped before its end.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The client left, or sent what cannot be a body.
+    #[error("the body ended early")]
+    Broken(#[source] Box<dyn StdError + Send + Sync>),
+    /// Nothing came for too long.
+    #[error("the body brought nothing for too long")]
+    TimedOut,
+}
+
+/// Why an upload request was not carried out. The engine promises that it left nothing behind.
+#[derive(Debug, thiserror::Error)]
+pub enum UploadError {
+    /// The body is not as long as its range.
+    #[error("the chunk must be {expected} bytes long, but {got} came")]
+    WrongLength {
+        /// The length of the range, in bytes.
+        expected: u64,
+        /// How many bytes came, or at least came.
+        got: u64,
+    },
+    /// The body does not hash to what its sender said.
+    #[error("the bytes that came do not match the checksum that came with them")]
+    ChecksumMismatch,
+    /// No day was named though the server wants one.
+    #[error("name the day it is scheduled for in `scheduled_at`, as YYYY-MM-DD")]
+    ScheduleMissing,
+    /// The day is over.
+    #[error("{day} is in the past; today is {today}")]
+    SchedulePast {
+        /// The day that was named.
+        day: crate::upload::Day,
+        /// The day it is here.
+        today: crate::upload::Day,
+    },
+    /// Other bytes, or another whole-file checksum, than what this upload has.
+    #[error("{0}")]
+    Conflict(&'static str),
+    /// The file is larger than the server takes.
+    #[error("the file is {len} bytes long; at most {max} are taken")]
+    TooLarge {
+        /// The size of the file, in bytes.
+        len: u64,
+        /// The setting `max_file_size`, in bytes.
+        max: u64,
+    },
+    /// The upload has ended without a file, and this request was meant for it.
+    #[error("the upload is {}; ask for it again to begin anew", .0.as_str())]
+    Gone(UploadState),
+    /// The whole file was refused.
+    #[error("the file was refused: {}", .0.0)]
+    Refused(EndReason),
+    /// The body ended early.
+    #[error("the chunk did not arrive whole")]
+    Body(#[source] BodyError),
+    /// The disk or a quota is full.
+    #[error("no space left on the server")]
+    NoSpace(#[source] Box<dyn StdError + Send + Sync>),
+    /// The store or the catalog does not answer as it should.
+    #[error("the server cannot store anything at the moment; try again")]
+    Unavailable(#[source] Box<dyn StdError + Send + Sync>),
+}
+
+/// What kind of trouble an [`UploadError`] is: all that a dialect needs to choose an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// The request contradicts itself.
+    Malformed,
+    /// The bytes were damaged on the way.
+    Damaged,
+    /// The day is not one.
+    Schedule,
+    /// It contradicts what is here.
+    Conflict,
+    /// It will never fit.
+    TooLarge,
+    /// It comes too late.
+    Gone,
+    /// The file is not wanted.
+    Refused,
+    /// The body stopped.
+    Interrupted,
+    /// The body stalled.
+    TimedOut,
+    /// There is no room.
+    NoSpace,
+    /// It may work later.
+    Unavailable,
+}
+
+impl UploadError {
+    /// What kind of trouble this is.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        match self {
+            Self::WrongLength { .. } => Class::Malformed,
+            Self::ChecksumMismatch => Class::Damaged,
+            Self::ScheduleMissing | Self::SchedulePast { .. } => Class::Schedule,
+            Self::Conflict(_) => Class::Conflict,
+            Self::TooLarge { .. } => Class::TooLarge,
+            Self::Gone(_) => Class::Gone,
+            Self::Refused(_) => Class::Refused,
+            Self::Body(BodyError::TimedOut) => Class::TimedOut,
+            Self::Body(BodyError::Broken(_)) => Class::Interrupted,
+            Self::NoSpace(_) => Class::NoSpace,
+            Self::Unavailable(_) => Class::Unavailable,
+        }
+    }
+
+    /// The same trouble once more, for each of those who share one: the cause was logged once.
+    pub(super) fn repeated(&self) -> Self {
+        match self.class() {
+            Class::NoSpace => Self::NoSpace(self.to_string().into()),
+            Class::Malformed
+            | Class::Damaged
+            | Class::Schedule
+            | Class::Conflict
+            | Class::TooLarge
+            | Class::Gone
+            | Class::Refused
+            | Class::Interrupted
+            | Class::TimedOut
+            | Class::Unavailable => Self::Unavailable(self.to_string().into()),
+        }
+    }
+
+    /// For a fault that has no cause of its own to show.
+    pub(super) fn unavailable(why: &'static str) -> Self {
+        Self::Unavailable(why.into())
+    }
+}
+
+impl From<BodyError> for UploadError {
+    fn from(error: BodyError) -> Self {
+        Self::Body(error)
+    }
+}
+
+impl From<StoreError> for UploadError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NoSpace { .. } => Self::NoSpace(error.into()),
+            StoreError::NotFound { .. } | StoreError::Exists { .. } | StoreError::Io { .. } => {
+                Self::Unavailable(error.into())
+            }
+        }
+    }
+}
+
+impl From<CatalogError> for UploadError {
+    fn from(error: CatalogError) -> Self {
+        match error {
+            CatalogError::NoSpace(_) => Self::NoSpace(error.into()),
+            CatalogError::Taken | CatalogError::Unavailable(_) | CatalogError::Corrupt(_) => {
+                Self::Unavailable(error.into())
+            }
+        }
+    }
+}

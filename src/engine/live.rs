@@ -1,0 +1,240 @@
+//! One upload in memory: its record, its coverage, and who writes what of it at the moment.
+//!
+//! Invariant 4: one writer per range at a time. Invariant 3: a range enters the coverage only in
+//! [`Live::settle_commit`], after its bytes and its fact are safe.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use tokio::{sync::watch, time::Instant};
+
+use super::{
+    claim::{Claim, ClaimSlot},
+    stitch::Progress,
+};
+use crate::{
+    store::PublishedName,
+    upload::{
+        ByteRange, Checksum, Coverage, Creative, Day, Plan, Sha256Digest, StoredRange, UploadId,
+        UploadRecord, UploadState,
+    },
+};
+
+/// An upload that somebody uses, or used a moment ago.
+#[derive(Debug)]
+pub(super) struct Live {
+    pub(super) id: UploadId,
+    pub(super) plan: Plan,
+    state: Mutex<LiveState>,
+    /// Counts changes; whoever waits for one watches it.
+    changed: watch::Sender<u64>,
+    /// Whether the store has a place for its bytes. Held locked while one is made.
+    pub(super) placed: tokio::sync::Mutex<bool>,
+    /// The claim to stitch: whoever holds it reads, hashes, publishes or cancels.
+    pub(super) progress: tokio::sync::Mutex<Progress>,
+    /// How far the stitch has come, for those who do not hold the claim.
+    pub(super) hashed: AtomicU64,
+    /// Asks a stitch that runs to let go of its claim soon.
+    pub(super) cancelling: AtomicBool,
+}
+
+/// What changes of it, under one lock that is never held across an await.
+#[derive(Debug)]
+pub(super) struct LiveState {
+    pub(super) record: UploadRecord,
+    /// Whether the catalog knows the upload.
+    pub(super) persisted: bool,
+    /// Whether the client named a day or a digest that the catalog does not know yet.
+    pub(super) terms_changed: bool,
+    pub(super) coverage: Coverage<Checksum>,
+    pub(super) creative: Option<Creative>,
+    /// Ranges that are being written, by offset.
+    pub(super) claims: HashMap<u64, Arc<ClaimSlot>>,
+    /// Rises when bytes that were written may be lost (a failed sync): a range that was begun in
+    /// an older epoch must not be committed.
+    pub(super) epoch: u64,
+    /// When its last range came, for measuring the stitch.
+    pub(super) full_at: Option<Instant>,
+    /// Attempts to stitch that failed in a row, and when the next may begin.
+    pub(super) attempts: u32,
+    pub(super) retry_at: Option<Instant>,
+    /// Why the last attempt failed.
+    pub(super) trouble: Option<String>,
+}
+
+/// What is to be done about a range that a request brings.
+pub(super) enum Admission {
+    /// It is this request's to write.
+    Claimed(Claim),
+    /// Somebody writes it at the moment.
+    Busy(Arc<ClaimSlot>),
+    /// It is here.
+    Stored,
+    /// The upload has ended.
+    Ended(UploadState),
+}
+
+impl Live {
+    /// An upload that nobody but this process knows yet.
+    pub(super) fn opened(record: UploadRecord) -> Self {
+        Self::build(record, Coverage::new(), None, false)
+    }
+
+    /// An upload as the catalog knows it.
+    pub(super) fn loaded(
+        record: UploadRecord,
+        ranges: &[StoredRange],
+        creative: Option<Creative>,
+    ) -> Self {
+        let mut coverage = Coverage::new();
+        for stored in ranges {
+            coverage.insert(stored.range, stored.checksum);
+        }
+        Self::build(record, coverage, creative, true)
+    }
+
+    fn build(
+        record: UploadRecord,
+        coverage: Coverage<Checksum>,
+        creative: Option<Creative>,
+        persisted: bool,
+    ) -> Self {
+        Self {
+            id: record.id,
+            plan: record.identity.plan(),
+            placed: tokio::sync::Mutex::new(0 < coverage.count()),
+            state: Mutex::new(LiveState {
+                record,
+                persisted,
+                terms_changed: false,
+                coverage,
+                creative,
+                claims: HashMap::new(),
+                epoch: 0,
+                full_at: None,
+                attempts: 0,
+                retry_at: None,
+                trouble: None,
+            }),
+            changed: watch::Sender::new(0),
+            progress: tokio::sync::Mutex::default(),
+            hashed: AtomicU64::new(0),
+            cancelling: AtomicBool::new(false),
+        }
+    }
+
+    /// The lock. Held for a few instructions, never across an await.
+    pub(super) fn lock(&self) -> MutexGuard<'_, LiveState> {
+        self.state.lock().expect("no code panics while it holds this lock")
+    }
+
+    /// Tells everyone who watches that something changed.
+    pub(super) fn announce(&self) {
+        self.changed.send_modify(|version| *version += 1);
+    }
+
+    /// Hears of each change from now on.
+    pub(super) fn watch(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    pub(super) fn upload_state(&self) -> UploadState {
+        self.lock().record.state
+    }
+
+    /// The name that its file will have.
+    pub(super) fn published_name(&self) -> PublishedName {
+        let state = self.lock();
+        PublishedName::new(state.record.creative_id, &state.record.filename)
+    }
+
+    /// Asks for the exclusive right to write `range`.
+    pub(super) fn admit(self: &Arc<Self>, range: ByteRange) -> Admission {
+        let mut state = self.lock();
+        if state.coverage.contains(range) {
+            return Admission::Stored;
+        }
+        match state.record.state {
+            UploadState::Receiving => {}
+            // Full, and yet the range is not in the coverage: a commit is being told of.
+            UploadState::Stitching
+            | UploadState::Complete
+            | UploadState::Failed
+            | UploadState::Cancelled
+            | UploadState::Expired => return Admission::Ended(state.record.state),
+        }
+        if let Some(slot) = state.claims.get(&range.offset()) {
+            return Admission::Busy(slot.clone());
+        }
+        let slot = Arc::new(ClaimSlot::new());
+        state.claims.insert(range.offset(), slot.clone());
+        Admission::Claimed(Claim::new(self.clone(), range, slot, state.epoch))
+    }
+
+    /// Whether these ranges, once stored, are the last that were missing.
+    pub(super) fn would_be_full(state: &LiveState, plan: Plan, new: &[StoredRange]) -> bool {
+        let bytes: u64 = new.iter().map(|stored| stored.range.len()).sum();
+        let count = (state.coverage.count() + new.len()) as u64;
+        state.coverage.covered() + bytes == plan.total() && count == plan.count()
+    }
+
+    /// Bytes and facts of these ranges are safe: now, and only now, they are in the coverage.
+    pub(super) fn settle_commit(&self, new: &[StoredRange], full: bool) {
+        let mut state = self.lock();
+        state.persisted = true;
+        for stored in new {
+            let fresh = state.coverage.insert(stored.range, stored.checksum);
+            assert!(fresh, "a claim was given for a range that was here: {}", stored.range);
+        }
+        if full && state.record.state == UploadState::Receiving {
+            assert!(state.coverage.is_full(self.plan.total()), "stitching only what is full");
+            state.record.state = UploadState::Stitching;
+            state.full_at = Some(Instant::now());
+        }
+        drop(state);
+        self.announce();
+    }
+
+    /// Takes the terms that a request names; later ones win.
+    /// Errors: a digest that contradicts the one that is known.
+    pub(super) fn take_terms(
+        &self,
+        day: Option<Day>,
+        sha256: Option<Sha256Digest>,
+    ) -> Result<(), &'static str> {
+        let mut state = self.lock();
+        let known = state.record.declared_sha256;
+        if sha256.is_some_and(|new| known.is_some_and(|known| known != new)) {
+            return Err("this upload was begun with another `sha256` of the whole file");
+        }
+        if sha256.is_some() && known.is_none() {
+            state.record.declared_sha256 = sha256;
+            state.terms_changed = true;
+        }
+        if day.is_some() && state.record.scheduled != day {
+            state.record.scheduled = day;
+            state.terms_changed = true;
+        }
+        Ok(())
+    }
+
+    /// Whether a stitch worker would find something to do now.
+    pub(super) fn has_stitch_work(&self, ahead: u64, now: Instant) -> bool {
+        let state = self.lock();
+        match state.record.state {
+            UploadState::Stitching => state.retry_at.is_none_or(|at| at <= now),
+            UploadState::Receiving => {
+                self.hashed.load(Ordering::Relaxed) + ahead <= state.coverage.prefix()
+            }
+            UploadState::Complete
+            | UploadState::Failed
+            | UploadState::Cancelled
+            | UploadState::Expired => false,
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! From the catalog into memory: what was written down is checked against what is there.
+
+use std::sync::Arc;
+
+use super::{Shared, UploadError, live::Live, registry::Registry, registry::Use};
+use crate::{
+    store::PublishedName,
+    upload::{
+        ByteRange, IdentityKey, StoredRange, UploadId, UploadRecord, UploadState,
+        limits::READ_LEN_MAX,
+    },
+};
+
+/// Where the bytes of an upload are at the moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Source {
+    /// Still in `incomplete/`.
+    Upload(UploadId),
+    /// Published already; a crash kept the catalog from hearing of it, or it is complete.
+    Published(PublishedName),
+}
+
+impl Shared {
+    /// The upload with this id, from memory or from the catalog.
+    pub(super) async fn by_id(
+        shared: &Arc<Self>,
+        id: UploadId,
+    ) -> Result<Option<Use>, UploadError> {
+        if let Some(live) = Registry::by_id(shared, id) {
+            return Ok(Some(live));
+        }
+        let Some(record) = shared.catalog.upload(id).await? else { return Ok(None) };
+        let key = record.identity.key();
+        let _gate = shared.registry.gate(&key).lock().await;
+        if let Some(live) = Registry::by_id(shared, id) {
+            return Ok(Some(live));
+        }
+        // Read again: it may have changed while we waited.
+        match shared.catalog.upload(id).await? {
+            Some(record) => {
+                // One that has ended need not be the newest of its identity.
+                let newest_of = record.state.is_running().then_some(key);
+                Ok(Some(Self::load(shared, record, newest_of).await?))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Brings an upload into memory. The caller holds the gate of its identity.
+    pub(super) async fn load(
+        shared: &Arc<Self>,
+        mut record: UploadRecord,
+        newest_of: Option<IdentityKey>,
+    ) -> Result<Use, UploadError> {
+        let live = if record.state.is_running() {
+            let ranges = shared.believable_ranges(&mut record).await?;
+            Live::loaded(record, &ranges, None)
+        } else {
+            let creative = match record.state {
+                UploadState::Complete => shared.catalog.creative(record.creative_id).await?,
+                UploadState::Receiving
+                | UploadState::Stitching
+                | UploadState::Failed
+                | UploadState::Cancelled
+                | UploadState::Expired => None,
+            };
+            Live::loaded(record, &[], creative)
+        };
+        let live = Registry::insert(shared, live, newest_of);
+        Self::hint(shared, &live);
+        Ok(live)
+    }
+
+    /// The ranges of a running upload that may be believed. All the others are forgotten: bytes
+    /// that are gone, and, after an unclean end, bytes that are not what they were.
+    async fn believable_ranges(
+        &self,
+        record: &mut UploadRecord,
+    ) -> Result<Vec<StoredRange>, UploadError> {
+        let ranges = self.catalog.ranges(record.id).await?;
+        let name = PublishedName::new(record.creative_id, &record.filename);
+        let source = self.source(record.id, &name).await?;
+        let (good, bad) = match &source {
+            Some(source) if record.suspect => self.sort(source, ranges).await?,
+            Some(_) => (ranges, Vec::new()),
+            None => (Vec::new(), ranges),
+        };
+        if record.suspect || !bad.is_empty() {
+            let bad: Vec<ByteRange> = bad.iter().map(|stored| stored.range).collect();
+            tracing::warn!(
+                upload.id = %record.id, kept = good.len(), forgotten = bad.len(),
+                "Read an upload back after an unclean end"
+            );
+            self.catalog.forget(record.id, &bad).await?;
+            record.suspect = false;
+            if !bad.is_empty() {
+                record.state = UploadState::Receiving;
+            }
+        }
+        Ok(good)
+    }
+
+    /// Where the bytes of a running upload are, if they are anywhere.
+    pub(super) async fn source(
+        &self,
+        id: UploadId,
+        name: &PublishedName,
+    ) -> Result<Option<Source>, UploadError> {
+        if self.store.len(id).await?.is_some() {
+            return Ok(Some(Source::Upload(id)));
+        }
+        let published = self.store.published_len(name).await?;
+        Ok(published.map(|_| Source::Published(name.clone())))
+    }
+
+    /// Sorts ranges into those whose bytes are what they were, and the others.
+    async fn sort(
+        &self,
+        source: &Source,
+        ranges: Vec<StoredRange>,
+    ) -> Result<(Vec<StoredRange>, Vec<StoredRange>), UploadError> {
+        let (mut good, mut bad) = (Vec::new(), Vec::new());
+        for stored in ranges {
+            let mut crc = crc32fast::Hasher::new();
+            for part in slices(stored.range) {
+                match self.read(source, part).await {
+                    Ok(bytes) => crc.update(&bytes),
+                    Err(crate::store::StoreError::NotFound { .. }) => break,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            let same = crc.finalize() == stored.checksum.0;
+            if same { good.push(stored) } else { bad.push(stored) }
+        }
+        Ok((good, bad))
+    }
+
+    /// Reads exactly this range from wherever the upload is.
+    pub(super) async fn read(
+        &self,
+        source: &Source,
+        range: ByteRange,
+    ) -> Result<bytes::Bytes, crate::store::StoreError> {
+        match source {
+            Source::Upload(id) => self.store.read(*id, range).await,
+            Source::Published(name) => self.store.read_published(name, range).await,
+        }
+    }
+}
+
+/// A range in slices that may be read at once. An empty range has none.
+pub(super) fn slices(range: ByteRange) -> impl Iterator<Item = ByteRange> {
+    let step = READ_LEN_MAX as u64;
+    (range.offset()..range.end()).step_by(READ_LEN_MAX).map(move |offset| {
+        let len = step.min(range.end() - offset);
+        ByteRange::new(offset, len).expect("it lies inside a range")
+    })
+}

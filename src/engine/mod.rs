@@ -1,0 +1,303 @@
+//! Receives ranges, commits them, notices that an upload is full, stitches, recovers, sweeps.
+//!
+//! Knows no HTTP and no chunk numbers. The catalog is the truth; what is in memory is a view of it
+//! that only this process changes, and everything here can be lost at any moment without losing
+//! what was acknowledged.
+//!
+//! The way of a range: [`Engine::receive`] → claim → store → group commit (`commit`) → coverage →
+//! full? → hint → stitch worker (`stitch`) → publish → creative (`publish`).
+
+mod admit;
+mod budget;
+mod claim;
+mod clock;
+mod commit;
+mod compare;
+mod creatives;
+mod error;
+mod live;
+mod load;
+mod publish;
+mod receive;
+mod recover;
+mod registry;
+mod snapshot;
+mod spool;
+mod stitch;
+mod sweep;
+mod uploads;
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use tokio::sync::mpsc;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::{budget::Budget, commit::Pending, live::Live, registry::Registry, snapshot::Lifetimes};
+pub use self::{
+    clock::Clock,
+    error::{BodyError, Class, UploadError},
+    receive::Received,
+    snapshot::Snapshot,
+    spool::Spooled,
+    uploads::{Cancelled, Watch},
+};
+pub use crate::catalog::{CreativeQuery, Resemblance, UploadQuery};
+use crate::{
+    catalog::{Catalog, Fact},
+    metrics::Metrics,
+    store::ChunkStore,
+    upload::{
+        ByteRange, Day, Durability, FileName, Identity, Sha256Digest, UploadId, UploadRecord,
+        limits,
+    },
+};
+
+/// A body as the engine reads it.
+pub type Body = BoxStream<'static, Result<Bytes, BodyError>>;
+
+/// What the operator decides.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// What an acknowledgement promises.
+    pub durability: Durability,
+    /// Whether every upload must name a day.
+    pub schedule_required: bool,
+    /// How many uploads are stitched at once; at least 1.
+    pub stitch_workers: usize,
+    /// How many hints may wait for a worker; at least 1.
+    pub stitch_queue: usize,
+    /// Memory that bodies may hold, in bytes.
+    pub memory_budget: u64,
+    /// The largest file that is taken, in bytes.
+    pub max_file_size: u64,
+    /// How long an upload waits for its next byte.
+    pub upload_ttl: Duration,
+    /// How long a complete upload answers for its identity.
+    pub result_ttl: Duration,
+    /// How long late ranges of an upload that ended without a file are refused.
+    pub cancel_grace: Duration,
+    /// How long anything is known of an upload that has ended.
+    pub tombstone_ttl: Duration,
+    /// How often the sweep runs.
+    pub sweep_interval: Duration,
+    /// How long an answer waits for the stitch.
+    pub completion_wait: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Strict,
+            schedule_required: false,
+            stitch_workers: limits::STITCH_WORKERS,
+            stitch_queue: limits::STITCH_QUEUE_LEN,
+            memory_budget: limits::MEMORY_BUDGET,
+            max_file_size: limits::FILE_LEN_MAX,
+            upload_ttl: limits::UPLOAD_TTL,
+            result_ttl: limits::RESULT_TTL,
+            cancel_grace: limits::CANCEL_GRACE,
+            tombstone_ttl: limits::TOMBSTONE_TTL,
+            sweep_interval: limits::SWEEP_INTERVAL,
+            completion_wait: limits::COMPLETION_WAIT,
+        }
+    }
+}
+
+/// What the engine is built from.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// Where bytes live.
+    pub store: Arc<dyn ChunkStore>,
+    /// Where facts live.
+    pub catalog: Arc<dyn Catalog>,
+    /// What time it is.
+    pub clock: Clock,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// What the operator decided.
+    pub options: Options,
+}
+
+/// Which upload a request is about, and on what terms.
+#[derive(Debug, Clone)]
+pub struct Intent {
+    /// What requests must share to belong to one upload.
+    pub identity: Identity,
+    /// The client's name for the file.
+    pub filename: FileName,
+    /// The day it names, if it names one.
+    pub scheduled: Option<Day>,
+    /// What it says the whole file hashes to.
+    pub sha256: Option<Sha256Digest>,
+}
+
+/// The one range that a request brings.
+#[derive(Debug, Clone, Copy)]
+pub struct Piece {
+    /// Where it belongs.
+    pub range: ByteRange,
+    /// What its sender says it hashes to.
+    pub sha256: Option<Sha256Digest>,
+}
+
+/// The engine: one for each data directory.
+#[derive(Debug)]
+pub struct Engine {
+    shared: Arc<Shared>,
+    /// The ticks of stitch and sweep, and the workers.
+    background: TaskTracker,
+    /// The group commit.
+    committer: tokio::task::JoinHandle<()>,
+}
+
+/// What every part of the engine can reach.
+#[derive(Debug)]
+struct Shared {
+    store: Arc<dyn ChunkStore>,
+    catalog: Arc<dyn Catalog>,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    options: Options,
+    registry: Registry,
+    budget: Budget,
+    commits: mpsc::Sender<Pending>,
+    /// Uploads that can be stitched further. Only hints: the catalog is the truth.
+    hints: mpsc::Sender<UploadId>,
+    /// Held by whoever changes what catalog and coverage say of uploads: the two change together.
+    ledger: tokio::sync::Mutex<()>,
+    /// Requests, and clean-up that requests left behind.
+    requests: TaskTracker,
+    /// Cancelled when the engine is to stop.
+    stop: CancellationToken,
+}
+
+impl Engine {
+    /// Recovers what the last session left, and starts the workers.
+    ///
+    /// `epoch` is a text that changes when the machine restarts: after an unclean end of another
+    /// epoch every range is read back before it is believed. Errors: store or catalog fail.
+    pub async fn start(parts: Parts, epoch: &str) -> Result<Self, UploadError> {
+        let (commits, commit_queue) = commit::queue();
+        let (hints, hint_queue) = mpsc::channel(parts.options.stitch_queue.max(1));
+        let budget = &parts.metrics.memory_budget_bytes;
+        budget.set(i64::try_from(parts.options.memory_budget).unwrap_or(i64::MAX));
+        let used = parts.metrics.memory_used_bytes.clone();
+        let shared = Arc::new(Shared {
+            budget: Budget::new(parts.options.memory_budget, used),
+            store: parts.store,
+            catalog: parts.catalog,
+            clock: parts.clock,
+            metrics: parts.metrics,
+            options: parts.options,
+            registry: Registry::new(),
+            commits,
+            hints,
+            ledger: tokio::sync::Mutex::default(),
+            requests: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        });
+        let background = TaskTracker::new();
+        recover::at_start(&shared, epoch, &background).await?;
+        stitch::spawn_workers(&shared, hint_queue, &background);
+        background.spawn(stitch::tick(shared.clone()));
+        background.spawn(sweep::run(shared.clone()));
+        let committer = tokio::spawn(commit::run(shared.clone(), commit_queue));
+        Ok(Self { shared, background, committer })
+    }
+
+    /// Runs a request to its end, whether or not anybody still waits for its answer: a client that
+    /// leaves cannot cancel a commit that has begun (invariant 11). Gives nothing if it panicked.
+    pub async fn detach<F>(&self, request: F) -> Option<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.shared.requests.spawn(request).await.ok()
+    }
+
+    /// Stops in order: requests end, commits drain, stitches that run end, the catalog is closed.
+    /// The caller has stopped bringing requests, and bounds the time this may take.
+    ///
+    /// Errors: the catalog could not be closed. All that is acknowledged is safe all the same.
+    pub async fn stop(&self) -> Result<(), UploadError> {
+        self.shared.requests.close();
+        self.shared.requests.wait().await;
+        self.shared.stop.cancel();
+        self.background.close();
+        self.background.wait().await;
+        self.committer.abort();
+        if self.shared.options.durability == Durability::Relaxed {
+            self.sync_everything().await?;
+        }
+        Ok(self.shared.catalog.close().await?)
+    }
+
+    /// A session that was closed is believed at the next start. So what was acknowledged without
+    /// having been synced must be synced first; if it cannot be, the session is not closed.
+    async fn sync_everything(&self) -> Result<(), UploadError> {
+        for uploads in self.shared.store.uploads().await?.chunks(limits::COMMIT_BATCH_LEN_MAX) {
+            for synced in self.shared.store.sync(uploads).await {
+                synced?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The operator's choices.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.shared.options
+    }
+
+    /// What time it is here.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+}
+
+impl Shared {
+    fn lifetimes(&self) -> Lifetimes {
+        Lifetimes { upload_ttl: self.options.upload_ttl, tombstone_ttl: self.options.tombstone_ttl }
+    }
+
+    fn snapshot(&self, live: &Live) -> Snapshot {
+        Snapshot::of(live, self.lifetimes())
+    }
+
+    /// Tells the workers that there may be something to stitch. A full queue is no loss: the tick
+    /// finds the upload again.
+    fn hint(shared: &Arc<Self>, live: &Live) {
+        if live.has_stitch_work(limits::STITCH_AHEAD_LEN, tokio::time::Instant::now()) {
+            let _lost = shared.hints.try_send(live.id).is_err();
+        }
+    }
+
+    /// Removes the bytes of an upload that came to nothing before the catalog heard of it.
+    fn discard_abandoned(shared: &Arc<Self>, live: Arc<Live>) {
+        let engine = shared.clone();
+        shared.requests.spawn(async move {
+            if *live.placed.lock().await {
+                engine.discard(live.id).await;
+            }
+        });
+    }
+
+    /// Removes the bytes of an upload. A failure costs room until the next start, no more.
+    async fn discard(&self, id: UploadId) {
+        if let Err(error) = self.store.discard(id).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(upload.id = %id, error, "Cannot remove the bytes of an upload");
+        }
+    }
+}
+
+/// The terms of an upload as facts.
+fn terms(record: &UploadRecord) -> Vec<Fact> {
+    let upload = record.id;
+    let day = record.scheduled.map(|day| Fact::Scheduled { upload, day });
+    let sha256 = record.declared_sha256.map(|sha256| Fact::Declared { upload, sha256 });
+    day.into_iter().chain(sha256).collect()
+}

@@ -1,0 +1,173 @@
+//! The end of an upload: its file is published and its creative is written, exactly once; or it is
+//! refused, or given up.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use tokio::time::Instant;
+
+use super::{Shared, UploadError, live::Live};
+use crate::{
+    catalog::Fact,
+    upload::{ByteRange, Creative, Durability, EndReason, Sha256Digest, UploadState},
+};
+
+/// Bytes from the start of a file that tell what it is.
+const SNIFF_LEN: u64 = 8192;
+
+impl Shared {
+    /// Publishes a file that was read back whole, and records its creative.
+    ///
+    /// The caller holds the claim to stitch. May be repeated after an error or a crash at any
+    /// point: the name is fixed from the start, the store recognises a publish that was done, and
+    /// the catalog lets only one transition to `complete` happen.
+    pub(super) async fn finish(
+        &self,
+        live: &Arc<Live>,
+        sha256: Sha256Digest,
+    ) -> Result<(), UploadError> {
+        let declared = live.lock().record.declared_sha256;
+        if declared.is_some_and(|declared| declared != sha256) {
+            let reason = format!("its SHA-256 is {sha256}, not what `sha256` said");
+            return self.end(live, UploadState::Failed, Some(EndReason(reason))).await.map(drop);
+        }
+        let content_type = self.content_type(live).await?;
+        let name = live.published_name();
+        if self.store.len(live.id).await?.is_some() {
+            self.flush_all(live).await?;
+        }
+        self.store.publish(live.id, &name).await?;
+        let creative = self.creative_of(live, sha256, content_type);
+        if !self.catalog.complete(&creative).await? {
+            // Ended by a process that is not us: what has no creative must have no file.
+            self.store.unpublish(&name).await?;
+            return Err(UploadError::unavailable("the upload was ended elsewhere"));
+        }
+        self.completed(live, creative);
+        if let Err(error) = self.catalog.drop_ranges(live.id).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "The ranges of a complete upload stay until it is purged");
+        }
+        Ok(())
+    }
+
+    /// The bytes survive loss of power, or none of them counts: see `failed fsync` in the design.
+    async fn flush_all(&self, live: &Live) -> Result<(), UploadError> {
+        for result in self.store.sync(&[live.id]).await {
+            if let Err(error) = result {
+                self.forget_all(live).await?;
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+
+    fn creative_of(&self, live: &Live, sha256: Sha256Digest, content_type: String) -> Creative {
+        let state = live.lock();
+        let record = &state.record;
+        Creative {
+            id: record.creative_id,
+            principal: record.identity.principal().clone(),
+            filename: record.filename.clone(),
+            size: live.plan.total(),
+            sha256,
+            content_type,
+            scheduled: record.scheduled.unwrap_or_else(|| self.clock.today()),
+            created_at: self.clock.now(),
+            upload_id: live.id,
+        }
+    }
+
+    fn completed(&self, live: &Live, creative: Creative) {
+        tracing::info!(
+            upload.id = %live.id, creative.id = %creative.id, size_bytes = creative.size,
+            "Completed upload {}", live.id
+        );
+        let full_at = {
+            let mut state = live.lock();
+            state.record.state = UploadState::Complete;
+            state.record.ended_at = Some(creative.created_at);
+            state.creative = Some(creative);
+            state.trouble = None;
+            state.full_at.take()
+        };
+        self.metrics.completed.inc();
+        if let Some(full_at) = full_at {
+            let waited = Instant::now().saturating_duration_since(full_at);
+            self.metrics.stitch_seconds.observe(waited.as_secs_f64());
+        }
+        live.announce();
+    }
+
+    /// What a file is: its first bytes decide, then its name.
+    async fn content_type(&self, live: &Live) -> Result<String, UploadError> {
+        let head = ByteRange::new(0, live.plan.total().min(SNIFF_LEN)).expect("short");
+        let name = live.published_name();
+        let Some(source) = self.source(live.id, &name).await? else {
+            return Err(UploadError::unavailable("the bytes of the upload are gone"));
+        };
+        let bytes = self.read(&source, head).await?;
+        if let Some(kind) = infer::get(&bytes) {
+            return Ok(kind.mime_type().to_owned());
+        }
+        let extension = live.lock().record.filename.extension().unwrap_or_default();
+        Ok(mime_guess::from_ext(&extension).first_or_octet_stream().to_string())
+    }
+
+    /// Ends a running upload without a file. Returns false if it had ended before.
+    ///
+    /// The caller holds the claim to stitch, so that nothing is being published meanwhile.
+    pub(super) async fn end(
+        &self,
+        live: &Arc<Live>,
+        how: UploadState,
+        reason: Option<EndReason>,
+    ) -> Result<bool, UploadError> {
+        let at = self.clock.now();
+        let ledger = self.ledger.lock().await;
+        let unknown = {
+            let state = live.lock();
+            if !state.record.state.is_running() {
+                return Ok(false);
+            }
+            (!state.persisted).then(|| Fact::Opened(Box::new(state.record.clone())))
+        };
+        if let Some(opened) = unknown {
+            // Late ranges of it are to find a tombstone.
+            self.catalog.commit(vec![opened], Durability::Strict).await?;
+            live.lock().persisted = true;
+        }
+        let ended = self.catalog.end(live.id, how, reason.clone(), at).await?;
+        {
+            let mut state = live.lock();
+            state.record.state = how;
+            state.record.reason = reason;
+            state.record.ended_at = Some(at);
+            state.record.released = false;
+        }
+        drop(ledger);
+        live.announce();
+        tracing::info!(upload.id = %live.id, state = how.as_str(), "Ended upload {}", live.id);
+        // Only now that the tombstone is durable may the bytes go (invariant 7).
+        {
+            // Under this lock, so that a range that is late does not make the place anew.
+            let mut placed = live.placed.lock().await;
+            self.discard(live.id).await;
+            *placed = false;
+        }
+        if let Err(error) = self.catalog.drop_ranges(live.id).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "The ranges of an ended upload stay until it is purged");
+        }
+        Ok(ended)
+    }
+
+    /// Gives up an upload because its client wants to: a stitch that runs is asked to let go.
+    pub(super) async fn cancel(&self, live: &Arc<Live>) -> Result<bool, UploadError> {
+        live.cancelling.store(true, Ordering::SeqCst);
+        let progress = live.progress.lock().await;
+        let ended = self.end(live, UploadState::Cancelled, None).await;
+        live.cancelling.store(false, Ordering::SeqCst);
+        drop(progress);
+        ended
+    }
+}

@@ -1,0 +1,309 @@
+//! One range on its way in: from the body to the store, and then to the group commit.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use sha2::{Digest, Sha256};
+use tokio::{sync::oneshot, time::timeout};
+
+use super::{
+    Body, Engine, Intent, Piece, Shared, Snapshot, UploadError,
+    budget::Lease,
+    claim::Claim,
+    commit::Pending,
+    live::{Admission, Live},
+};
+use crate::{
+    metrics::ChunkResult,
+    upload::{
+        Checksum, Sha256Digest, StoredRange, UploadId, UploadState, limits::WRITE_BATCH_LEN_MAX,
+    },
+};
+
+/// A range that was acknowledged.
+#[derive(Debug, Clone)]
+pub struct Received {
+    /// How its upload stands now.
+    pub snapshot: Snapshot,
+    /// Whether it was this range that completed it.
+    pub completed: bool,
+}
+
+impl Engine {
+    /// Takes one range of an upload: stores it, commits it and, if it was the last one, waits for
+    /// the stitch (at most `completion_wait`).
+    ///
+    /// A range that is here already is compared, acknowledged and not written again. Errors leave
+    /// nothing behind. Cancel safety: none; run it under [`Engine::detach`].
+    pub async fn receive(
+        &self,
+        intent: &Intent,
+        piece: Piece,
+        body: Body,
+    ) -> Result<Received, UploadError> {
+        let result = self.receive_inner(intent, piece, body).await;
+        if let Err(error) = &result {
+            use super::Class;
+            self.shared.metrics.count_chunk(match error.class() {
+                Class::Interrupted | Class::TimedOut => ChunkResult::Aborted,
+                Class::NoSpace | Class::Unavailable => ChunkResult::Failed,
+                Class::Malformed
+                | Class::Damaged
+                | Class::Schedule
+                | Class::Conflict
+                | Class::TooLarge
+                | Class::Gone
+                | Class::Refused => ChunkResult::Refused,
+            });
+        }
+        result
+    }
+
+    async fn receive_inner(
+        &self,
+        intent: &Intent,
+        piece: Piece,
+        body: Body,
+    ) -> Result<Received, UploadError> {
+        let shared = &self.shared;
+        let live = Shared::admit(shared, intent).await?;
+        let filled = loop {
+            match live.admit(piece.range) {
+                Admission::Claimed(claim) => break shared.write(&live, claim, piece, body).await?,
+                Admission::Busy(slot) => slot.wait().await,
+                Admission::Stored | Admission::Ended(UploadState::Complete) => {
+                    shared.compare(&live, piece, body).await?;
+                    shared.commit_terms(&live).await?;
+                    shared.metrics.count_chunk(ChunkResult::Duplicate);
+                    break false;
+                }
+                Admission::Ended(state) => return Err(UploadError::Gone(state)),
+            }
+        };
+        let snapshot = self.settled(&live).await;
+        match snapshot.state {
+            UploadState::Failed => {
+                let reason = live.lock().record.reason.clone();
+                Err(reason.map_or(UploadError::Gone(UploadState::Failed), UploadError::Refused))
+            }
+            UploadState::Cancelled | UploadState::Expired => Err(UploadError::Gone(snapshot.state)),
+            UploadState::Receiving | UploadState::Stitching | UploadState::Complete => {
+                let completed = filled && snapshot.state == UploadState::Complete;
+                Ok(Received { snapshot, completed })
+            }
+        }
+    }
+
+    /// How an upload stands; one that is being stitched is waited for, but not for long.
+    pub(super) async fn settled(&self, live: &Live) -> Snapshot {
+        let mut changes = live.watch();
+        let ended = changes.wait_for(|_| live.upload_state() != UploadState::Stitching);
+        // Past the wait the answer says `stitching`, which is the truth.
+        drop(timeout(self.shared.options.completion_wait, ended).await);
+        self.shared.snapshot(live)
+    }
+}
+
+impl Shared {
+    /// Writes a claimed range and commits it. Returns whether that made the upload full.
+    async fn write(
+        self: &Arc<Self>,
+        live: &Arc<Live>,
+        claim: Claim,
+        piece: Piece,
+        mut body: Body,
+    ) -> Result<bool, UploadError> {
+        claim.at_work(true);
+        self.place(live).await?;
+        let mut sink = Sink::new(self, live.id, piece);
+        loop {
+            claim.at_work(false);
+            let frame = tokio::select! {
+                biased;
+                () = claim.taken_over() => {
+                    drop(claim);
+                    return self.follow(live, sink.seen, body).await;
+                }
+                frame = body.next() => frame,
+                () = self.budget.pressure(), if sink.holds_memory() => Some(Ok(Bytes::new())),
+            };
+            claim.at_work(true);
+            match frame {
+                // What stands for memory pressure, and so means: write out what is here.
+                Some(Ok(frame)) if frame.is_empty() => sink.flush().await?,
+                Some(Ok(frame)) => sink.take(frame).await?,
+                Some(Err(error)) => return Err(error.into()),
+                None => break,
+            }
+        }
+        sink.flush().await?;
+        let stored = StoredRange { range: piece.range, checksum: sink.seen.finish()? };
+        self.commit(live, stored, claim).await
+    }
+
+    /// Makes sure that the store has a place for the upload.
+    async fn place(&self, live: &Live) -> Result<(), UploadError> {
+        let mut placed = live.placed.lock().await;
+        if !*placed {
+            let state = live.upload_state();
+            if !state.is_running() {
+                return Err(UploadError::Gone(state));
+            }
+            self.store.create(live.id, live.plan.total()).await?;
+            *placed = true;
+        }
+        Ok(())
+    }
+
+    /// Hands a written range to the group commit and waits for it.
+    async fn commit(
+        &self,
+        live: &Arc<Live>,
+        stored: StoredRange,
+        claim: Claim,
+    ) -> Result<bool, UploadError> {
+        let (reply, committed) = oneshot::channel();
+        let pending = Pending { live: live.clone(), stored, epoch: claim.epoch, reply };
+        let stopping = || UploadError::unavailable("the server is stopping");
+        self.commits.send(pending).await.map_err(|_| stopping())?;
+        let filled = committed.await.map_err(|_| stopping())??;
+        self.metrics.count_chunk(ChunkResult::Stored);
+        // The claim goes only now: whoever waits for it finds the range in the coverage.
+        drop(claim);
+        Ok(filled)
+    }
+
+    /// The rest of a request whose claim a newer one took: its body is read to the end, and if the
+    /// newer one stored the same bytes, then this one's are stored, too.
+    async fn follow(
+        &self,
+        live: &Arc<Live>,
+        mut seen: Seen,
+        mut body: Body,
+    ) -> Result<bool, UploadError> {
+        while let Some(frame) = body.next().await {
+            seen.take(&frame?)?;
+        }
+        let range = seen.piece.range;
+        let checksum = seen.finish()?;
+        loop {
+            match live.admit(range) {
+                Admission::Busy(slot) => slot.wait().await,
+                Admission::Stored => break,
+                Admission::Claimed(_) => {
+                    return Err(UploadError::unavailable("the chunk was sent twice at once"));
+                }
+                Admission::Ended(state) => return Err(UploadError::Gone(state)),
+            }
+        }
+        if live.lock().coverage.get(range) == Some(&checksum) {
+            self.metrics.count_chunk(ChunkResult::Duplicate);
+            return Ok(false);
+        }
+        Err(UploadError::Conflict(super::compare::OTHER_BYTES))
+    }
+}
+
+/// What is known of the bytes of a body so far.
+pub(super) struct Seen {
+    piece: Piece,
+    len: u64,
+    crc: crc32fast::Hasher,
+    sha256: Option<Sha256>,
+}
+
+impl Seen {
+    pub(super) fn new(piece: Piece) -> Self {
+        let sha256 = piece.sha256.map(|_| Sha256::new());
+        Self { piece, len: 0, crc: crc32fast::Hasher::new(), sha256 }
+    }
+
+    /// How many bytes came.
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
+    pub(super) fn take(&mut self, frame: &Bytes) -> Result<(), UploadError> {
+        self.len += frame.len() as u64;
+        if self.piece.range.len() < self.len {
+            return Err(self.wrong_length());
+        }
+        self.crc.update(frame);
+        if let Some(sha256) = &mut self.sha256 {
+            sha256.update(frame);
+        }
+        Ok(())
+    }
+
+    /// The checksum of a body that came to its end. Errors: it is short, or not what its sender
+    /// said it is.
+    pub(super) fn finish(self) -> Result<Checksum, UploadError> {
+        if self.len != self.piece.range.len() {
+            return Err(self.wrong_length());
+        }
+        let came = self.sha256.map(|sha256| Sha256Digest(sha256.finalize().into()));
+        if came != self.piece.sha256 {
+            return Err(UploadError::ChecksumMismatch);
+        }
+        Ok(Checksum(self.crc.finalize()))
+    }
+
+    fn wrong_length(&self) -> UploadError {
+        UploadError::WrongLength { expected: self.piece.range.len(), got: self.len }
+    }
+}
+
+/// Gathers the frames of a body and writes them in batches.
+struct Sink<'a> {
+    shared: &'a Shared,
+    upload: UploadId,
+    seen: Seen,
+    batch: Vec<Bytes>,
+    leases: Vec<Lease>,
+    batch_len: usize,
+}
+
+impl<'a> Sink<'a> {
+    fn new(shared: &'a Shared, upload: UploadId, piece: Piece) -> Self {
+        let (batch, leases) = (Vec::new(), Vec::new());
+        Self { shared, upload, seen: Seen::new(piece), batch, leases, batch_len: 0 }
+    }
+
+    fn holds_memory(&self) -> bool {
+        !self.batch.is_empty()
+    }
+
+    async fn take(&mut self, frame: Bytes) -> Result<(), UploadError> {
+        self.seen.take(&frame)?;
+        let lease = if let Some(lease) = self.shared.budget.try_lease(frame.len()) {
+            lease
+        } else {
+            // Nothing may be held while more is waited for: see `budget`.
+            self.flush_before(frame.len()).await?;
+            self.shared.budget.lease(frame.len()).await
+        };
+        self.batch_len += frame.len();
+        self.batch.push(frame);
+        self.leases.push(lease);
+        if WRITE_BATCH_LEN_MAX <= self.batch_len { self.flush().await } else { Ok(()) }
+    }
+
+    async fn flush(&mut self) -> Result<(), UploadError> {
+        self.flush_before(0).await
+    }
+
+    /// Writes out the batch; `ahead` bytes were seen that are not in it.
+    async fn flush_before(&mut self, ahead: usize) -> Result<(), UploadError> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let begin = self.seen.len() - (self.batch_len + ahead) as u64;
+        let offset = self.seen.piece.range.offset() + begin;
+        let batch = std::mem::take(&mut self.batch);
+        self.shared.store.write(self.upload, offset, batch).await?;
+        self.batch_len = 0;
+        self.leases.clear();
+        Ok(())
+    }
+}

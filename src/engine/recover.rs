@@ -1,0 +1,66 @@
+//! What a start does with what the last process left.
+//!
+//! Invariant 6: restarting at any point converges to the same end. What must be decided before the
+//! first request is decided here; all the rest follows in the background.
+
+use std::{error::Error, sync::Arc};
+
+use tokio_util::task::TaskTracker;
+
+use super::{Shared, UploadError};
+use crate::{store::PublishedName, upload::UploadId};
+
+/// Begins the session, and lists what has to be looked through.
+pub(super) async fn at_start(
+    shared: &Arc<Shared>,
+    epoch: &str,
+    background: &TaskTracker,
+) -> Result<(), UploadError> {
+    let clean = shared.catalog.open_session(epoch).await?;
+    if !clean {
+        tracing::warn!("The last session did not end in order: recovering");
+    }
+    // Listed before anything new can be among them. Uploads that were full are found by the tick.
+    let parts = shared.store.uploads().await?;
+    let recovering = shared.clone();
+    background.spawn(async move {
+        if let Err(error) = remove_orphans(&recovering, parts).await {
+            tracing::warn!(
+                error = &error as &dyn Error,
+                "Cannot remove orphans; the next start will"
+            );
+        }
+        if let Err(error) = bury(&recovering).await {
+            tracing::warn!(
+                error = &error as &dyn Error,
+                "Cannot remove files of deleted creatives"
+            );
+        }
+    });
+    Ok(())
+}
+
+/// Removes bytes that no running upload owns: of first chunks that were never committed, of spools,
+/// of uploads that ended just before their bytes went.
+async fn remove_orphans(shared: &Shared, parts: Vec<UploadId>) -> Result<(), UploadError> {
+    for id in parts {
+        if shared.stop.is_cancelled() {
+            return Ok(());
+        }
+        let owned = shared.catalog.upload(id).await?.is_some_and(|r| r.state.is_running());
+        if !owned {
+            tracing::info!(upload.id = %id, "Removed bytes that no running upload owns");
+            shared.discard(id).await;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the files of creatives that were deleted.
+pub(super) async fn bury(shared: &Shared) -> Result<(), UploadError> {
+    for (id, filename) in shared.catalog.doomed().await? {
+        shared.store.unpublish(&PublishedName::new(id, &filename)).await?;
+        shared.catalog.buried(id).await?;
+    }
+    Ok(())
+}

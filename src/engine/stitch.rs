@@ -1,0 +1,257 @@
+//! The stitch: the pass over an upload's ranges in order. Each is read back, checked against the
+//! checksum that was taken when it arrived, and fed to the SHA-256 of the whole file.
+//!
+//! It follows the contiguous prefix while the upload still runs, so that after the last range only
+//! the tail is left to do. The channel brings hints; a hint that was lost costs a tick.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use sha2::{Digest, Sha256};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior, interval},
+};
+use tokio_util::task::TaskTracker;
+
+use super::{
+    Shared, UploadError,
+    live::Live,
+    load::{Source, slices},
+};
+use crate::upload::{
+    ByteRange, Checksum, Sha256Digest, UploadId, UploadState,
+    limits::{STITCH_AHEAD_LEN, STITCH_RETRY_MAX, STITCH_RETRY_MIN, STITCH_TICK},
+};
+
+/// How far the stitch of one upload has come. Lost with the process: the next one begins anew.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Progress {
+    sha256: Sha256,
+    /// The offset of the next range.
+    hashed: u64,
+    /// Whether the empty range of an empty file was passed, too.
+    passed_empty: bool,
+}
+
+/// How a pass ended.
+enum Pass {
+    /// Everything that is here was passed.
+    Done,
+    /// The engine stops, or somebody wants to cancel the upload.
+    Interrupted,
+}
+
+pub(super) fn spawn_workers(
+    shared: &Arc<Shared>,
+    hints: mpsc::Receiver<UploadId>,
+    background: &TaskTracker,
+) {
+    let hints = Arc::new(tokio::sync::Mutex::new(hints));
+    for _ in 0..shared.options.stitch_workers.max(1) {
+        background.spawn(work(shared.clone(), hints.clone()));
+    }
+}
+
+/// One worker: takes hint after hint until the engine stops.
+async fn work(shared: Arc<Shared>, hints: Arc<tokio::sync::Mutex<mpsc::Receiver<UploadId>>>) {
+    loop {
+        let hint = tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => return,
+            hint = async { hints.lock().await.recv().await } => hint,
+        };
+        let Some(id) = hint else { return };
+        // In a task of its own: a panic takes down one attempt at one upload, never the worker.
+        let attempt = tokio::spawn(stitch(shared.clone(), id)).await;
+        if attempt.is_err() {
+            tracing::error!(upload.id = %id, "The stitch of an upload panicked; it is tried again");
+            if let Ok(Some(live)) = Shared::by_id(&shared, id).await {
+                shared.postpone(&live, "an internal error");
+            }
+        }
+    }
+}
+
+/// Hints again at whatever is left to do: hints that found the queue full, attempts that failed,
+/// uploads that were full when the last process ended.
+pub(super) async fn tick(shared: Arc<Shared>) {
+    let mut ticks = interval(STITCH_TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shared.stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let live = shared.registry.all();
+        let ready = live.iter().filter(|l| l.has_stitch_work(STITCH_AHEAD_LEN, Instant::now()));
+        let mut ids: Vec<UploadId> = ready.map(|live| live.id).collect();
+        match shared.catalog.stitching().await {
+            Ok(full) => ids.extend(full.into_iter().filter(|id| live.iter().all(|l| l.id != *id))),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "No stitch tick")
+            }
+        }
+        for id in ids {
+            tokio::select! {
+                () = shared.stop.cancelled() => return,
+                // Fails only if the workers are gone, and then so is this soon.
+                _ = shared.hints.send(id) => {}
+            }
+        }
+    }
+}
+
+/// Everything there is to do for one upload at the moment.
+async fn stitch(shared: Arc<Shared>, id: UploadId) {
+    let live = match Shared::by_id(&shared, id).await {
+        Ok(Some(live)) => live,
+        Ok(None) => return,
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(upload.id = %id, error, "Cannot load an upload that is to be stitched");
+            return;
+        }
+    };
+    // Whoever comes while another works leaves: the other looks again when it is done.
+    while live.has_stitch_work(1, Instant::now()) && !live.cancelling.load(Ordering::SeqCst) {
+        let Ok(mut progress) = live.progress.try_lock() else { return };
+        // Taken out, so that a panic leaves a progress that is empty, not one that is wrong.
+        let mut run = std::mem::take(&mut *progress);
+        let result = shared.pass(&live, &mut run).await;
+        live.hashed.store(run.hashed, Ordering::Relaxed);
+        *progress = run.clone();
+        match result {
+            Ok(Pass::Done) if live.upload_state() == UploadState::Stitching => {
+                let sha256 = Sha256Digest(run.sha256.finalize().into());
+                if let Err(error) = shared.finish(&live, sha256).await {
+                    shared.postpone_for(&live, &error);
+                }
+            }
+            Ok(Pass::Done) => {}
+            Ok(Pass::Interrupted) => return,
+            Err(error) => shared.postpone_for(&live, &error),
+        }
+    }
+}
+
+impl Shared {
+    /// Passes every range that lies next in order.
+    async fn pass(&self, live: &Live, progress: &mut Progress) -> Result<Pass, UploadError> {
+        let name = live.published_name();
+        let Some(source) = self.source(live.id, &name).await? else {
+            self.forget_all(live).await?;
+            *progress = Progress::default();
+            return Ok(Pass::Done);
+        };
+        while let Some((range, checksum)) = next(live, progress) {
+            let running = live.upload_state() == UploadState::Receiving;
+            if live.cancelling.load(Ordering::SeqCst) || (running && self.stop.is_cancelled()) {
+                return Ok(Pass::Interrupted);
+            }
+            let before = progress.sha256.clone();
+            let sha256 = std::mem::take(&mut progress.sha256);
+            let (sha256, found) = self.read_back(&source, range, sha256).await?;
+            if found != checksum {
+                progress.sha256 = before;
+                tracing::error!(
+                    upload.id = %live.id, %range,
+                    "A stored range is not what it was: it is forgotten and asked for again"
+                );
+                self.lose(live, &source, range).await?;
+                return Ok(Pass::Done);
+            }
+            progress.sha256 = sha256;
+            progress.hashed = range.end();
+            progress.passed_empty = range.is_empty();
+            live.hashed.store(progress.hashed, Ordering::Relaxed);
+        }
+        let has_gap = progress.hashed != live.plan.total();
+        if has_gap && live.upload_state() == UploadState::Stitching {
+            return Err(UploadError::unavailable("a full upload has a gap"));
+        }
+        Ok(Pass::Done)
+    }
+
+    /// Reads one range in slices, through both checksums, on the threads that may block.
+    async fn read_back(
+        &self,
+        source: &Source,
+        range: ByteRange,
+        mut sha256: Sha256,
+    ) -> Result<(Sha256, Checksum), UploadError> {
+        let mut crc = crc32fast::Hasher::new();
+        for slice in slices(range) {
+            let bytes = self.read(source, slice).await?;
+            let hash = move || {
+                sha256.update(&bytes);
+                crc.update(&bytes);
+                (sha256, crc)
+            };
+            (sha256, crc) = tokio::task::spawn_blocking(hash)
+                .await
+                .map_err(|error| UploadError::Unavailable(error.into()))?;
+        }
+        Ok((sha256, Checksum(crc.finalize())))
+    }
+
+    /// A range turned out to be damaged. One that is damaged where it was published goes with the
+    /// whole file: nobody was told of that yet.
+    async fn lose(
+        &self,
+        live: &Live,
+        source: &Source,
+        range: ByteRange,
+    ) -> Result<(), UploadError> {
+        match source {
+            Source::Upload(_) => self.forget(live, &[range]).await,
+            Source::Published(name) => {
+                self.forget_all(live).await?;
+                Ok(self.store.unpublish(name).await?)
+            }
+        }
+    }
+
+    /// Takes back every range of an upload, and its place in the store.
+    pub(super) async fn forget_all(&self, live: &Live) -> Result<(), UploadError> {
+        let mut placed = live.placed.lock().await;
+        let ranges: Vec<ByteRange> = {
+            let mut state = live.lock();
+            // What is being written at the moment goes to a file that will not be there.
+            state.epoch += 1;
+            state.coverage.iter().map(|(range, _)| range).collect()
+        };
+        self.forget(live, &ranges).await?;
+        self.discard(live.id).await;
+        *placed = false;
+        Ok(())
+    }
+
+    fn postpone_for(&self, live: &Live, error: &UploadError) {
+        let source = error as &dyn std::error::Error;
+        tracing::error!(upload.id = %live.id, error = source, "Cannot stitch an upload for now");
+        self.postpone(live, &error.to_string());
+    }
+
+    /// The next attempt waits, longer each time; the reason is shown meanwhile.
+    fn postpone(&self, live: &Live, reason: &str) {
+        self.metrics.stitch_retries.inc();
+        let mut state = live.lock();
+        let pause = STITCH_RETRY_MIN.saturating_mul(1 << state.attempts.min(16));
+        state.attempts += 1;
+        state.retry_at = Some(Instant::now() + Duration::min(pause, STITCH_RETRY_MAX));
+        state.trouble = Some(reason.to_owned());
+        drop(state);
+        live.announce();
+    }
+}
+
+/// The range that is next in order, if it is here.
+fn next(live: &Live, progress: &Progress) -> Option<(ByteRange, Checksum)> {
+    let state = live.lock();
+    let (range, checksum) = state.coverage.starting_at(progress.hashed)?;
+    let passed = range.is_empty() && progress.passed_empty;
+    (!passed).then_some((range, *checksum))
+}

@@ -1,0 +1,187 @@
+//! Questions about uploads, and the wish to give one up.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::{Engine, Shared, Snapshot, UploadError, live::Live, registry::Use};
+use crate::{
+    catalog::{Resemblance, UploadQuery},
+    store::{Space, StoreError},
+    upload::{Coverage, Creative, Principal, UploadId, UploadRecord, UploadState},
+};
+
+/// Follows one upload from change to change.
+#[derive(Debug)]
+pub struct Watch {
+    live: Use,
+    changes: watch::Receiver<u64>,
+    shared: Arc<Shared>,
+    ended: bool,
+}
+
+impl Watch {
+    /// How the upload stands: at once, and then after each change; nothing once it has ended and
+    /// that was told. Changes that follow each other closely are told of together.
+    ///
+    /// Cancel safety: may be dropped; no change is lost.
+    pub async fn next(&mut self) -> Option<Snapshot> {
+        if self.ended {
+            return None;
+        }
+        // Fails only if the upload is gone from memory, which its use prevents.
+        self.changes.changed().await.ok()?;
+        let snapshot = self.shared.snapshot(&self.live);
+        self.ended = !snapshot.state.is_running();
+        Some(snapshot)
+    }
+}
+
+/// What happened to a wish to cancel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cancelled {
+    /// The upload has no file and will have none.
+    Ended,
+    /// It is complete: what is to go now is its creative.
+    Complete,
+}
+
+impl Engine {
+    /// The upload with this id, if it is this principal's.
+    pub async fn upload(
+        &self,
+        principal: &Principal,
+        id: UploadId,
+    ) -> Result<Option<Snapshot>, UploadError> {
+        let live = self.own(principal, id).await?;
+        Ok(live.map(|live| self.shared.snapshot(&live)))
+    }
+
+    /// Follows the upload with this id, if it is this principal's.
+    pub async fn watch(
+        &self,
+        principal: &Principal,
+        id: UploadId,
+    ) -> Result<Option<Watch>, UploadError> {
+        let live = self.own(principal, id).await?;
+        Ok(live.map(|live| {
+            let mut changes = live.watch();
+            changes.mark_changed();
+            Watch { changes, live, shared: self.shared.clone(), ended: false }
+        }))
+    }
+
+    /// Gives up the upload with this id. Nothing if it is not this principal's.
+    pub async fn cancel(
+        &self,
+        principal: &Principal,
+        id: UploadId,
+    ) -> Result<Option<Cancelled>, UploadError> {
+        let Some(live) = self.own(principal, id).await? else { return Ok(None) };
+        self.shared.cancel(&live).await?;
+        Ok(Some(match live.upload_state() {
+            UploadState::Complete => Cancelled::Complete,
+            UploadState::Receiving
+            | UploadState::Stitching
+            | UploadState::Failed
+            | UploadState::Cancelled
+            | UploadState::Expired => Cancelled::Ended,
+        }))
+    }
+
+    /// Uploads of one principal, newest first.
+    pub async fn uploads(&self, query: &UploadQuery) -> Result<Vec<Snapshot>, UploadError> {
+        let mut list = Vec::new();
+        for record in self.shared.catalog.uploads(query).await? {
+            list.push(self.describe(record).await?);
+        }
+        Ok(list)
+    }
+
+    /// What a question by hand is answered: how the newest upload stands that agrees with all it
+    /// names, if there is one and all of them have the piece with this index (if one is named).
+    pub async fn find_resembling(
+        &self,
+        query: &Resemblance,
+        index: Option<u64>,
+    ) -> Result<Option<Snapshot>, UploadError> {
+        let shared = &self.shared;
+        let since = shared.clock.now().saturating_sub(shared.options.result_ttl);
+        let since = since.unwrap_or(crate::upload::Timestamp::MIN);
+        let mut newest = None;
+        for record in shared.catalog.resembling(query, since).await? {
+            let Some(live) = Shared::by_id(shared, record.id).await? else { continue };
+            if index.is_some_and(|index| !has_piece(&live, index)) {
+                return Ok(None);
+            }
+            newest.get_or_insert(live);
+        }
+        Ok(newest.map(|live| shared.snapshot(&live)))
+    }
+
+    /// How much room there is.
+    pub async fn space(&self) -> Result<Space, StoreError> {
+        self.shared.store.space().await
+    }
+
+    /// Whether everything works that an upload needs. Errors: what does not, and why.
+    pub async fn check(&self) -> Result<(), (&'static str, UploadError)> {
+        if self.committer.is_finished() {
+            return Err(("commits", UploadError::unavailable("the group commit has ended")));
+        }
+        self.shared.catalog.ping().await.map_err(|error| ("catalog", error.into()))?;
+        self.shared.store.check_writable().await.map_err(|error| ("store", error.into()))
+    }
+
+    /// Brings the metrics that are measured rather than counted up to date, and writes all of them.
+    pub async fn metrics(&self) -> Result<String, UploadError> {
+        let metrics = &self.shared.metrics;
+        let counts = self.shared.catalog.count_uploads().await?;
+        for state in UploadState::ALL {
+            let count = counts.iter().find(|(of, _)| *of == state).map_or(0, |(_, count)| *count);
+            let label = crate::metrics::StateLabels { state: state.as_str() };
+            metrics.uploads.get_or_create(&label).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        let queue = self.shared.options.stitch_queue;
+        let waiting = queue.saturating_sub(self.shared.hints.capacity());
+        metrics.stitch_queue.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        metrics.free_bytes.set(self.shared.store.space().await?.free);
+        Ok(metrics.encode())
+    }
+
+    /// An upload by id, for its own principal only: to anybody else it does not exist.
+    async fn own(&self, principal: &Principal, id: UploadId) -> Result<Option<Use>, UploadError> {
+        let live = Shared::by_id(&self.shared, id).await?;
+        Ok(live.filter(|live| live.lock().record.identity.principal() == principal))
+    }
+
+    /// A listed upload. Read from the catalog alone: a list must not bring every upload to memory.
+    async fn describe(&self, record: UploadRecord) -> Result<Snapshot, UploadError> {
+        let shared = &self.shared;
+        if let Some(live) = super::registry::Registry::by_id(shared, record.id) {
+            return Ok(shared.snapshot(&live));
+        }
+        let mut coverage = Coverage::new();
+        if record.state.is_running() {
+            for stored in shared.catalog.ranges(record.id).await? {
+                coverage.insert(stored.range, ());
+            }
+        }
+        let creative = self.creative_of(&record).await?;
+        Ok(Snapshot::of_record(&record, &coverage, creative, shared.lifetimes()))
+    }
+
+    async fn creative_of(&self, record: &UploadRecord) -> Result<Option<Creative>, UploadError> {
+        if record.state == UploadState::Complete {
+            Ok(self.shared.catalog.creative(record.creative_id).await?)
+        } else {
+            Ok(None)
+        }
+    }
+}
+
+fn has_piece(live: &Live, index: u64) -> bool {
+    let Some(range) = live.plan.piece(index) else { return false };
+    let state = live.lock();
+    state.record.state == UploadState::Complete || state.coverage.contains(range)
+}
