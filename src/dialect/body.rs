@@ -1,0 +1,119 @@
+//! What clients read about uploads and creatives: the JSON of every answer that carries one.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    engine::Snapshot,
+    upload::{Creative, CreativeId, Day, UploadId, UploadState},
+};
+
+/// How an upload stands: the same body wherever one is answered.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Status {
+    /// The upload.
+    pub upload: Upload,
+    /// Whether the file is published and its creative recorded. Only this means success.
+    pub complete: bool,
+    /// The creative, once the upload is complete and for as long as it exists.
+    pub creative: Option<CreativeBody>,
+}
+
+/// One upload.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Upload {
+    /// Its id.
+    pub id: UploadId,
+    /// Where it stands.
+    pub state: UploadState,
+    /// The client's name for the file. Hostile until escaped.
+    pub filename: String,
+    /// The size of the file, in bytes.
+    pub total_size: u64,
+    /// How many bytes of it are safely here.
+    pub received_bytes: u64,
+    /// The nominal size of a chunk, in bytes.
+    pub chunk_size: u64,
+    /// How many chunks there are.
+    pub total_chunks: u64,
+    /// Inclusive pairs of the numbers (from 1) of chunks that are not here.
+    pub missing_chunks: Vec<(u64, u64)>,
+    /// When its first request came (RFC 3339).
+    #[schemars(extend("format" = "date-time"))]
+    pub created_at: String,
+    /// When it will be forgotten, if nothing more comes (RFC 3339).
+    #[schemars(extend("format" = "date-time"))]
+    pub expires_at: String,
+    /// Why it ended without a file, or why its completion is held up.
+    pub error: Option<String>,
+}
+
+/// One published file.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct CreativeBody {
+    /// Its id.
+    pub id: CreativeId,
+    /// Whose it is.
+    pub user_id: String,
+    /// Where its bytes are served.
+    pub creative_url: String,
+    /// The client's name for the file. Hostile until escaped.
+    pub filename: String,
+    /// Its size, in bytes.
+    pub size: u64,
+    /// Its SHA-256, in hexadecimal.
+    pub sha256: String,
+    /// Its media type.
+    pub content_type: String,
+    /// The day it is scheduled for.
+    pub scheduled_at: Day,
+    /// When it was published (RFC 3339).
+    #[schemars(extend("format" = "date-time"))]
+    pub created_at: String,
+    /// The upload it came from.
+    pub upload_id: UploadId,
+}
+
+impl From<Snapshot> for Status {
+    fn from(snapshot: Snapshot) -> Self {
+        let complete = snapshot.state == UploadState::Complete;
+        let creative = snapshot.creative.clone().map(CreativeBody::from);
+        Self { upload: snapshot.into(), complete, creative }
+    }
+}
+
+impl From<Snapshot> for Upload {
+    fn from(snapshot: Snapshot) -> Self {
+        Self {
+            id: snapshot.id,
+            state: snapshot.state,
+            filename: snapshot.filename.as_str().to_owned(),
+            total_size: snapshot.plan.total(),
+            received_bytes: snapshot.received_bytes,
+            chunk_size: snapshot.plan.stride(),
+            total_chunks: snapshot.plan.count(),
+            // Clients count chunks from 1.
+            missing_chunks: snapshot.missing.iter().map(|(a, b)| (a + 1, b + 1)).collect(),
+            created_at: snapshot.created_at.to_string(),
+            expires_at: snapshot.expires_at.to_string(),
+            error: snapshot.error,
+        }
+    }
+}
+
+impl From<Creative> for CreativeBody {
+    fn from(creative: Creative) -> Self {
+        Self {
+            id: creative.id,
+            user_id: creative.principal.as_str().to_owned(),
+            creative_url: format!("/creatives/{}/content", creative.id),
+            filename: creative.filename.as_str().to_owned(),
+            size: creative.size,
+            sha256: creative.sha256.to_string(),
+            content_type: creative.content_type,
+            scheduled_at: creative.scheduled,
+            created_at: creative.created_at.to_string(),
+            upload_id: creative.upload_id,
+        }
+    }
+}

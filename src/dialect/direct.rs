@@ -1,0 +1,150 @@
+//! One picture in one request, for scripts: `file` and `scheduled_at` in a form.
+//!
+//! The same engine with the same guarantees; what differs is what is said and how it is answered.
+//! There is nothing to resume, so each request is an upload of its own.
+
+use std::{error::Error, time::Duration};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use http::StatusCode;
+
+use super::{
+    Refusal, Status,
+    form::{BodyKind, BoxError, Form, FormError, Part, keep},
+    rejection::rejection_in,
+};
+use crate::{
+    engine::{BodyError, Class, Engine, Intent, Piece, Spooled, UploadError},
+    upload::{Day, FileName, Identity, Plan, Principal, UploadId},
+};
+
+/// What may be uploaded: extensions, and the media type that the content must then have.
+const ACCEPTED: [(&str, &str); 4] =
+    [("jpg", "image/jpeg"), ("jpeg", "image/jpeg"), ("png", "image/png"), ("gif", "image/gif")];
+/// Bytes that tell what a file is.
+const HEAD_LEN: usize = 8192;
+
+/// Takes a form with `file` and `scheduled_at`. The status is complete, but for a stitch that takes
+/// longer than `completion_wait`: then it says `stitching`.
+pub async fn upload_creative<S>(
+    engine: &Engine,
+    principal: &Principal,
+    content_type: Option<&str>,
+    body: S,
+) -> Result<Status, Refusal>
+where
+    S: Stream<Item = Result<Bytes, BodyError>> + Send + 'static,
+{
+    let BodyKind::Multipart(boundary) = BodyKind::of(content_type)? else {
+        let detail = "send a form (multipart/form-data) with the fields `scheduled_at` and `file`";
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "invalid_form", detail));
+    };
+    let form = Form::new(boundary, body.map(|frame| frame.map_err(BoxError::from)));
+    let Read { filename, day, file } = read(engine, form).await?;
+    let day = day.ok_or_else(|| schedule("scheduled_at is missing: name a day, as YYYY-MM-DD"))?;
+    let filename = FileName::new(filename).map_err(|error| {
+        Refusal::new(StatusCode::BAD_REQUEST, "invalid_filename", error.to_string())
+    })?;
+    check_type(&filename, &file).await?;
+    let received = receive(engine, principal, filename, day, file).await;
+    received.map(Status::from).map_err(|error| refusal(&error))
+}
+
+/// What the form holds.
+struct Read {
+    filename: String,
+    day: Option<Day>,
+    file: Spooled,
+}
+
+async fn read(engine: &Engine, mut form: Form<'static>) -> Result<Read, Refusal> {
+    let (mut day, mut kept) = (None, None);
+    while let Some(part) = form.next().await.map_err(form_refusal)? {
+        match part {
+            Part::Field { name, value } if name == "scheduled_at" => {
+                let parsed = value.parse::<Day>();
+                day = Some(parsed.map_err(|error| schedule(error.to_string()))?);
+            }
+            Part::Field { .. } => {}
+            Part::File(part) => {
+                let name = part.filename.unwrap_or_default();
+                let file = keep(engine, form, engine.options().max_file_size).await;
+                let file = file.map_err(|error| refusal(&error))?;
+                form = file.0;
+                kept = Some((name, file.1));
+            }
+        }
+    }
+    let Some((filename, file)) = kept else {
+        let detail = "the form has no file: send one in the field `file`";
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "invalid_form", detail));
+    };
+    Ok(Read { filename, day, file })
+}
+
+/// Name and content must agree on one of the accepted types.
+async fn check_type(filename: &FileName, file: &Spooled) -> Result<(), Refusal> {
+    let extension = filename.extension().unwrap_or_default();
+    let named = ACCEPTED.iter().find(|(accepted, _)| *accepted == extension);
+    let head = file.head(HEAD_LEN).await.map_err(|error| refusal(&error))?;
+    let found = infer::get(&head).map(|kind| kind.mime_type());
+    if named.is_some_and(|(_, media_type)| found == Some(media_type)) {
+        return Ok(());
+    }
+    let detail = "only pictures are taken here, by name and by content: .jpg, .jpeg, .png or .gif";
+    Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "type_not_accepted", detail))
+}
+
+async fn receive(
+    engine: &Engine,
+    principal: &Principal,
+    filename: FileName,
+    day: Day,
+    file: Spooled,
+) -> Result<crate::engine::Snapshot, UploadError> {
+    let plan = Plan::whole(file.len()).expect("a file that was received is not too large");
+    let range = plan.piece(0).expect("a plan has at least one piece");
+    // An identity that nobody else can have: the same picture twice is two creatives.
+    let identity = Identity::new(principal.clone(), UploadId::new().to_string(), "", plan)
+        .expect("an id is short");
+    let intent = Intent { identity, filename, scheduled: Some(day), sha256: None };
+    let piece = Piece { range, sha256: None };
+    Ok(engine.receive(&intent, piece, file.into_body()).await?.snapshot)
+}
+
+fn schedule(detail: impl Into<String>) -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, "invalid_scheduled_at", detail)
+}
+
+fn form_refusal(error: FormError) -> Refusal {
+    refusal(&UploadError::Body(error.into()))
+}
+
+/// The engine's trouble for a script: it follows the meaning of a status, not flow.js's habits.
+fn refusal(error: &UploadError) -> Refusal {
+    if let Some(rejection) = rejection_in(error) {
+        return rejection.clone().into();
+    }
+    let detail = error.to_string();
+    let new = |status, code| Refusal::new(status, code, detail.clone());
+    let pause = Duration::from_secs(2);
+    match error.class() {
+        Class::Malformed => new(StatusCode::BAD_REQUEST, "invalid_length"),
+        Class::Damaged | Class::Refused => new(StatusCode::BAD_REQUEST, "checksum_mismatch"),
+        Class::Schedule => new(StatusCode::BAD_REQUEST, "invalid_scheduled_at"),
+        Class::Conflict | Class::Gone => new(StatusCode::CONFLICT, "conflict"),
+        Class::TooLarge => new(StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+        Class::Interrupted => new(StatusCode::BAD_REQUEST, "incomplete_body"),
+        Class::TimedOut => new(StatusCode::REQUEST_TIMEOUT, "request_timeout"),
+        Class::NoSpace | Class::Unavailable => {
+            tracing::error!(error = error as &dyn Error, "A request could not be carried out");
+            let no_space = error.class() == Class::NoSpace;
+            if no_space {
+                new(StatusCode::INSUFFICIENT_STORAGE, "no_space").retry_after(pause)
+            } else {
+                new(StatusCode::SERVICE_UNAVAILABLE, "unavailable").retry_after(pause)
+            }
+        }
+    }
+}

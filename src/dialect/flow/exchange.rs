@@ -1,0 +1,286 @@
+//! One flow.js request from its parameters and body to its answer.
+//!
+//! The only place where flow.js's words are turned into the engine's and back. What comes in is a
+//! query string, a few headers and a stream of bytes; what goes out is an [`Answer`] or a
+//! [`Refusal`].
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+
+use super::{
+    fields::FlowFields,
+    params::{Chunk, FlowRequest, Lookup, Named, Post, Probe},
+    reply::{self, Answer},
+};
+use crate::{
+    dialect::{
+        Refusal, Rejection, Status,
+        form::{BodyKind, BoxError, Form, FormError, Part, keep},
+        rejection::rejection_in,
+    },
+    engine::{Body, BodyError, Engine, Intent, Piece, Resemblance, Spooled, UploadError},
+    upload::{FileName, Identity, Principal, limits},
+};
+
+/// A flow.js request that may bring bytes.
+#[derive(Debug)]
+pub struct Upload<'a> {
+    /// Who asks.
+    pub principal: &'a Principal,
+    /// The query string, without its `?`.
+    pub query: &'a str,
+    /// The header `Content-Type`.
+    pub content_type: Option<&'a str>,
+    /// The header `Content-Digest`.
+    pub content_digest: Option<&'a str>,
+}
+
+/// Answers a test GET: is this chunk here?
+pub async fn probe(engine: &Engine, principal: &Principal, query: &str) -> Result<Answer, Refusal> {
+    probe_fields(engine, principal, &FlowFields::from_query(query)?).await
+}
+
+/// Answers the one question that stands for all test GETs of a file.
+pub async fn lookup(
+    engine: &Engine,
+    principal: &Principal,
+    query: &str,
+) -> Result<Option<Status>, Refusal> {
+    let request = FlowFields::from_query(query)?.lookup(principal)?;
+    let found = match &request.addressed {
+        Lookup::Upload(identity, filename) => {
+            engine.lookup(&intent(&request, identity.clone(), filename.clone())).await
+        }
+        Lookup::Partial(named) => {
+            engine.find_resembling(&resemblance(principal, named), None).await
+        }
+    };
+    let found = found.map_err(|error| reply::refusal(&error))?;
+    Ok(found.map(Status::from))
+}
+
+/// Answers a POST or a PUT: a chunk, or a probe in the form of one.
+pub async fn upload<S>(engine: &Engine, request: Upload<'_>, body: S) -> Result<Answer, Refusal>
+where
+    S: Stream<Item = Result<Bytes, BodyError>> + Send + 'static,
+{
+    let query = FlowFields::from_query(request.query)?;
+    match BodyKind::of(request.content_type)? {
+        BodyKind::Octet => {
+            let post = request.resolve(&query)?;
+            take(engine, post, body.boxed()).await
+        }
+        BodyKind::Multipart(boundary) => {
+            let form = Form::new(boundary, body.map(|frame| frame.map_err(BoxError::from)));
+            Multipart { engine, request, query, fields: FlowFields::default(), form }.answer().await
+        }
+    }
+}
+
+impl Upload<'_> {
+    fn resolve(&self, fields: &FlowFields) -> Result<FlowRequest<Post>, Rejection> {
+        fields.post(self.principal)?.with_content_digest(self.content_digest)
+    }
+}
+
+/// A form that is being read.
+struct Multipart<'a> {
+    engine: &'a Engine,
+    request: Upload<'a>,
+    query: FlowFields,
+    /// What the form said so far.
+    fields: FlowFields,
+    form: Form<'static>,
+}
+
+impl Multipart<'_> {
+    /// Fields, then the file: that is how flow.js sends it, and then nothing is held in memory.
+    async fn answer(mut self) -> Result<Answer, Refusal> {
+        loop {
+            match self.form.next().await.map_err(form_refusal)? {
+                Some(Part::Field { name, value }) => self.fields.set(&name, value)?,
+                Some(Part::File(part)) => return self.file(part.filename).await,
+                // A form without a file asks.
+                None => {
+                    let fields = self.fields.over(self.query);
+                    return probe_fields(self.engine, self.request.principal, &fields).await;
+                }
+            }
+        }
+    }
+
+    async fn file(self, part_filename: Option<String>) -> Result<Answer, Refusal> {
+        let fields = self.fields.clone().over(self.query.clone());
+        match self.request.resolve(&fields) {
+            Ok(post) if is_streamed(&post) => take(self.engine, post, closed(self.form)).await,
+            resolved => self.spooled(part_filename, resolved).await,
+        }
+    }
+
+    /// A file whose place or size is not known yet: it is kept until the form has ended.
+    async fn spooled(
+        mut self,
+        part_filename: Option<String>,
+        resolved: Result<FlowRequest<Post>, Rejection>,
+    ) -> Result<Answer, Refusal> {
+        let (max, too_long) = match resolved {
+            Ok(_) => (self.engine.options().max_file_size, None),
+            // Perhaps the fields that are missing come behind the file.
+            Err(rejection) => (limits::SPOOL_MEMORY_LEN_MAX as u64, Some(rejection)),
+        };
+        let kept = keep(self.engine, self.form, max).await;
+        let (form, spooled) = kept.map_err(|error| match (error, too_long) {
+            (UploadError::TooLarge { .. }, Some(rejection)) => rejection.into(),
+            (error, _) => refusal(&error),
+        })?;
+        self.form = form;
+        while let Some(part) = self.form.next().await.map_err(form_refusal)? {
+            match part {
+                Part::Field { name, value } if spooled.is_small() => {
+                    self.fields.set(&name, value)?;
+                }
+                Part::Field { name, .. } => late(&name)?,
+                Part::File(_) => {}
+            }
+        }
+        let mut fields = self.fields.over(self.query);
+        if let Some(filename) = part_filename {
+            fields.suggest_filename(&filename);
+        }
+        let post = fields.post(self.request.principal)?;
+        let post = post.with_content_digest(self.request.content_digest)?;
+        take_spooled(self.engine, post, spooled).await
+    }
+}
+
+/// Whether a file goes straight to its place. A small one is kept until the form has ended, so
+/// that fields may follow it.
+fn is_streamed(post: &FlowRequest<Post>) -> bool {
+    match &post.addressed {
+        Post::Chunk(chunk) => limits::LATE_FIELDS_LEN_MAX < chunk.range.len(),
+        Post::Whole(_) => false,
+    }
+}
+
+/// The file of a form, up to the end of the form: a form that goes on with what should have come
+/// before the file is an error, and nothing of the file is then kept.
+fn closed(form: Form<'static>) -> Body {
+    let frames = stream::unfold(Some(form), async |form| {
+        let mut form = form?;
+        let frame = form.file().next().await;
+        if let Some(frame) = frame {
+            return Some((frame.map_err(BodyError::from), Some(form)));
+        }
+        loop {
+            let checked = match form.next().await {
+                Ok(None) => return None,
+                Ok(Some(Part::Field { name, .. })) => late(&name).map_err(FormError::from),
+                Ok(Some(Part::File(_))) => Ok(()),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = checked {
+                return Some((Err(error.into()), None));
+            }
+        }
+    });
+    frames.boxed()
+}
+
+/// A field behind a file that was not kept back for it.
+fn late(name: &str) -> Result<(), Rejection> {
+    let mut probe = FlowFields::default();
+    probe.set(name, "0".into())?;
+    if probe == FlowFields::default() {
+        return Ok(());
+    }
+    let detail = "put every field of the form before the file: it is too large to wait for them";
+    Err(Rejection::form(detail))
+}
+
+async fn probe_fields(
+    engine: &Engine,
+    principal: &Principal,
+    fields: &FlowFields,
+) -> Result<Answer, Refusal> {
+    let request = fields.probe(principal)?;
+    let found = match &request.addressed {
+        Probe::Chunk(chunk) => engine.probe(&chunk_intent(&request, chunk), chunk.range).await,
+        Probe::Partial(named, index) => {
+            engine.find_resembling(&resemblance(principal, named), Some(*index)).await
+        }
+    };
+    found.map(Answer::to_probe).map_err(|error| reply::refusal(&error))
+}
+
+/// Hands a body to the engine; one of undeclared size is kept first.
+async fn take(engine: &Engine, post: FlowRequest<Post>, body: Body) -> Result<Answer, Refusal> {
+    match &post.addressed {
+        Post::Chunk(chunk) => {
+            let intent = chunk_intent(&post, chunk);
+            let piece = Piece { range: chunk.range, sha256: post.chunk_sha256 };
+            receive(engine, &intent, piece, body).await
+        }
+        Post::Whole(_) => {
+            let spooled = engine.spool(body, engine.options().max_file_size).await;
+            take_spooled(engine, post, spooled.map_err(|error| refusal(&error))?).await
+        }
+    }
+}
+
+async fn take_spooled(
+    engine: &Engine,
+    post: FlowRequest<Post>,
+    spooled: Spooled,
+) -> Result<Answer, Refusal> {
+    let Post::Whole(whole) = &post.addressed else {
+        return Box::pin(take(engine, post, spooled.into_body())).await;
+    };
+    let identity = whole.identity(spooled.len())?;
+    let range = identity.plan().piece(0).expect("a plan has at least one piece");
+    let intent = intent(&post, identity, whole.filename().clone());
+    let piece = Piece { range, sha256: post.chunk_sha256 };
+    receive(engine, &intent, piece, spooled.into_body()).await
+}
+
+async fn receive(
+    engine: &Engine,
+    intent: &Intent,
+    piece: Piece,
+    body: Body,
+) -> Result<Answer, Refusal> {
+    let received = engine.receive(intent, piece, body).await;
+    received.map(Answer::to_chunk).map_err(|error| refusal(&error))
+}
+
+/// As [`reply::refusal`]; but a form that turned out not to be one while it was read as a body is
+/// refused as what it is.
+fn refusal(error: &UploadError) -> Refusal {
+    match rejection_in(error) {
+        Some(rejection) => rejection.clone().into(),
+        None => reply::refusal(error),
+    }
+}
+
+fn form_refusal(error: FormError) -> Refusal {
+    refusal(&UploadError::Body(error.into()))
+}
+
+fn chunk_intent<A>(request: &FlowRequest<A>, chunk: &Chunk) -> Intent {
+    intent(request, chunk.identity.clone(), chunk.filename.clone())
+}
+
+fn intent<A>(request: &FlowRequest<A>, identity: Identity, filename: FileName) -> Intent {
+    Intent { identity, filename, scheduled: request.scheduled, sha256: request.sha256 }
+}
+
+fn resemblance(principal: &Principal, named: &Named) -> Resemblance {
+    Resemblance {
+        principal: principal.clone(),
+        identifier: named.identifier.clone(),
+        filename: named.filename.clone(),
+        relative_path: named.relative_path.clone(),
+        total: named.total,
+        stride: named.stride,
+        count: named.count,
+    }
+}

@@ -1,0 +1,23 @@
+//! The protocol of flow.js.
+//!
+//! Read [`exchange`] first: it is the way of one request. `params` says what a request can be,
+//! `geometry` where a chunk number becomes an offset, `reply` which status answers what.
+//!
+//! Invariant: chunk numbers and the names of its fields are known in this folder only. Everything
+//! to the left of it speaks of ranges.
+
+mod digest;
+mod exchange;
+mod fields;
+mod geometry;
+mod names;
+mod params;
+mod reply;
+
+pub use self::{
+    exchange::{Upload, lookup, probe, upload},
+    fields::FlowFields,
+    params::{Chunk, FlowRequest, Lookup, Named, Post, Probe, Whole},
+    reply::Answer,
+};
+use super::rejection;

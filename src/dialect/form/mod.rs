@@ -1,0 +1,306 @@
+//! Bodies of `multipart/form-data`, read part by part as they arrive.
+//!
+//! Promise: the file of a form ends (`None`) only after the delimiter behind it was read and found
+//! good; a body that is cut off at any byte gives an error instead. What is held in memory is one
+//! text field, or one frame of the body and the head of one part.
+
+mod disposition;
+mod feed;
+mod keep;
+
+use std::{
+    mem,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use http::{HeaderMap, HeaderName, header::CONTENT_DISPOSITION, header::CONTENT_TYPE};
+use multer::{Field, Multipart};
+
+pub(in crate::dialect) use self::keep::keep;
+use self::{
+    disposition::Disposition,
+    feed::{Allowance, Exhausted, Feed},
+};
+use super::rejection::{Rejection, quote};
+use crate::{engine::BodyError, upload::limits};
+
+/// Whatever goes wrong below a form: the client is gone, or too slow.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The name under which flow.js sends the file if it is not told otherwise.
+const FILE_FIELD: &str = "file";
+
+/// How the bytes of a file lie in a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BodyKind {
+    /// In a part of a form.
+    Multipart(Boundary),
+    /// As they are: with `method: 'octet'` the content type is that of the file.
+    Octet,
+}
+
+/// What stands between the parts of a form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Boundary(String);
+
+impl BodyKind {
+    /// What the header `Content-Type` says of the body.
+    pub fn of(content_type: Option<&str>) -> Result<Self, Rejection> {
+        let content_type = content_type.unwrap_or_default();
+        let essence = content_type.split(';').next().unwrap_or_default().trim();
+        if !essence.eq_ignore_ascii_case("multipart/form-data") {
+            return Ok(Self::Octet);
+        }
+        match multer::parse_boundary(content_type) {
+            Ok(text) if (1..=limits::BOUNDARY_LEN_MAX).contains(&text.len()) => {
+                Ok(Self::Multipart(Boundary(text)))
+            }
+            _ => Err(Rejection::form("the Content-Type of a form must name a valid boundary")),
+        }
+    }
+}
+
+/// One part of a form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// A text.
+    Field {
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: String,
+    },
+    /// The file: its bytes are read from the form, by [`Form::file`].
+    File(FilePart),
+}
+
+/// What the head of the file's part says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilePart {
+    /// The name of the field.
+    pub name: Option<String>,
+    /// The name of the file. Hostile text; nothing if it is empty, as it is in an HTML form in
+    /// which no file was chosen.
+    pub filename: Option<String>,
+    /// The media type, as the client guesses it.
+    pub content_type: Option<String>,
+}
+
+/// Why a form cannot be read on.
+#[derive(Debug, thiserror::Error)]
+pub enum FormError {
+    /// The body itself broke off: the client hung up, stalled or sent too much.
+    #[error("the body of the form broke off")]
+    Body(#[source] BoxError),
+    /// The body is all there but not the form that it should be.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+}
+
+/// A form on its way in.
+///
+/// Which part is the file:
+///
+/// * The part that has a file name, whatever its field is called. There may be one.
+/// * A part called `file` without a file name is refused. It is a text, and most likely the
+///   data URL of a client that was set to base64; stored as it is, it would be another file.
+///   For the same reason a part with a `Content-Transfer-Encoding` that changes bytes is refused.
+#[derive(Debug)]
+pub struct Form<'b> {
+    parts: Multipart<'b>,
+    allowance: Allowance,
+    position: Position<'b>,
+    field_count: usize,
+    had_file: bool,
+}
+
+/// Where in the form we are.
+#[derive(Debug)]
+enum Position<'b> {
+    /// Before the head of a part.
+    Between,
+    /// Behind the head of a part that is not the file.
+    Part(Field<'b>),
+    /// In the bytes of the file.
+    File(Field<'b>),
+    /// Behind the last byte of the file; whether the delimiter is good is not known.
+    FileEnd,
+    /// Behind the last delimiter.
+    End,
+}
+
+impl<'b> Form<'b> {
+    /// The form in this body.
+    pub fn new<S>(Boundary(boundary): Boundary, body: S) -> Self
+    where
+        S: Stream<Item = Result<Bytes, BoxError>> + Send + 'b,
+    {
+        let allowance = Allowance::unlimited();
+        let feed = Feed::new(Box::pin(body), allowance.clone());
+        // No constraints: multer's limits go by the name of a field, and a file may have any.
+        let parts = Multipart::new(feed, boundary);
+        Self { parts, allowance, position: Position::Between, field_count: 0, had_file: false }
+    }
+
+    /// The next part, or nothing when the form is complete. What was not read of a file is read
+    /// and dropped.
+    ///
+    /// Cancel safety: a form whose `next` was dropped has lost a part, and is of no more use.
+    pub async fn next(&mut self) -> Result<Option<Part>, FormError> {
+        while self.file().next().await.transpose()?.is_some() {}
+        let position = mem::replace(&mut self.position, Position::Between);
+        let field = match position {
+            Position::Part(field) => Some(field),
+            Position::End => None,
+            Position::Between | Position::File(_) | Position::FileEnd => {
+                std::future::poll_fn(|context| self.poll_head(context)).await?
+            }
+        };
+        let Some(field) = field else {
+            self.position = Position::End;
+            return Ok(None);
+        };
+        self.part(field).await.map(Some)
+    }
+
+    /// The bytes of the file whose part [`Self::next`] has just given; nothing anywhere else.
+    ///
+    /// Cancel safety: may be dropped and taken up again.
+    pub fn file(&mut self) -> impl Stream<Item = Result<Bytes, FormError>> + Send + Unpin {
+        stream::poll_fn(|context| self.poll_file(context))
+    }
+
+    /// As [`Self::file`].
+    pub fn poll_file(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, FormError>>> {
+        loop {
+            match &mut self.position {
+                Position::File(field) => match ready!(Pin::new(field).poll_next(context)) {
+                    Some(Ok(bytes)) if bytes.is_empty() => {}
+                    Some(bytes) => return Poll::Ready(Some(bytes.map_err(FormError::from))),
+                    None => self.position = Position::FileEnd,
+                },
+                Position::FileEnd => {
+                    self.position = match ready!(self.poll_head(context)) {
+                        Ok(Some(field)) => Position::Part(field),
+                        Ok(None) => Position::End,
+                        Err(error) => return Poll::Ready(Some(Err(error))),
+                    };
+                }
+                Position::Between | Position::Part(_) | Position::End => return Poll::Ready(None),
+            }
+        }
+    }
+
+    /// Reads up to the end of the next part's head, or past the last delimiter.
+    fn poll_head(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Option<Field<'b>>, FormError>> {
+        self.allowance.begin(limits::PART_HEAD_LEN_MAX as u64);
+        let field = ready!(self.parts.poll_next_field(context));
+        self.allowance.lift();
+        Poll::Ready(field.map_err(FormError::from))
+    }
+
+    async fn part(&mut self, field: Field<'b>) -> Result<Part, FormError> {
+        let headers = field.headers();
+        let disposition = headers.get(CONTENT_DISPOSITION);
+        let Disposition { name, filename } =
+            disposition.map(|value| Disposition::parse(value.as_bytes())).unwrap_or_default();
+        refuse_encoded(headers)?;
+        if let Some(filename) = filename {
+            if mem::replace(&mut self.had_file, true) {
+                return Err(Rejection::form("one file per request: a second file came").into());
+            }
+            let filename = Some(filename).filter(|filename| !filename.is_empty());
+            let content_type = header_text(headers, &CONTENT_TYPE).map(str::to_owned);
+            self.position = Position::File(field);
+            return Ok(Part::File(FilePart { name, filename, content_type }));
+        }
+        let name = name.ok_or_else(|| Rejection::form("a part of the form has no name"))?;
+        if name == FILE_FIELD {
+            let detail = "the part called file has no file name: send a file and not a text";
+            return Err(Rejection::form(detail).into());
+        }
+        self.field_count += 1;
+        if limits::FIELD_COUNT_MAX < self.field_count {
+            let detail = format!("a form may have at most {} fields", limits::FIELD_COUNT_MAX);
+            return Err(Rejection::form(detail).into());
+        }
+        let value = text(&name, field).await?;
+        Ok(Part::Field { name, value })
+    }
+}
+
+/// The value of a text field.
+async fn text(name: &str, mut field: Field<'_>) -> Result<String, FormError> {
+    let mut value = Vec::new();
+    while let Some(bytes) = field.chunk().await? {
+        if limits::FIELD_LEN_MAX < value.len() + bytes.len() {
+            let (name, max) = (quote(name), limits::FIELD_LEN_MAX);
+            let detail = format!("the field {name} may be at most {max} bytes long");
+            return Err(Rejection::form(detail).into());
+        }
+        value.extend_from_slice(&bytes);
+    }
+    let not_utf8 = |_| Rejection::form(format!("the field {} is not UTF-8", quote(name)));
+    Ok(String::from_utf8(value).map_err(not_utf8)?)
+}
+
+/// Refuses a part whose bytes are not the bytes that are meant.
+fn refuse_encoded(headers: &HeaderMap) -> Result<(), Rejection> {
+    const TRANSFER_ENCODING: HeaderName = HeaderName::from_static("content-transfer-encoding");
+    if !headers.contains_key(TRANSFER_ENCODING) {
+        return Ok(());
+    }
+    let encoding = header_text(headers, &TRANSFER_ENCODING).unwrap_or_default().trim();
+    if ["binary", "8bit", "7bit"].iter().any(|plain| encoding.eq_ignore_ascii_case(plain)) {
+        return Ok(());
+    }
+    let detail = "send the parts of the form as they are, without a Content-Transfer-Encoding";
+    Err(Rejection::form(detail))
+}
+
+fn header_text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok()
+}
+
+impl From<FormError> for BodyError {
+    /// A form that is read as the body of a chunk. The way back is `rejection_in`.
+    fn from(error: FormError) -> Self {
+        match error {
+            FormError::Body(source) => match source.downcast::<Self>() {
+                Ok(error) => *error,
+                Err(source) => Self::Broken(source),
+            },
+            FormError::Rejected(rejection) => Self::Broken(rejection.into()),
+        }
+    }
+}
+
+impl From<multer::Error> for FormError {
+    fn from(error: multer::Error) -> Self {
+        use multer::Error;
+        let detail = match error {
+            Error::StreamReadFailed(source) if source.is::<Exhausted>() => {
+                "the form has too much before or between its parts, or a part with too long a head"
+            }
+            Error::StreamReadFailed(source) => return Self::Body(source),
+            Error::ReadHeaderFailed(_)
+            | Error::DecodeHeaderName { .. }
+            | Error::DecodeHeaderValue { .. } => "a part of the form has a head that is malformed",
+            // Cut off, or with a delimiter that is none.
+            _ => "the form is cut off or malformed: it must end with its closing boundary",
+        };
+        Rejection::form(detail).into()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,17 @@
+//! What client protocols say, and how each wants to be answered.
+//!
+//! A second protocol is a second folder, never an `if` inside the first. HTTP statuses are retry
+//! instructions, so every dialect maps the engine's errors by itself.
+
+mod body;
+pub mod direct;
+pub mod flow;
+pub mod form;
+mod refusal;
+mod rejection;
+
+pub use self::{
+    body::{CreativeBody, Status, Upload},
+    refusal::Refusal,
+    rejection::{Rejection, RejectionKind},
+};

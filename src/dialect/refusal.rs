@@ -1,0 +1,34 @@
+//! An answer that says no: a status, a stable code, and what to do about it.
+//!
+//! Statuses are retry instructions, and clients follow them differently: each dialect maps the
+//! engine's errors by itself and says here what it came to.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+/// A request that is answered with a problem.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The status.
+    pub status: StatusCode,
+    /// A stable word in snake case, for programs.
+    pub code: &'static str,
+    /// What to do about it, for people. Never a path, SQL or a source error.
+    pub detail: String,
+    /// When it makes sense to try again.
+    pub retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    /// A refusal with this status and code.
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, code, detail: detail.into(), retry_after: None }
+    }
+
+    /// The same, to be tried again after a moment.
+    #[must_use]
+    pub fn retry_after(self, pause: Duration) -> Self {
+        Self { retry_after: Some(pause), ..self }
+    }
+}
