@@ -13,4 +13,6 @@ pub mod engine;
 
 pub mod dialect;
 
+pub mod http;
+
 pub mod metrics;

@@ -1,0 +1,181 @@
+//! `/creatives` and `/scheduled`: what was published, and for which day.
+
+use std::sync::Arc;
+
+use futures_util::stream;
+use http::{HeaderMap, Method, StatusCode};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    body::{self, BoxError, RequestBody, Response},
+    content::{self, Representation},
+    problem::Problem,
+    query::{Parameters, page},
+    service::{Answer, State},
+    uploads::{no_content, problem},
+};
+use crate::{
+    dialect::CreativeBody,
+    engine::CreativeQuery,
+    upload::{ByteRange, Creative, CreativeId, Day, Principal, limits::READ_LEN_MAX},
+};
+
+/// One creative.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub(super) struct OneCreative<C = CreativeBody> {
+    /// The creative.
+    pub(super) creative: C,
+}
+
+/// A page of creatives.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub(super) struct CreativeList {
+    /// By scheduled day, then in the order of their making.
+    pub(super) creatives: Vec<CreativeBody>,
+    /// What to send as `cursor` for the next page; null on the last.
+    pub(super) next_cursor: Option<String>,
+}
+
+/// What is scheduled for the days that matter now.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub(super) struct Scheduled {
+    /// The two days.
+    pub(super) scheduled_creatives: ScheduledDays,
+}
+
+/// Two days.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub(super) struct ScheduledDays {
+    /// The day that it is in the server's time zone.
+    pub(super) today: Vec<CreativeBody>,
+    /// The day after.
+    pub(super) tomorrow: Vec<CreativeBody>,
+}
+
+/// The body of a PATCH.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Reschedule {
+    /// The new day, `YYYY-MM-DD`; not one that is over.
+    pub(super) scheduled_at: String,
+}
+
+/// `{"creative": …}`.
+pub(super) fn one(status: StatusCode, creative: &CreativeBody) -> Response {
+    body::json(status, &OneCreative { creative })
+}
+
+/// `GET /scheduled`.
+pub(super) async fn scheduled(state: &State, principal: &Principal) -> Answer {
+    let today = state.engine.clock().today();
+    let on = async |day| {
+        let creatives = state.engine.creatives_on(principal, day).await;
+        creatives.map(bodies).map_err(|e| problem(&e))
+    };
+    let days = ScheduledDays { today: on(today).await?, tomorrow: on(today.tomorrow()).await? };
+    Ok(body::json(StatusCode::OK, &Scheduled { scheduled_creatives: days }))
+}
+
+/// `GET /creatives`.
+pub(super) async fn list(state: &State, principal: &Principal, query: &str) -> Answer {
+    let parameters = Parameters::read(query, &["from", "to", "limit", "cursor"])?;
+    let limit = parameters.limit()?;
+    let day = "a day, as YYYY-MM-DD";
+    let query = CreativeQuery {
+        principal: principal.clone(),
+        from: parameters.get("from", day)?,
+        to: parameters.get("to", day)?,
+        after: parameters.get_with("cursor", "the `next_cursor` of the page before", cursor)?,
+        limit: limit + 1,
+    };
+    let creatives = state.engine.creatives(&query).await.map_err(|e| problem(&e))?;
+    let (creatives, next_cursor) =
+        page(creatives, limit, |last| format!("{}_{}", last.scheduled, last.id));
+    let list = CreativeList { creatives: bodies(creatives), next_cursor };
+    Ok(body::json(StatusCode::OK, &list))
+}
+
+fn cursor(text: &str) -> Option<(Day, CreativeId)> {
+    let (day, id) = text.split_once('_')?;
+    Some((day.parse().ok()?, id.parse().ok()?))
+}
+
+fn bodies(creatives: Vec<Creative>) -> Vec<CreativeBody> {
+    creatives.into_iter().map(CreativeBody::from).collect()
+}
+
+/// `GET /creatives/{id}`.
+pub(super) async fn show(state: &State, principal: &Principal, id: CreativeId) -> Answer {
+    Ok(one(StatusCode::OK, &find(state, principal, id).await?.into()))
+}
+
+async fn find(state: &State, principal: &Principal, id: CreativeId) -> Result<Creative, Problem> {
+    let creative = state.engine.creative(principal, id).await.map_err(|e| problem(&e))?;
+    creative.ok_or_else(Problem::not_found)
+}
+
+/// `PATCH /creatives/{id}`.
+pub(super) async fn reschedule(
+    state: &State,
+    principal: &Principal,
+    id: CreativeId,
+    body: RequestBody,
+) -> Answer {
+    let patch: Reschedule = body::read_json(body).await?;
+    let day = patch.scheduled_at.parse::<Day>().map_err(|error| {
+        let detail = super::service::sentence(&error.to_string());
+        Problem::bad_request("invalid_scheduled_at", detail)
+    })?;
+    let creative = state.engine.reschedule(principal, id, day).await.map_err(|e| problem(&e))?;
+    Ok(one(StatusCode::OK, &creative.ok_or_else(Problem::not_found)?.into()))
+}
+
+/// `DELETE /creatives/{id}`.
+pub(super) async fn delete(state: &State, principal: &Principal, id: CreativeId) -> Answer {
+    let deleted = state.engine.delete_creative(principal, id).await.map_err(|e| problem(&e))?;
+    if deleted { Ok(no_content()) } else { Err(Problem::not_found()) }
+}
+
+/// `GET /creatives/{id}/content`.
+pub(super) async fn content(
+    state: Arc<State>,
+    principal: &Principal,
+    id: CreativeId,
+    method: &Method,
+    headers: &HeaderMap,
+    request_id: &str,
+) -> Answer {
+    let creative = find(&state, principal, id).await?;
+    let selection = content::select(method, headers, &Representation::of(&creative));
+    let refused = selection.status.is_client_error();
+    let described = content::describe(&creative);
+    let mut response = selection.into_response(request_id, |range| {
+        body::stream(stream::try_unfold(
+            (state, creative, range.start),
+            move |(state, creative, at)| read_on(state, creative, at, range.end),
+        ))
+    });
+    if !refused {
+        response.headers_mut().extend(described);
+    }
+    Ok(response)
+}
+
+type Reading = (Arc<State>, Creative, u64);
+
+/// The next slice of a file that is being sent; nothing at its end.
+async fn read_on(
+    state: Arc<State>,
+    creative: Creative,
+    at: u64,
+    end: u64,
+) -> Result<Option<(bytes::Bytes, Reading)>, BoxError> {
+    let len = (READ_LEN_MAX as u64).min(end - at);
+    if len == 0 {
+        return Ok(None);
+    }
+    let slice = ByteRange::new(at, len)?;
+    let bytes = state.engine.read_creative(&creative, slice).await?;
+    Ok(Some((bytes, (state, creative, at + len))))
+}

@@ -1,0 +1,56 @@
+//! The service on the wire: the accept loop, the middleware, the routes and what answers them.
+//!
+//! Read [`server`] first (a socket becomes requests), then [`middleware`] (what every request and
+//! every answer goes through), [`route`] (every address) and [`service`] (which of them is answered
+//! by what). [`body`] and [`problem`] are what answers are built from; [`content`] decides which
+//! bytes of a published file are sent; [`assets`] are the pages.
+//!
+//! Invariant: no type of this layer is known below it.
+
+pub mod assets;
+pub mod body;
+pub mod content;
+pub mod cors;
+mod creatives;
+mod events;
+mod lend;
+pub mod middleware;
+pub mod openapi;
+mod operation;
+pub mod origin;
+mod panic;
+mod preconditions;
+pub mod problem;
+mod query;
+pub mod request_id;
+pub mod route;
+pub mod server;
+pub mod service;
+mod stall;
+mod trace;
+mod uploads;
+
+use std::convert::Infallible;
+
+use tower::Service;
+
+pub use self::body::{BoxError, Request, RequestBody, Response, ResponseBody};
+
+/// A service that answers every request, be it with a problem.
+pub trait Handler:
+    Service<Request, Response = Response, Error = Infallible, Future: Send>
+    + Clone
+    + Send
+    + Sync
+    + 'static
+{
+}
+
+impl<S> Handler for S where
+    S: Service<Request, Response = Response, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static
+{
+}

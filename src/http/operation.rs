@@ -1,0 +1,63 @@
+//! What the operator and his machines ask: alive, ready, how much, and what can be asked at all.
+
+use std::error::Error;
+
+use http::{HeaderValue, StatusCode, header};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    body::{self, Response},
+    openapi,
+    problem::Problem,
+    service::{Answer, State},
+    uploads::problem,
+};
+use crate::upload::limits::READY_FREE_MIN;
+
+/// `{"status": "ok"}`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+pub(super) struct Health {
+    /// `ok`.
+    pub(super) status: String,
+}
+
+/// `GET /healthz`: the process serves.
+pub(super) fn health() -> Response {
+    body::json(StatusCode::OK, &Health { status: "ok".into() })
+}
+
+/// `GET /readyz`: uploads can be taken.
+pub(super) async fn ready(state: &State) -> Answer {
+    if state.stopping.is_cancelled() {
+        return Err(not_ready("shutting_down"));
+    }
+    if let Err((check, error)) = state.engine.check().await {
+        tracing::warn!(check, error = &error as &dyn Error, "Not ready");
+        return Err(not_ready(check));
+    }
+    let space = state.engine.space().await.map_err(|_| not_ready("store"))?;
+    if space.free < READY_FREE_MIN {
+        return Err(not_ready("free_space"));
+    }
+    Ok(health())
+}
+
+fn not_ready(check: &'static str) -> Problem {
+    let detail = format!("Not ready: the check `{check}` fails.");
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", detail)
+}
+
+/// `GET /metrics`.
+pub(super) async fn metrics(state: &State) -> Answer {
+    let page = state.engine.metrics().await.map_err(|e| problem(&e))?;
+    let mut response = Response::new(body::full(page));
+    let text = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(text));
+    Ok(response)
+}
+
+/// `GET /openapi.json`.
+pub(super) fn openapi() -> Response {
+    body::json(StatusCode::OK, openapi::document())
+}
