@@ -15,4 +15,9 @@ pub mod dialect;
 
 pub mod http;
 
+pub mod app;
+
+pub mod config;
 pub mod metrics;
+pub mod shutdown;
+pub mod telemetry;

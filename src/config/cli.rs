@@ -1,0 +1,110 @@
+//! The command line: `flowstitch [serve|config|migrate|help] [settings…]`.
+//!
+//! Flags only. Variables are read by `super::sources`, from values that the caller hands in: clap
+//! would read them from the process, where tests that run side by side cannot set them.
+
+use std::ffi::OsString;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use super::{Config, Settings};
+
+/// The prefix of every variable that belongs to us.
+pub(super) const VARIABLE_PREFIX: &str = "FLOWSTITCH_";
+
+/// What was typed.
+#[derive(Debug, Clone, Parser)]
+#[command(
+    name = "flowstitch",
+    version,
+    about = "A resumable upload server that speaks flow.js and keeps what it acknowledges",
+    after_help = "Flags go before variables, variables before flowstitch.toml, and that before \
+                  the defaults."
+)]
+pub struct Cli {
+    /// What to do; without a word of it, serve.
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    /// File of settings; without one, flowstitch.toml in the working directory, if it is there
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<std::path::PathBuf>,
+
+    #[command(flatten)]
+    pub(super) settings: Settings,
+}
+
+/// What to do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Serve uploads; what happens without a command, too
+    #[default]
+    Serve,
+    /// Print the settings that flags, variables and file result in, as flowstitch.toml
+    Config,
+    /// Show the migrations of the database, and apply those that are missing
+    Migrate {
+        /// Only show them
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+impl Cli {
+    /// Reads a command line, the name of the program first. `--help` and `--version` are errors
+    /// whose `exit()` prints them and leaves with status 0.
+    pub fn read<A: Into<OsString> + Clone>(
+        line: impl IntoIterator<Item = A>,
+    ) -> Result<Self, clap::Error> {
+        let mut command = described(<Self as CommandFactory>::command());
+        let matches = command.try_get_matches_from_mut(line)?;
+        Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+    }
+
+    /// What to do.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        self.command.clone().unwrap_or_default()
+    }
+}
+
+/// A command that knows the settings, and nothing else.
+pub(super) fn bare() -> clap::Command {
+    Settings::augment_args(clap::Command::new("flowstitch").no_binary_name(true))
+}
+
+/// The keys of all settings.
+pub(super) fn keys() -> Vec<String> {
+    bare().get_arguments().map(|arg| arg.get_id().to_string()).collect()
+}
+
+/// The variable of a setting.
+pub(super) fn variable(key: &str) -> String {
+    format!("{VARIABLE_PREFIX}{}", key.to_ascii_uppercase())
+}
+
+/// The flag of a setting.
+pub(super) fn flag(key: &str) -> String {
+    format!("--{}", key.replace('_', "-"))
+}
+
+/// Makes every setting valid before and after the command's word, and says in its help what its
+/// variable and its default are.
+fn described(command: clap::Command) -> clap::Command {
+    let defaults = Config::default().to_settings().to_table();
+    command.mut_args(|arg| {
+        let key = arg.get_id().to_string();
+        let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+        let default = defaults.get(&key).map(|value| format!(" [default: {}]", shown(value)));
+        let variable = variable(&key);
+        arg.global(true).help(format!("{help}{} [env: {variable}]", default.unwrap_or_default()))
+    })
+}
+
+fn shown(value: &toml::Value) -> String {
+    match value {
+        toml::Value::String(text) => text.clone(),
+        toml::Value::Array(items) if items.is_empty() => "none".into(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,214 @@
+//! From what was written to what is valid: defaults, types ready for use, and cross-checks.
+
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+
+use jiff::tz::TimeZone;
+
+use super::{AllowedOrigin, ByteSize, LogFilter, LogFormat, Schedule, Settings, TimeSpan, Zone};
+use crate::upload::{Durability, limits};
+
+/// Settings that fit together. Each field is the setting of that name: see [`Settings`].
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "the fields of Settings have the words, which are the help text")]
+pub struct Config {
+    pub listen: SocketAddr,
+    pub data_dir: PathBuf,
+    pub incomplete_dir: PathBuf,
+    pub completed_dir: PathBuf,
+    pub database: PathBuf,
+    pub time_zone: TimeZone,
+    pub durability: Durability,
+    pub schedule: Schedule,
+    /// In bytes.
+    pub max_file_size: u64,
+    /// In bytes.
+    pub memory_budget: u64,
+    pub max_connections: usize,
+    pub stitch_workers: usize,
+    pub stitch_queue: usize,
+    pub upload_ttl: Duration,
+    pub result_ttl: Duration,
+    pub cancel_grace: Duration,
+    pub tombstone_ttl: Duration,
+    pub sweep_interval: Duration,
+    pub completion_wait: Duration,
+    pub body_idle_timeout: Duration,
+    pub shutdown_timeout: Duration,
+    pub cors_origins: Vec<AllowedOrigin>,
+    pub log_format: LogFormat,
+    pub log: LogFilter,
+}
+
+/// A setting that is out of bounds or at odds with another one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {reason}")]
+pub struct Contradiction {
+    /// The setting to change.
+    pub key: &'static str,
+    /// What is wrong with it, and what would be right.
+    pub reason: String,
+}
+
+impl Default for Config {
+    /// What holds when nothing is set.
+    fn default() -> Self {
+        Settings::default().fill()
+    }
+}
+
+impl Settings {
+    /// Fills in the defaults, and checks that the whole makes sense.
+    pub fn resolve(self) -> Result<Config, Contradiction> {
+        let config = self.fill();
+        config.check_places()?;
+        config.check_amounts()?;
+        config.check_times()?;
+        config.check_origins()?;
+        Ok(config)
+    }
+
+    fn fill(self) -> Config {
+        let span = |set: Option<TimeSpan>, default| set.map_or(default, |span| span.0);
+        let size = |set: Option<ByteSize>, default| set.map_or(default, |size| size.0);
+        let data_dir = PathBuf::from(self.data_dir.unwrap_or_else(|| ".".into()));
+        let place = |set: Option<String>, name| set.map_or(data_dir.join(name), PathBuf::from);
+        Config {
+            listen: self.listen.unwrap_or_else(|| ([127, 0, 0, 1], 8080).into()),
+            incomplete_dir: place(self.incomplete_dir, "incomplete"),
+            completed_dir: place(self.completed_dir, "completed"),
+            database: place(self.database, "flowstitch.db"),
+            data_dir,
+            time_zone: self.time_zone.map_or(TimeZone::UTC, |zone| zone.0),
+            durability: self.durability.unwrap_or_default(),
+            schedule: self.schedule.unwrap_or_default(),
+            max_file_size: size(self.max_file_size, limits::FILE_LEN_MAX),
+            memory_budget: size(self.memory_budget, limits::MEMORY_BUDGET),
+            max_connections: self.max_connections.unwrap_or(limits::CONNECTIONS_MAX),
+            stitch_workers: self.stitch_workers.unwrap_or(limits::STITCH_WORKERS),
+            stitch_queue: self.stitch_queue.unwrap_or(limits::STITCH_QUEUE_LEN),
+            upload_ttl: span(self.upload_ttl, limits::UPLOAD_TTL),
+            result_ttl: span(self.result_ttl, limits::RESULT_TTL),
+            cancel_grace: span(self.cancel_grace, limits::CANCEL_GRACE),
+            tombstone_ttl: span(self.tombstone_ttl, limits::TOMBSTONE_TTL),
+            sweep_interval: span(self.sweep_interval, limits::SWEEP_INTERVAL),
+            completion_wait: span(self.completion_wait, limits::COMPLETION_WAIT),
+            body_idle_timeout: span(self.body_idle_timeout, limits::BODY_IDLE_TIMEOUT),
+            shutdown_timeout: span(self.shutdown_timeout, limits::SHUTDOWN_TIMEOUT),
+            cors_origins: self.cors_origins.unwrap_or_default(),
+            log_format: self.log_format.unwrap_or_default(),
+            log: self.log.unwrap_or_default(),
+        }
+    }
+}
+
+impl Config {
+    /// The settings that give this configuration again, none left out.
+    #[must_use]
+    pub fn to_settings(&self) -> Settings {
+        let span = |span: Duration| Some(TimeSpan(span));
+        let place = |path: &PathBuf| Some(path.display().to_string());
+        Settings {
+            listen: Some(self.listen),
+            data_dir: place(&self.data_dir),
+            incomplete_dir: place(&self.incomplete_dir),
+            completed_dir: place(&self.completed_dir),
+            database: place(&self.database),
+            time_zone: Some(Zone(self.time_zone.clone())),
+            durability: Some(self.durability),
+            schedule: Some(self.schedule),
+            max_file_size: Some(ByteSize(self.max_file_size)),
+            memory_budget: Some(ByteSize(self.memory_budget)),
+            max_connections: Some(self.max_connections),
+            stitch_workers: Some(self.stitch_workers),
+            stitch_queue: Some(self.stitch_queue),
+            upload_ttl: span(self.upload_ttl),
+            result_ttl: span(self.result_ttl),
+            cancel_grace: span(self.cancel_grace),
+            tombstone_ttl: span(self.tombstone_ttl),
+            sweep_interval: span(self.sweep_interval),
+            completion_wait: span(self.completion_wait),
+            body_idle_timeout: span(self.body_idle_timeout),
+            shutdown_timeout: span(self.shutdown_timeout),
+            cors_origins: Some(self.cors_origins.clone()),
+            log_format: Some(self.log_format),
+            log: Some(self.log.clone()),
+        }
+    }
+
+    /// The configuration as a `flowstitch.toml` that gives it again.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        toml::to_string(&self.to_settings()).expect("texts, numbers and lists, which TOML can hold")
+    }
+
+    fn check_places(&self) -> Result<(), Contradiction> {
+        for (key, path) in [
+            ("data_dir", &self.data_dir),
+            ("incomplete_dir", &self.incomplete_dir),
+            ("completed_dir", &self.completed_dir),
+            ("database", &self.database),
+        ] {
+            refuse(path.as_os_str().is_empty(), key, "is empty; use . for the working directory")?;
+        }
+        refuse(
+            self.incomplete_dir == self.completed_dir,
+            "completed_dir",
+            "is the same folder as incomplete_dir; a file there could be whole or not: use two",
+        )
+    }
+
+    fn check_amounts(&self) -> Result<(), Contradiction> {
+        within("max_connections", self.max_connections, 1, limits::CONNECTIONS_BOUND)?;
+        within("stitch_workers", self.stitch_workers, 1, limits::STITCH_WORKERS_MAX)?;
+        within("stitch_queue", self.stitch_queue, 1, limits::STITCH_QUEUE_LEN_MAX)?;
+        let (least, most) = (limits::MEMORY_BUDGET_MIN, limits::MEMORY_BUDGET_MAX);
+        within("memory_budget", ByteSize(self.memory_budget), ByteSize(least), ByteSize(most))?;
+        let most = ByteSize(limits::FILE_LEN_BOUND);
+        within("max_file_size", ByteSize(self.max_file_size), ByteSize(1), most)
+    }
+
+    fn check_times(&self) -> Result<(), Contradiction> {
+        for (key, span) in [
+            ("upload_ttl", self.upload_ttl),
+            ("sweep_interval", self.sweep_interval),
+            ("body_idle_timeout", self.body_idle_timeout),
+        ] {
+            refuse(span.is_zero(), key, "is zero, which leaves no time at all; use 1s or more")?;
+        }
+        let most = TimeSpan(limits::COMPLETION_WAIT_MAX);
+        within("completion_wait", TimeSpan(self.completion_wait), TimeSpan(Duration::ZERO), most)?;
+        let tombstone = TimeSpan(self.tombstone_ttl);
+        for (key, span) in [("result_ttl", self.result_ttl), ("cancel_grace", self.cancel_grace)] {
+            let span = TimeSpan(span);
+            let reason = format!(
+                "{span} is longer than tombstone_ttl ({tombstone}), after which nothing is known \
+                 of the upload; shorten it, or set tombstone_ttl to {span} or more"
+            );
+            refuse(tombstone < span, key, reason)?;
+        }
+        Ok(())
+    }
+
+    fn check_origins(&self) -> Result<(), Contradiction> {
+        let any = self.cors_origins.contains(&AllowedOrigin::Any);
+        refuse(
+            any && 1 < self.cors_origins.len(),
+            "cors_origins",
+            "has * beside others, which it makes meaningless; use * alone, or leave it out",
+        )
+    }
+}
+
+fn refuse(wrong: bool, key: &'static str, reason: impl Into<String>) -> Result<(), Contradiction> {
+    if wrong { Err(Contradiction { key, reason: reason.into() }) } else { Ok(()) }
+}
+
+fn within<T: Copy + PartialOrd + fmt::Display>(
+    key: &'static str,
+    value: T,
+    least: T,
+    most: T,
+) -> Result<(), Contradiction> {
+    let fits = least <= value && value <= most;
+    refuse(!fits, key, format!("{value} is not within {least} and {most}"))
+}

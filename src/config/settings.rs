@@ -1,0 +1,152 @@
+//! What can be set, as it is written: by a flag, by a variable, or by a key of `flowstitch.toml`.
+//!
+//! Every field is optional and says nothing of its default; `super::resolve` does. The comment of
+//! a field is its help text. Paths are texts here, because `flowstitch.toml` holds nothing else.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{AllowedOrigin, ByteSize, LogFilter, LogFormat, Schedule, TimeSpan, Zone};
+use crate::upload::Durability;
+
+/// One layer of settings: what one source says.
+#[derive(Debug, Clone, Default, PartialEq, clap::Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Address and port to serve on; port 0 picks a free one
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<SocketAddr>,
+
+    /// Folder of all data; the next three are below it unless they are set
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<String>,
+
+    /// Folder of uploads on their way in; on the same file system as completed-dir
+    #[arg(long, value_name = "DIR")]
+    pub incomplete_dir: Option<String>,
+
+    /// Folder of finished files
+    #[arg(long, value_name = "DIR")]
+    pub completed_dir: Option<String>,
+
+    /// File of the SQLite database
+    #[arg(long, value_name = "FILE")]
+    pub database: Option<String>,
+
+    /// IANA time zone that decides which day today is
+    #[arg(long, value_name = "ZONE")]
+    pub time_zone: Option<Zone>,
+
+    /// What an acknowledged chunk survives
+    #[arg(long, value_name = "MODE")]
+    pub durability: Option<Durability>,
+
+    /// Whether an upload must name the day it is scheduled for
+    #[arg(long, value_name = "RULE")]
+    pub schedule: Option<Schedule>,
+
+    /// Largest file that is taken
+    #[arg(long, value_name = "SIZE")]
+    pub max_file_size: Option<ByteSize>,
+
+    /// Memory for bodies of all requests together; over it, clients wait
+    #[arg(long, value_name = "SIZE")]
+    pub memory_budget: Option<ByteSize>,
+
+    /// Connections at a time; more wait to be accepted
+    #[arg(long, value_name = "COUNT")]
+    pub max_connections: Option<usize>,
+
+    /// Uploads that are stitched at a time
+    #[arg(long, value_name = "COUNT")]
+    pub stitch_workers: Option<usize>,
+
+    /// Hints that may wait for a stitch worker
+    #[arg(long, value_name = "COUNT")]
+    pub stitch_queue: Option<usize>,
+
+    /// How long an unfinished upload is kept after its last byte
+    #[arg(long, value_name = "TIME")]
+    pub upload_ttl: Option<TimeSpan>,
+
+    /// How long a finished upload answers a client that sends it again
+    #[arg(long, value_name = "TIME")]
+    pub result_ttl: Option<TimeSpan>,
+
+    /// How long late chunks of a cancelled, failed or expired upload are refused
+    #[arg(long, value_name = "TIME")]
+    pub cancel_grace: Option<TimeSpan>,
+
+    /// How long anything is known of an upload that has ended
+    #[arg(long, value_name = "TIME")]
+    pub tombstone_ttl: Option<TimeSpan>,
+
+    /// Time between two sweeps of what has expired
+    #[arg(long, value_name = "TIME")]
+    pub sweep_interval: Option<TimeSpan>,
+
+    /// How long the answer to the last chunk waits for the finished file
+    #[arg(long, value_name = "TIME")]
+    pub completion_wait: Option<TimeSpan>,
+
+    /// How long a request's body may bring nothing
+    #[arg(long, value_name = "TIME")]
+    pub body_idle_timeout: Option<TimeSpan>,
+
+    /// How long a stop waits for work that has begun
+    #[arg(long, value_name = "TIME")]
+    pub shutdown_timeout: Option<TimeSpan>,
+
+    /// Other origins whose pages may upload: scheme://host:port, *.host for any one label, or *
+    #[arg(long, value_name = "ORIGIN,…", value_delimiter = ',')]
+    pub cors_origins: Option<Vec<AllowedOrigin>>,
+
+    /// How log lines are written
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+
+    /// Which log lines are written: a level, or target=level, separated by commas
+    #[arg(long, value_name = "FILTER")]
+    pub log: Option<LogFilter>,
+}
+
+impl Settings {
+    /// What this layer says, and where it says nothing, what `lower` says.
+    #[must_use]
+    pub fn or(self, lower: Self) -> Self {
+        // No `..`: a setting that is forgotten here does not compile.
+        Self {
+            listen: self.listen.or(lower.listen),
+            data_dir: self.data_dir.or(lower.data_dir),
+            incomplete_dir: self.incomplete_dir.or(lower.incomplete_dir),
+            completed_dir: self.completed_dir.or(lower.completed_dir),
+            database: self.database.or(lower.database),
+            time_zone: self.time_zone.or(lower.time_zone),
+            durability: self.durability.or(lower.durability),
+            schedule: self.schedule.or(lower.schedule),
+            max_file_size: self.max_file_size.or(lower.max_file_size),
+            memory_budget: self.memory_budget.or(lower.memory_budget),
+            max_connections: self.max_connections.or(lower.max_connections),
+            stitch_workers: self.stitch_workers.or(lower.stitch_workers),
+            stitch_queue: self.stitch_queue.or(lower.stitch_queue),
+            upload_ttl: self.upload_ttl.or(lower.upload_ttl),
+            result_ttl: self.result_ttl.or(lower.result_ttl),
+            cancel_grace: self.cancel_grace.or(lower.cancel_grace),
+            tombstone_ttl: self.tombstone_ttl.or(lower.tombstone_ttl),
+            sweep_interval: self.sweep_interval.or(lower.sweep_interval),
+            completion_wait: self.completion_wait.or(lower.completion_wait),
+            body_idle_timeout: self.body_idle_timeout.or(lower.body_idle_timeout),
+            shutdown_timeout: self.shutdown_timeout.or(lower.shutdown_timeout),
+            cors_origins: self.cors_origins.or(lower.cors_origins),
+            log_format: self.log_format.or(lower.log_format),
+            log: self.log.or(lower.log),
+        }
+    }
+
+    /// The layer as keys and values, without what it does not say.
+    #[must_use]
+    pub(super) fn to_table(&self) -> toml::Table {
+        toml::Table::try_from(self).expect("texts, numbers and lists, which a table can hold")
+    }
+}

@@ -1,0 +1,111 @@
+//! Settings that are more than a word or a number, each checked where it is read.
+
+use std::{fmt, str::FromStr};
+
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use tracing_subscriber::EnvFilter;
+
+use super::units::serde_as_text;
+use crate::http::origin::AllowedOrigin;
+
+serde_as_text!(Zone, LogFilter, AllowedOrigin);
+
+/// Whether an upload must say for which day it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Schedule {
+    /// An upload that gives no date is scheduled for the day on which it completes.
+    #[default]
+    Optional,
+    /// An upload that gives no date is refused.
+    Required,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// A time zone that has an IANA name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Zone(pub TimeZone);
+
+/// A name that is no time zone's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no time zone is called {0:?}: use an IANA name, such as UTC or Europe/Berlin")]
+pub struct UnknownZone(String);
+
+impl FromStr for Zone {
+    type Err = UnknownZone;
+
+    fn from_str(name: &str) -> Result<Self, UnknownZone> {
+        TimeZone::get(name).map(Self).map_err(|_| UnknownZone(name.to_owned()))
+    }
+}
+
+impl fmt::Display for Zone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.iana_name().unwrap_or("UTC"))
+    }
+}
+
+/// Directives that say which log lines are written, such as `info,flowstitch=debug`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogFilter(String);
+
+/// A text that is not made of log directives.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a log filter: {0}; use a level, or target=level, such as info,flowstitch=debug")]
+pub struct InvalidFilter(String);
+
+impl LogFilter {
+    /// The filter, ready for use.
+    #[must_use]
+    pub fn to_env_filter(&self) -> EnvFilter {
+        EnvFilter::new(&self.0)
+    }
+}
+
+impl Default for LogFilter {
+    fn default() -> Self {
+        Self("info".into())
+    }
+}
+
+impl FromStr for LogFilter {
+    type Err = InvalidFilter;
+
+    fn from_str(text: &str) -> Result<Self, InvalidFilter> {
+        let read = EnvFilter::try_new(text).map_err(|error| InvalidFilter(error.to_string()));
+        read.map(|_| Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for LogFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zones_and_filters_are_checked_when_read() {
+        assert_eq!(
+            "europe/berlin".parse::<Zone>().map(|z| z.to_string()),
+            Ok("Europe/Berlin".into())
+        );
+        assert!("Middle/Earth".parse::<Zone>().is_err());
+        assert!("info,flowstitch=debug".parse::<LogFilter>().is_ok());
+        assert!("flowstitch=loud".parse::<LogFilter>().is_err());
+    }
+}
