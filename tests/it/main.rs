@@ -1,1 +1,6 @@
 //! In-process tests.
+
+mod config;
+mod flow;
+mod support;
+mod tidy;

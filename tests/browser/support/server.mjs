@@ -48,7 +48,10 @@ export class Server {
 
   async #spawn(listen) {
     const args = ['--listen', listen, '--data-dir', this.dataDir, ...this.#flags];
-    const child = spawn(serverBinary(), args, { stdio: ['ignore', 'ignore', 'pipe'] });
+    // Without the settings of whoever runs the tests; the server refuses FLOWSTITCH_BIN, too.
+    const kept = Object.entries(process.env).filter(([name]) => !name.startsWith('FLOWSTITCH_'));
+    const env = Object.fromEntries(kept);
+    const child = spawn(serverBinary(), args, { env, stdio: ['ignore', 'ignore', 'pipe'] });
     const failed = new Promise((_, reject) => {
       child.once('error', reject);
       child.once('exit', (code) => {

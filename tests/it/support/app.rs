@@ -1,0 +1,227 @@
+//! The whole application in this process, on a data directory of its own; no socket.
+
+use std::{path::Path, sync::Arc};
+
+use bytes::Bytes;
+use flowstitch::{
+    app::{App, options},
+    catalog::{Catalog, SqliteCatalog},
+    config::{self, Cli, Config},
+    engine::{Clock, Parts},
+    http::body,
+    metrics::Metrics,
+    store::{ChunkStore, FsStore},
+    upload::Timestamp,
+};
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+use super::FlowFile;
+
+/// When the tests take place: noon of a Tuesday, in UTC.
+pub(crate) const NOW: &str = "2026-12-01T12:00:00Z";
+
+/// An application under test.
+pub(crate) struct TestApp {
+    app: App,
+    clock: Clock,
+    builder: TestAppBuilder,
+}
+
+/// How to start one.
+#[derive(Clone)]
+pub(crate) struct TestAppBuilder {
+    dir: Arc<TempDir>,
+    flags: Vec<String>,
+    clock: Option<Clock>,
+    store: Option<Arc<dyn ChunkStore>>,
+    catalog: Option<Arc<dyn Catalog>>,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl TestAppBuilder {
+    /// A setting, as on the command line: `.flag("--durability=relaxed")`.
+    pub(crate) fn flag(mut self, flag: &str) -> Self {
+        self.flags.push(flag.to_owned());
+        self
+    }
+
+    /// A store of the test's own instead of the one on disk.
+    pub(crate) fn store(mut self, store: Arc<dyn ChunkStore>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// A catalog of the test's own instead of SQLite.
+    pub(crate) fn catalog(mut self, catalog: Arc<dyn Catalog>) -> Self {
+        self.catalog = Some(catalog);
+        self
+    }
+
+    pub(crate) async fn start(self) -> TestApp {
+        let config = self.config();
+        let now: Timestamp = NOW.parse().expect("a timestamp");
+        let clock =
+            self.clock.clone().unwrap_or_else(|| Clock::manual(config.time_zone.clone(), now));
+        let store = self.store.clone().unwrap_or_else(|| {
+            Arc::new(FsStore::open(&config.incomplete_dir, &config.completed_dir).expect("a store"))
+        });
+        let catalog = self
+            .catalog
+            .clone()
+            .unwrap_or_else(|| Arc::new(SqliteCatalog::open(&config.database).expect("a catalog")));
+        let parts = Parts {
+            store,
+            catalog,
+            clock: clock.clone(),
+            metrics: Arc::new(Metrics::new()),
+            options: options(&config),
+        };
+        let app = App::with_parts(config, parts).await.expect("the application starts");
+        TestApp { app, builder: Self { clock: Some(clock.clone()), ..self }, clock }
+    }
+
+    fn config(&self) -> Config {
+        let mut line = vec!["flowstitch".to_owned()];
+        line.push(format!("--data-dir={}", self.dir.path().display()));
+        line.extend(self.flags.iter().cloned());
+        let cli = Cli::read(line).expect("a command line");
+        config::load(&cli, [], Path::new("no such file")).expect("a configuration")
+    }
+}
+
+impl TestApp {
+    /// With defaults, on an empty directory.
+    pub(crate) async fn start() -> Self {
+        Self::builder().start().await
+    }
+
+    pub(crate) fn builder() -> TestAppBuilder {
+        let dir = Arc::new(tempfile::tempdir().expect("a directory"));
+        TestAppBuilder { dir, flags: Vec::new(), clock: None, store: None, catalog: None }
+    }
+
+    /// The application itself, for what no request shows.
+    pub(crate) fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// The clock, which stands still unless it is moved.
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The directory of its data.
+    pub(crate) fn dir(&self) -> &Path {
+        self.builder.dir.path()
+    }
+
+    /// A file that is to be uploaded as flow.js would.
+    pub(crate) fn flow(&self, content: impl Into<Vec<u8>>) -> FlowFile<'_> {
+        FlowFile::new(self, content.into())
+    }
+
+    /// Stops in order and starts again on the same data.
+    pub(crate) async fn restart(self) -> Self {
+        let builder = self.stop().await;
+        builder.start().await
+    }
+
+    /// Stops in order; the builder starts another on the same data.
+    pub(crate) async fn stop(self) -> TestAppBuilder {
+        self.app.engine().stop().await.expect("the engine stops in order");
+        let Self { app, builder, .. } = self;
+        drop(app);
+        builder
+    }
+
+    /// Sends a request through the whole stack.
+    pub(crate) async fn send(&self, request: Request<Bytes>) -> Reply {
+        let request = request.map(|bytes| body::boxed(http_body_util::Full::new(bytes)));
+        self.send_streaming(request).await
+    }
+
+    /// As [`Self::send`], with a body of any kind.
+    pub(crate) async fn send_streaming(&self, request: body::Request) -> Reply {
+        let response = self.app.service().oneshot(request).await.expect("it always answers");
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.expect("the answer's body is whole").to_bytes();
+        Reply { status: parts.status, headers: parts.headers, body }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.call(Method::GET, path).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Reply {
+        self.call(Method::DELETE, path).await
+    }
+
+    /// A request without a body.
+    pub(crate) async fn call(&self, method: Method, path: &str) -> Reply {
+        let request = Request::builder().method(method).uri(path).body(Bytes::new());
+        self.send(request.expect("a request")).await
+    }
+
+    /// The creatives there are, by `GET /creatives`.
+    pub(crate) async fn creatives(&self) -> Vec<Value> {
+        let list = self.get("/creatives?limit=1000").await.json();
+        list["creatives"].as_array().expect("a list").clone()
+    }
+
+    /// The names in `incomplete/` and `completed/`, sorted, without the dotted ones.
+    pub(crate) fn files(&self, folder: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(self.dir().join(folder)).expect("the folder is there");
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+            .filter(|name| !name.starts_with('.'))
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// What was published for this creative.
+    pub(crate) fn published(&self, creative: &Value) -> Vec<u8> {
+        let id = creative["id"].as_str().expect("an id");
+        let name = self.files("completed").into_iter().find(|name| name.starts_with(id));
+        let path = self.dir().join("completed").join(name.expect("the creative has its file"));
+        std::fs::read(path).expect("it can be read")
+    }
+}
+
+impl Reply {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {:?}", String::from_utf8_lossy(&self.body)))
+    }
+
+    /// Asserts a problem of this status and code, and that it says what every problem says.
+    #[track_caller]
+    pub(crate) fn assert_problem(&self, status: u16, code: &str) {
+        let text = String::from_utf8_lossy(&self.body);
+        assert_eq!(self.status.as_u16(), status, "{text}");
+        assert_eq!(self.headers["content-type"], "application/problem+json");
+        let problem = self.json();
+        assert_eq!(problem["code"], code, "{text}");
+        assert_eq!(problem["status"], status);
+        assert!(problem["detail"].as_str().is_some_and(|detail| detail.len() > 10), "{text}");
+        assert_eq!(problem["request_id"].as_str(), self.headers["x-request-id"].to_str().ok());
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_status(&self, status: u16) -> &Self {
+        let text = String::from_utf8_lossy(&self.body);
+        assert_eq!(self.status.as_u16(), status, "{text}");
+        self
+    }
+}

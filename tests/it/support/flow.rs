@@ -1,0 +1,213 @@
+//! A flow.js client: its arithmetic, its fields, its requests, as the contract measured them.
+
+use bytes::Bytes;
+use http::{Method, Request};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::{Reply, TestApp};
+
+/// A file that flow.js uploads. Clone it for a second client with the same file.
+#[derive(Clone)]
+pub(crate) struct FlowFile<'a> {
+    app: &'a TestApp,
+    content: Vec<u8>,
+    name: String,
+    path: Option<String>,
+    identifier: Option<String>,
+    chunk_size: usize,
+    force_chunk_size: bool,
+    query: Vec<(String, String)>,
+}
+
+impl<'a> FlowFile<'a> {
+    pub(crate) fn new(app: &'a TestApp, content: Vec<u8>) -> Self {
+        Self {
+            app,
+            content,
+            name: "a.bin".into(),
+            path: None,
+            identifier: None,
+            chunk_size: 4,
+            force_chunk_size: false,
+            query: Vec::new(),
+        }
+    }
+
+    pub(crate) fn name(mut self, name: &str) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// `flowRelativePath`, where it is not the name.
+    pub(crate) fn path(mut self, path: &str) -> Self {
+        self.path = Some(path.into());
+        self
+    }
+
+    pub(crate) fn identifier(mut self, identifier: &str) -> Self {
+        self.identifier = Some(identifier.into());
+        self
+    }
+
+    pub(crate) fn chunk_size(mut self, bytes: usize) -> Self {
+        self.chunk_size = bytes;
+        self
+    }
+
+    pub(crate) fn force_chunk_size(mut self) -> Self {
+        self.force_chunk_size = true;
+        self
+    }
+
+    /// One of flow.js's `query` fields: `scheduled_at`, `sha256`, …
+    pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.query.push((name.into(), value.into()));
+        self
+    }
+
+    pub(crate) fn content(&self) -> &[u8] {
+        &self.content
+    }
+
+    /// How many chunks flow.js makes of it.
+    pub(crate) fn count(&self) -> usize {
+        let (total, size) = (self.content.len(), self.chunk_size);
+        if self.force_chunk_size { total.div_ceil(size) } else { total / size }.max(1)
+    }
+
+    /// The bytes of a chunk, by its number.
+    pub(crate) fn chunk(&self, number: usize) -> &[u8] {
+        let start = (number - 1) * self.chunk_size;
+        let last = number == self.count();
+        let end = if last { self.content.len() } else { start + self.chunk_size };
+        &self.content[start..end]
+    }
+
+    /// The fields in flow.js's order: the application's own come first.
+    pub(crate) fn fields(&self, number: usize) -> Vec<(String, String)> {
+        let path = self.path.as_deref().unwrap_or(&self.name);
+        let plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        let default_identifier =
+            || format!("{}-{}", self.content.len(), path.chars().filter(plain).collect::<String>());
+        let identifier = self.identifier.clone().unwrap_or_else(default_identifier);
+        let size = if number <= self.count() { self.chunk(number).len() } else { 0 };
+        let flow = [
+            ("flowChunkNumber", number.to_string()),
+            ("flowChunkSize", self.chunk_size.to_string()),
+            ("flowCurrentChunkSize", size.to_string()),
+            ("flowTotalSize", self.content.len().to_string()),
+            ("flowIdentifier", identifier),
+            ("flowFilename", self.name.clone()),
+            ("flowRelativePath", path.to_owned()),
+            ("flowTotalChunks", self.count().to_string()),
+        ];
+        let flow = flow.into_iter().map(|(name, value)| (name.to_owned(), value));
+        self.query.iter().cloned().chain(flow).collect()
+    }
+
+    pub(crate) fn query_string(&self, number: usize) -> String {
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(self.fields(number)).finish()
+    }
+
+    /// The test GET.
+    pub(crate) async fn probe(&self, number: usize) -> Reply {
+        self.app.get(&format!("/upload?{}", self.query_string(number))).await
+    }
+
+    /// The one question instead of many.
+    pub(crate) async fn lookup(&self) -> Reply {
+        self.app.get(&format!("/uploads/lookup?{}", self.query_string(1))).await
+    }
+
+    /// The multipart POST of a chunk.
+    pub(crate) async fn post(&self, number: usize) -> Reply {
+        self.post_bytes(number, self.chunk(number)).await
+    }
+
+    /// The multipart POST of a chunk with other bytes than its own.
+    pub(crate) async fn post_bytes(&self, number: usize, bytes: &[u8]) -> Reply {
+        self.app.send(self.request(number, bytes)).await
+    }
+
+    pub(crate) fn request(&self, number: usize, bytes: &[u8]) -> Request<Bytes> {
+        multipart(&self.fields(number), Some((&self.name, bytes)))
+    }
+
+    /// The POST of a chunk with `method: 'octet'`.
+    pub(crate) async fn octet(&self, number: usize) -> Reply {
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(format!("/upload?{}", self.query_string(number)))
+            .header("content-type", "application/octet-stream")
+            .body(Bytes::copy_from_slice(self.chunk(number)));
+        self.app.send(request.expect("a request")).await
+    }
+
+    /// Sends these chunks, one after the other; gives the last answer.
+    pub(crate) async fn send(&self, numbers: impl IntoIterator<Item = usize>) -> Reply {
+        let mut last = None;
+        for number in numbers {
+            let reply = self.post(number).await;
+            assert!(matches!(reply.status.as_u16(), 200 | 201), "chunk {number}: {reply:?}");
+            last = Some(reply);
+        }
+        last.expect("at least one chunk")
+    }
+
+    /// Sends every chunk in order, and asserts that the file arrived. Gives the creative.
+    pub(crate) async fn upload(&self) -> Value {
+        let reply = self.send(1..=self.count()).await;
+        self.assert_completed(&reply)
+    }
+
+    /// Asserts that this answer completed the upload, and that the file is what was sent.
+    #[track_caller]
+    pub(crate) fn assert_completed(&self, reply: &Reply) -> Value {
+        let body = reply.json();
+        assert_eq!(body["complete"], true, "{body}");
+        assert_eq!(body["upload"]["state"], "complete");
+        let creative = body["creative"].clone();
+        assert_eq!(creative["sha256"], sha256_hex(&self.content));
+        assert_eq!(creative["size"], self.content.len());
+        assert!(self.app.published(&creative) == self.content, "the file is not what was sent");
+        creative
+    }
+}
+
+/// A form: fields, then the file.
+pub(crate) fn multipart(
+    fields: &[(String, String)],
+    file: Option<(&str, &[u8])>,
+) -> Request<Bytes> {
+    const BOUNDARY: &str = "----WebKitFormBoundaryQ7tTZ0o1FwHvkpYc";
+    let mut body = Vec::new();
+    for (name, value) in fields {
+        let head =
+            format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n");
+        body.extend_from_slice(head.as_bytes());
+        body.extend_from_slice(value.as_bytes());
+        body.extend_from_slice(b"\r\n");
+    }
+    if let Some((name, bytes)) = file {
+        let name = name.replace('"', "%22").replace('\r', "%0D").replace('\n', "%0A");
+        let head = format!(
+            "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\
+             Content-Type: application/octet-stream\r\n\r\n"
+        );
+        body.extend_from_slice(head.as_bytes());
+        body.extend_from_slice(bytes);
+        body.extend_from_slice(b"\r\n");
+    }
+    body.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
+    Request::builder()
+        .method(Method::POST)
+        .uri("/upload")
+        .header("content-type", format!("multipart/form-data; boundary={BOUNDARY}"))
+        .body(Bytes::from(body))
+        .expect("a request")
+}
+
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
