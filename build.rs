@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+#[expect(clippy::disallowed_methods, reason = "cargo tells a build script by variables")]
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=static");
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("static");

@@ -1,11 +1,13 @@
 //! A range that is here already: what comes is compared with it, byte for byte, and not written.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 
-use super::{Body, Piece, Shared, UploadError, live::Live, load::slices, receive::Seen};
+use super::{
+    Body, Piece, Shared, UploadError, live::Live, load::slices, receive::Seen, stitch::Progress,
+};
 use crate::{
     store::StoreError,
     upload::{ByteRange, StoredRange, UploadState},
@@ -74,17 +76,26 @@ impl Shared {
         let Some(checksum) = checksum else { return UploadError::Conflict(OTHER_BYTES) };
         match self.is_sound(live, StoredRange { range, checksum }).await {
             Ok(true) => UploadError::Conflict(OTHER_BYTES),
-            Ok(false) if live.upload_state() == UploadState::Receiving => {
-                tracing::error!(upload.id = %live.id, %range, "A stored range is not what it was");
-                match self.forget(live, &[range]).await {
-                    Ok(()) => UploadError::unavailable("a stored range is not what it was"),
-                    Err(error) => error,
-                }
-            }
-            // The stitch reads it, too, and decides.
-            Ok(false) => UploadError::unavailable("a stored range is not what it was"),
+            Ok(false) => match self.forget_rotten(live, range).await {
+                Ok(()) => UploadError::unavailable("a stored range is not what it was"),
+                Err(error) => error,
+            },
             Err(error) => error.into(),
         }
+    }
+
+    /// Takes back a range that is not what it was. If the upload is full already, that is left to
+    /// the stitch, which reads the range, too.
+    async fn forget_rotten(&self, live: &Live, range: ByteRange) -> Result<(), UploadError> {
+        // The stitch may have passed the range while it was sound, and must not build on that.
+        let mut progress = live.progress.lock().await;
+        if live.upload_state() == UploadState::Receiving {
+            tracing::error!(upload.id = %live.id, %range, "A stored range is not what it was");
+            self.forget(live, &[range]).await?;
+            *progress = Progress::default();
+            live.hashed.store(0, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     async fn is_sound(&self, live: &Live, stored: StoredRange) -> Result<bool, StoreError> {
@@ -96,6 +107,8 @@ impl Shared {
     }
 
     /// Takes ranges back, in the catalog and in memory; a full upload is not full any more.
+    ///
+    /// The caller holds the claim to stitch, so that nothing is being published meanwhile.
     pub(super) async fn forget(
         &self,
         live: &Live,

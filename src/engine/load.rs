@@ -80,12 +80,17 @@ impl Shared {
         let ranges = self.catalog.ranges(record.id).await?;
         let name = PublishedName::new(record.creative_id, &record.filename);
         let source = self.source(record.id, &name).await?;
-        let (good, bad) = match &source {
+        let (mut good, mut bad) = match &source {
             Some(source) if record.suspect => self.sort(source, ranges).await?,
             Some(_) => (ranges, Vec::new()),
             None => (Vec::new(), ranges),
         };
         if record.suspect || !bad.is_empty() {
+            if let Some(Source::Published(name)) = source.filter(|_| !bad.is_empty()) {
+                // Nobody was told of that file yet. It goes as a whole: no place is left to mend.
+                bad.append(&mut good);
+                self.store.unpublish(&name).await?;
+            }
             let bad: Vec<ByteRange> = bad.iter().map(|stored| stored.range).collect();
             tracing::warn!(
                 upload.id = %record.id, kept = good.len(), forgotten = bad.len(),

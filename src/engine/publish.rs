@@ -37,17 +37,25 @@ impl Shared {
         }
         self.store.publish(live.id, &name).await?;
         let creative = self.creative_of(live, sha256, content_type);
-        if !self.catalog.complete(&creative).await? {
-            // Ended by a process that is not us: what has no creative must have no file.
-            self.store.unpublish(&name).await?;
-            return Err(UploadError::unavailable("the upload was ended elsewhere"));
-        }
+        let creative = if self.catalog.complete(&creative).await? {
+            creative
+        } else {
+            self.completed_before(live).await?
+        };
         self.completed(live, creative);
         if let Err(error) = self.catalog.drop_ranges(live.id).await {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "The ranges of a complete upload stay until it is purged");
         }
         Ok(())
+    }
+
+    /// The creative of an upload that the catalog holds to be complete: an earlier attempt wrote it
+    /// and was told that it had failed.
+    async fn completed_before(&self, live: &Live) -> Result<Creative, UploadError> {
+        let id = live.lock().record.creative_id;
+        let creative = self.catalog.creative(id).await?;
+        creative.ok_or_else(|| UploadError::unavailable("the catalog does not let it complete"))
     }
 
     /// The bytes survive loss of power, or none of them counts: see `failed fsync` in the design.

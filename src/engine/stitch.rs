@@ -5,6 +5,7 @@
 //! the tail is left to do. The channel brings hints; a hint that was lost costs a tick.
 
 use std::{
+    collections::HashSet,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -89,7 +90,10 @@ pub(super) async fn tick(shared: Arc<Shared>) {
         let ready = live.iter().filter(|l| l.has_stitch_work(STITCH_AHEAD_LEN, Instant::now()));
         let mut ids: Vec<UploadId> = ready.map(|live| live.id).collect();
         match shared.catalog.stitching().await {
-            Ok(full) => ids.extend(full.into_iter().filter(|id| live.iter().all(|l| l.id != *id))),
+            Ok(full) => {
+                let known: HashSet<UploadId> = live.iter().map(|live| live.id).collect();
+                ids.extend(full.into_iter().filter(|id| !known.contains(id)));
+            }
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "No stitch tick")
             }

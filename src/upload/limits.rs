@@ -113,9 +113,9 @@ pub const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long the accept loop rests when the process is out of file descriptors.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often it is said that connections cannot be accepted.
-pub const ACCEPT_WARN_INTERVAL: Duration = Duration::from_secs(60);
+pub const ACCEPT_WARN_INTERVAL: Duration = Duration::from_mins(1);
 /// How long a client may take nothing of its answer before its connection is cut.
-pub const RESPONSE_STALL_TIMEOUT: Duration = Duration::from_secs(60);
+pub const RESPONSE_STALL_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long the rest of a refused body is read and dropped before the answer is sent regardless.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often an event stream that has nothing to say shows that it is alive.
