@@ -95,7 +95,7 @@ pub(super) async fn tick(shared: Arc<Shared>) {
                 ids.extend(full.into_iter().filter(|id| !known.contains(id)));
             }
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "No stitch tick")
+                tracing::warn!(error = &error as &dyn std::error::Error, "No stitch tick");
             }
         }
         for id in ids {
