@@ -2,10 +2,10 @@
 //!
 //! Built once, handed to whoever counts. Nothing here decides anything.
 
-use std::sync::atomic::AtomicU64;
+use std::{fmt, sync::atomic::AtomicU64};
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue, text},
+    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text},
     metrics::{
         counter::Counter,
         family::Family,
@@ -16,7 +16,7 @@ use prometheus_client::{
 };
 
 /// What became of a chunk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ChunkResult {
     /// Its bytes were stored.
     Stored,
@@ -28,6 +28,27 @@ pub enum ChunkResult {
     Aborted,
     /// The server could not store it.
     Failed,
+}
+
+impl ChunkResult {
+    const ALL: [Self; 5] =
+        [Self::Stored, Self::Duplicate, Self::Refused, Self::Aborted, Self::Failed];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::Duplicate => "duplicate",
+            Self::Refused => "refused",
+            Self::Aborted => "aborted",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl EncodeLabelValue for ChunkResult {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+        self.as_str().encode(encoder)
+    }
 }
 
 /// The label of [`Metrics::chunks`].
@@ -119,6 +140,10 @@ impl Metrics {
             expired: Counter::default(),
         };
         metrics.register();
+        // There from the start: what appears with its first event has no rate before it.
+        for result in ChunkResult::ALL {
+            drop(metrics.chunks.get_or_create(&ChunkLabels { result }));
+        }
         metrics
     }
 

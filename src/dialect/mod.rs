@@ -10,6 +10,7 @@ pub mod form;
 mod refusal;
 mod rejection;
 
+pub(crate) use self::rejection::quote;
 pub use self::{
     body::{CreativeBody, Status, Upload},
     refusal::Refusal,

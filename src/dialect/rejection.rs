@@ -62,7 +62,7 @@ pub(super) fn rejection_in(error: &UploadError) -> Option<&Rejection> {
 }
 
 /// A client's value, fit to stand in an answer.
-pub(in crate::dialect) fn quote(value: &str) -> String {
+pub(crate) fn quote(value: &str) -> String {
     let mut chars = value.chars();
     let start: String = chars.by_ref().take(limits::QUOTED_LEN_MAX).collect();
     let rest = if chars.next().is_some() { "…" } else { "" };

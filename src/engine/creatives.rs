@@ -1,5 +1,7 @@
 //! Published files and their records.
 
+use std::error::Error;
+
 use bytes::Bytes;
 
 use super::{Engine, UploadError, registry::Registry};
@@ -69,7 +71,8 @@ impl Engine {
     }
 
     /// Deletes a creative: first, durably, its record, then its file. Its identity is free at once.
-    /// Returns whether there was one.
+    /// Returns whether there was one. A file that cannot be removed now is the next sweep's: the
+    /// creative is gone all the same.
     pub async fn delete_creative(
         &self,
         principal: &Principal,
@@ -82,9 +85,10 @@ impl Engine {
             return Ok(false);
         };
         self.refresh(&creative, None);
-        let name = PublishedName::new(creative.id, &creative.filename);
-        self.shared.store.unpublish(&name).await?;
-        self.shared.catalog.buried(id).await?;
+        if let Err(error) = self.shared.bury(id, &creative.filename).await {
+            let error = &error as &dyn Error;
+            tracing::warn!(creative.id = %id, error, "A deleted creative's file stays for now");
+        }
         Ok(true)
     }
 

@@ -8,7 +8,10 @@ use std::{error::Error, sync::Arc};
 use tokio_util::task::TaskTracker;
 
 use super::{Shared, UploadError};
-use crate::{store::PublishedName, upload::UploadId};
+use crate::{
+    store::PublishedName,
+    upload::{CreativeId, FileName, UploadId},
+};
 
 /// Begins the session, and lists what has to be looked through.
 pub(super) async fn at_start(
@@ -59,8 +62,19 @@ async fn remove_orphans(shared: &Shared, parts: Vec<UploadId>) -> Result<(), Upl
 /// Removes the files of creatives that were deleted.
 pub(super) async fn bury(shared: &Shared) -> Result<(), UploadError> {
     for (id, filename) in shared.catalog.doomed().await? {
-        shared.store.unpublish(&PublishedName::new(id, &filename)).await?;
-        shared.catalog.buried(id).await?;
+        shared.bury(id, &filename).await?;
     }
     Ok(())
+}
+
+impl Shared {
+    /// Removes the file of a creative that was deleted.
+    pub(super) async fn bury(
+        &self,
+        id: CreativeId,
+        filename: &FileName,
+    ) -> Result<(), UploadError> {
+        self.store.unpublish(&PublishedName::new(id, filename)).await?;
+        Ok(self.catalog.buried(id).await?)
+    }
 }

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use super::{Engine, Shared, Snapshot, UploadError, live::Live, registry::Use};
 use crate::{
     catalog::{Resemblance, UploadQuery},
-    store::{Space, StoreError},
+    store::Space,
     upload::{Coverage, Creative, Principal, UploadId, UploadRecord, UploadState},
 };
 
@@ -119,18 +119,19 @@ impl Engine {
         Ok(newest.map(|live| shared.snapshot(&live)))
     }
 
-    /// How much room there is.
-    pub async fn space(&self) -> Result<Space, StoreError> {
-        self.shared.store.space().await
-    }
-
-    /// Whether everything works that an upload needs. Errors: what does not, and why.
-    pub async fn check(&self) -> Result<(), (&'static str, UploadError)> {
+    /// Whether everything works that an upload needs, and how much room there is. Errors: what does
+    /// not work, and why.
+    pub async fn check(&self) -> Result<Space, (&'static str, UploadError)> {
         if self.committer.is_finished() {
             return Err(("commits", UploadError::unavailable("the group commit has ended")));
         }
         self.shared.catalog.ping().await.map_err(|error| ("catalog", error.into()))?;
-        self.shared.store.check_writable().await.map_err(|error| ("store", error.into()))
+        let store = &self.shared.store;
+        let checked = async {
+            store.check_writable().await?;
+            store.space().await
+        };
+        checked.await.map_err(|error| ("store", error.into()))
     }
 
     /// Brings the metrics that are measured rather than counted up to date, and writes all of them.

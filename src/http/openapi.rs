@@ -1,4 +1,9 @@
 //! `/openapi.json`: the interface as an OpenAPI 3.1 document, made from the types that serve it.
+//!
+//! What holds for every operation is said once, in the description: HEAD, and the problems that
+//! are the `default` of all answers.
+
+#![expect(clippy::needless_pass_by_value, reason = "values are made where they are passed")]
 
 use std::sync::LazyLock;
 
@@ -11,7 +16,17 @@ use super::{
     problem::{self, ProblemDocument},
     uploads::UploadList,
 };
-use crate::dialect::Status;
+use crate::{
+    dialect::Status,
+    upload::{
+        UploadState,
+        limits::{PAGE_LEN, PAGE_LEN_MAX},
+    },
+};
+
+const DESCRIPTION: &str = "Takes files in chunks from browsers that speak flow.js, and publishes \
+    each exactly once. HEAD works where GET does, except on /upload. Every answer carries \
+    X-Request-ID; errors are problems by RFC 9457, and `code` tells them apart.";
 
 /// The document. Built once.
 #[must_use]
@@ -21,96 +36,97 @@ pub fn document() -> &'static Value {
 }
 
 fn build() -> Value {
+    // As they are written, not as they would be read: a field that may be null is still there.
     let settings = SchemaSettings::draft2020_12()
+        .for_serialize()
         .with(|settings| settings.definitions_path = "/components/schemas".into());
-    let mut schemas = settings.into_generator();
-    let paths = paths(&mut schemas);
+    let mut say = Say { schemas: settings.into_generator() };
+    let paths = say.paths();
     json!({
         "openapi": "3.1.0",
         "info": {
             "title": "flowstitch",
             "version": env!("CARGO_PKG_VERSION"),
             "license": { "name": "MIT", "identifier": "MIT" },
-            "description": "Takes files in chunks from browsers that speak flow.js, and publishes \
-                each exactly once.",
+            "description": DESCRIPTION,
         },
         "paths": paths,
-        "components": { "schemas": schemas.take_definitions(true) },
+        "components": { "schemas": say.schemas.take_definitions(true) },
     })
 }
 
-fn paths(schemas: &mut SchemaGenerator) -> Value {
-    let mut say = Say { schemas };
-    let mut paths = Map::new();
-    for (path, item) in [
-        ("/upload", say.flow()),
-        ("/upload-creative", say.upload_creative()),
-        ("/uploads", say.uploads()),
-        ("/uploads/lookup", say.lookup()),
-        ("/uploads/{id}", say.upload()),
-        ("/uploads/{id}/events", say.events()),
-        ("/scheduled", say.scheduled()),
-        ("/creatives", say.creatives()),
-        ("/creatives/{id}", say.creative()),
-        ("/creatives/{id}/content", say.content()),
-        ("/healthz", say.health()),
-        ("/readyz", say.ready()),
-        ("/metrics", say.metrics()),
-        ("/openapi.json", say.openapi()),
-    ] {
-        paths.insert(path.into(), item);
-    }
-    Value::Object(paths)
-}
-
 /// Writes path items; every schema it mentions ends among the components.
-struct Say<'a> {
-    schemas: &'a mut SchemaGenerator,
+struct Say {
+    schemas: SchemaGenerator,
 }
 
-impl Say<'_> {
-    fn json<T: JsonSchema>(&mut self, description: &str) -> Value {
-        let schema = self.schemas.subschema_for::<T>();
+impl Say {
+    fn paths(&mut self) -> Value {
         json!({
-            "description": description,
-            "content": { "application/json": { "schema": schema } },
+            "/upload": self.flow(),
+            "/upload-creative": self.upload_creative(),
+            "/uploads": self.uploads(),
+            "/uploads/lookup": self.lookup(),
+            "/uploads/{id}": self.upload(),
+            "/uploads/{id}/events": self.events(),
+            "/scheduled": self.scheduled(),
+            "/creatives": self.creatives(),
+            "/creatives/{id}": self.creative(),
+            "/creatives/{id}/content": self.content(),
+            "/healthz": self.health("health", "Alive?", "The process serves."),
+            "/readyz": self.health("ready", "Ready?", "Uploads can be taken."),
+            "/metrics": self.metrics(),
+            "/openapi.json": self.openapi(),
+            "/": self.file("page", "The page", json!([])),
+            "/static/{name}": self.file("asset", "A file of the page", json!([
+                path("name", json!({ "type": "string" })),
+            ])),
         })
     }
 
-    fn problem(&mut self, description: &str) -> Value {
-        let schema = self.schemas.subschema_for::<ProblemDocument<'_>>();
-        json!({
-            "description": description,
-            "content": { problem::CONTENT_TYPE: { "schema": schema } },
-        })
+    fn schema<T: JsonSchema>(&mut self) -> Value {
+        self.schemas.subschema_for::<T>().to_value()
+    }
+
+    fn json<T: JsonSchema>(&mut self, description: &str) -> Value {
+        answer(description, "application/json", self.schema::<T>())
     }
 
     /// An operation: its answers, and a problem for everything else.
-    fn operation(&mut self, id: &str, summary: &str, parameters: &Value, answers: Value) -> Value {
-        let mut answers = answers;
-        answers["default"] = self.problem("A problem: `code` and `detail` say which.");
-        json!({
+    fn operation(&mut self, id: &str, summary: &str, parameters: Value, answers: Value) -> Value {
+        let problem = self.schema::<ProblemDocument<'_>>();
+        let mut operation = json!({
             "operationId": id, "summary": summary, "parameters": parameters, "responses": answers,
-        })
+        });
+        let description = "A problem: `code` and `detail` say which.";
+        operation["responses"]["default"] = answer(description, problem::CONTENT_TYPE, problem);
+        operation
+    }
+
+    fn get(&mut self, id: &str, summary: &str, parameters: Value, answers: Value) -> Value {
+        json!({ "get": self.operation(id, summary, parameters, answers) })
     }
 
     fn flow(&mut self) -> Value {
         let here = self.json::<Status>("The chunk is safely here, or the upload is complete.");
         let completed = self.json::<Status>("This request completed the upload.");
-        let answers = json!({
-            "200": here, "201": completed, "204": { "description": "A probe: not here." },
+        let missing = json!({ "description": "To a probe: the chunk is not here." });
+        let probed = json!({ "200": here, "204": missing });
+        let sent = json!({ "200": here, "201": completed, "204": missing });
+        let digest = json!({
+            "name": "Content-Digest", "in": "header", "schema": { "type": "string" },
+            "description": "What this chunk must hash to (RFC 9530, `sha-256`).",
         });
-        let probe_answers = json!({
-            "200": answers["200"].clone(), "204": { "description": "The chunk is not here." },
-        });
-        let mut get =
-            self.operation("probeChunk", "Is this chunk here?", &flow_query(), probe_answers);
-        get["x-flow-js"] = json!("test request");
-        let summary = "Send a chunk; without a file part, a probe";
-        let mut post = self.operation("sendChunk", summary, &flow_query(), answers.clone());
-        post["requestBody"] = flow_body();
-        let mut put = self.operation("putChunk", summary, &flow_query(), answers);
-        put["requestBody"] = flow_body();
+        let fields: Vec<Value> = flow_query(&FLOW_FIELDS).into_iter().chain([digest]).collect();
+        let mut operation = |id| {
+            let summary = "Send a chunk; without a file part, a probe";
+            let mut operation = self.operation(id, summary, json!(fields), sent.clone());
+            operation["requestBody"] = flow_body();
+            operation
+        };
+        let (post, put) = (operation("sendChunk"), operation("putChunk"));
+        let probe = flow_query(&FLOW_FIELDS);
+        let get = self.operation("probeChunk", "Is this chunk here?", json!(probe), probed);
         json!({ "get": get, "post": post, "put": put })
     }
 
@@ -119,144 +135,156 @@ impl Say<'_> {
         let accepted = self.json::<Status>("Safe, and still being checked: ask for the upload.");
         let answers = json!({ "201": created, "202": accepted });
         let summary = "Upload one picture in one request";
-        let mut post = self.operation("uploadCreative", summary, &json!([]), answers);
-        post["requestBody"] = json!({
-            "required": true,
-            "content": { "multipart/form-data": { "schema": {
-                "type": "object",
-                "required": ["file", "scheduled_at"],
-                "properties": {
-                    "file": { "type": "string", "format": "binary" },
-                    "scheduled_at": { "type": "string", "format": "date" },
-                },
-            } } },
+        let mut post = self.operation("uploadCreative", summary, json!([]), answers);
+        let form = json!({
+            "type": "object",
+            "required": ["file", "scheduled_at"],
+            "properties": { "file": binary(), "scheduled_at": date() },
         });
+        post["requestBody"] = body(&json!({ "multipart/form-data": { "schema": form } }));
         json!({ "post": post })
     }
 
     fn uploads(&mut self) -> Value {
         let list = self.json::<UploadList>("A page of uploads, newest first.");
-        let parameters = json!([
-            query("state", "string", "Only those in this state."),
-            query("limit", "integer", "How many at most."),
-            query("cursor", "string", "The `next_cursor` of the page before."),
-        ]);
-        let answers = json!({ "200": list });
-        json!({ "get": self.operation("listUploads", "My uploads", &parameters, answers) })
+        let state = self.schema::<UploadState>();
+        let [limit, cursor] = page();
+        let parameters = json!([query("state", state, "Only those in this state."), limit, cursor]);
+        self.get("listUploads", "My uploads", parameters, json!({ "200": list }))
     }
 
     fn lookup(&mut self) -> Value {
         let status = self.json::<Status>("How the upload stands.");
         let summary = "One question instead of a probe per chunk";
-        let answers = json!({ "200": status });
-        json!({ "get": self.operation("lookupUpload", summary, &flow_query(), answers) })
+        let parameters = json!(flow_query(&FLOW_FIELDS[OF_A_CHUNK..]));
+        self.get("lookupUpload", summary, parameters, json!({ "200": status }))
     }
 
     fn upload(&mut self) -> Value {
-        let status = self.json::<Status>("How the upload stands.");
+        let status = json!({ "200": self.json::<Status>("How the upload stands.") });
         let gone = json!({ "204": { "description": "It has no file and will have none." } });
         json!({
-            "get": self.operation("showUpload", "One upload", &id(), json!({ "200": status })),
-            "delete": self.operation("cancelUpload", "Give an upload up", &id(), gone),
+            "get": self.operation("showUpload", "One upload", id(), status),
+            "delete": self.operation("cancelUpload", "Give an upload up", id(), gone),
         })
     }
 
     fn events(&mut self) -> Value {
-        let answers = json!({ "200": {
-            "description": "A status body at each change; ends when the upload has ended.",
-            "content": { "text/event-stream": { "schema": { "type": "string" } } },
-        } });
-        json!({ "get": self.operation("followUpload", "Follow an upload", &id(), answers) })
+        let description = "A status body at each change; ends when the upload has ended.";
+        let events = json!({ "200": answer(description, "text/event-stream", text()) });
+        self.get("followUpload", "Follow an upload", id(), events)
     }
 
     fn scheduled(&mut self) -> Value {
         let days = self.json::<Scheduled>("The creatives of today and tomorrow.");
-        let summary = "What is scheduled now";
-        json!({ "get": self.operation("scheduled", summary, &json!([]), json!({ "200": days })) })
+        self.get("scheduled", "What is scheduled now", json!([]), json!({ "200": days }))
     }
 
     fn creatives(&mut self) -> Value {
         let list = self.json::<CreativeList>("A page of creatives, by scheduled day.");
-        let parameters = json!([
-            query("from", "string", "The first day, `YYYY-MM-DD`."),
-            query("to", "string", "The last day, `YYYY-MM-DD`."),
-            query("limit", "integer", "How many at most."),
-            query("cursor", "string", "The `next_cursor` of the page before."),
-        ]);
-        let answers = json!({ "200": list });
-        json!({ "get": self.operation("listCreatives", "My creatives", &parameters, answers) })
+        let [limit, cursor] = page();
+        let from = query("from", date(), "The first day.");
+        let parameters = json!([from, query("to", date(), "The last day."), limit, cursor]);
+        self.get("listCreatives", "My creatives", parameters, json!({ "200": list }))
     }
 
     fn creative(&mut self) -> Value {
-        let one = self.json::<OneCreative>("The creative.");
-        let schema = self.schemas.subschema_for::<Reschedule>();
-        let answers = json!({ "200": one });
-        let mut patch =
-            self.operation("reschedule", "Schedule for another day", &id(), answers.clone());
-        patch["requestBody"] = json!({
-            "required": true, "content": { "application/json": { "schema": schema } },
-        });
+        let one = json!({ "200": self.json::<OneCreative>("The creative.") });
         let deleted = json!({ "204": { "description": "Record and file are gone." } });
+        let day = self.schema::<Reschedule>();
+        let mut patch = self.operation("reschedule", "Choose another day", id(), one.clone());
+        patch["requestBody"] = body(&json!({ "application/json": { "schema": day } }));
         json!({
-            "get": self.operation("showCreative", "One creative", &id(), answers),
+            "get": self.operation("showCreative", "One creative", id(), one),
             "patch": patch,
-            "delete": self.operation("deleteCreative", "Delete record and file", &id(), deleted),
+            "delete": self.operation("deleteCreative", "Delete record and file", id(), deleted),
         })
     }
 
     fn content(&mut self) -> Value {
-        let bytes = json!({ "*/*": { "schema": { "type": "string", "format": "binary" } } });
+        self.file("content", "The bytes of a creative", id())
+    }
+
+    /// A file, with ranges and preconditions.
+    fn file(&mut self, id: &str, summary: &str, mut parameters: Value) -> Value {
+        for name in ["Range", "If-Range", "If-None-Match", "If-Modified-Since"] {
+            let header = json!({ "name": name, "in": "header", "schema": text() });
+            parameters.as_array_mut().expect("a list of parameters").push(header);
+        }
         let answers = json!({
-            "200": { "description": "The whole file.", "content": bytes },
-            "206": { "description": "The range that was asked for.", "content": bytes },
+            "200": answer("The whole file.", "*/*", binary()),
+            "206": answer("The range that was asked for.", "*/*", binary()),
             "304": { "description": "Not modified." },
         });
-        json!({ "get": self.operation("content", "The bytes of a creative", &id(), answers) })
+        self.get(id, summary, parameters, answers)
     }
 
-    fn health(&mut self) -> Value {
-        let ok = self.json::<Health>("The process serves.");
-        json!({ "get": self.operation("health", "Alive?", &json!([]), json!({ "200": ok })) })
-    }
-
-    fn ready(&mut self) -> Value {
-        let ok = self.json::<Health>("Uploads can be taken.");
-        json!({ "get": self.operation("ready", "Ready?", &json!([]), json!({ "200": ok })) })
+    fn health(&mut self, id: &str, summary: &str, well: &str) -> Value {
+        let ok = self.json::<Health>(well);
+        self.get(id, summary, json!([]), json!({ "200": ok }))
     }
 
     fn metrics(&mut self) -> Value {
-        let answers = json!({ "200": {
-            "description": "OpenMetrics text.",
-            "content": { "application/openmetrics-text": { "schema": { "type": "string" } } },
-        } });
-        json!({ "get": self.operation("metrics", "Measurements", &json!([]), answers) })
+        let page = answer("OpenMetrics text.", "application/openmetrics-text", text());
+        self.get("metrics", "Measurements", json!([]), json!({ "200": page }))
     }
 
     fn openapi(&mut self) -> Value {
-        let answers = json!({ "200": {
-            "description": "This document.",
-            "content": { "application/json": { "schema": { "type": "object" } } },
-        } });
-        json!({ "get": self.operation("openapi", "The interface", &json!([]), answers) })
+        let object = json!({ "type": "object" });
+        let document = answer("This document.", "application/json", object);
+        self.get("openapi", "The interface", json!([]), json!({ "200": document }))
     }
 }
 
-fn query(name: &str, kind: &str, description: &str) -> Value {
-    json!({ "name": name, "in": "query", "description": description, "schema": { "type": kind } })
+fn answer(description: &str, content_type: &str, schema: Value) -> Value {
+    json!({ "description": description, "content": { content_type: { "schema": schema } } })
+}
+
+fn body(content: &Value) -> Value {
+    json!({ "required": true, "content": content })
+}
+
+fn text() -> Value {
+    json!({ "type": "string" })
+}
+
+fn binary() -> Value {
+    json!({ "type": "string", "format": "binary" })
+}
+
+fn date() -> Value {
+    json!({ "type": "string", "format": "date" })
+}
+
+fn query(name: &str, schema: Value, description: &str) -> Value {
+    json!({ "name": name, "in": "query", "description": description, "schema": schema })
+}
+
+fn path(name: &str, schema: Value) -> Value {
+    json!({ "name": name, "in": "path", "required": true, "schema": schema })
 }
 
 fn id() -> Value {
-    json!([{
-        "name": "id", "in": "path", "required": true,
-        "schema": { "type": "string", "format": "uuid" },
-    }])
+    json!([path("id", json!({ "type": "string", "format": "uuid" }))])
 }
 
-/// The fields of a flow.js request: name, type, meaning.
+/// The parameters of every list: how long, and from where on.
+fn page() -> [Value; 2] {
+    let len = json!({
+        "type": "integer", "minimum": 1, "maximum": PAGE_LEN_MAX, "default": PAGE_LEN,
+    });
+    [
+        query("limit", len, "How many at most."),
+        query("cursor", text(), "The `next_cursor` of the page before."),
+    ]
+}
+
+/// The fields of a flow.js request: name, type, meaning. Those of one chunk come first.
 const FLOW_FIELDS: [(&str, &str, &str); 11] = [
     ("flowChunkNumber", "integer", "The number of the chunk, from 1."),
-    ("flowChunkSize", "string", "The nominal size of a chunk, in bytes."),
     ("flowCurrentChunkSize", "string", "The size of this chunk, in bytes; advice only."),
+    ("chunk_sha256", "string", "What this chunk must hash to, in hexadecimal."),
+    ("flowChunkSize", "string", "The nominal size of a chunk, in bytes."),
     ("flowTotalSize", "integer", "The size of the file, in bytes."),
     ("flowIdentifier", "string", "The client's own word for the file."),
     ("flowFilename", "string", "The name of the file."),
@@ -264,11 +292,15 @@ const FLOW_FIELDS: [(&str, &str, &str); 11] = [
     ("flowTotalChunks", "integer", "How many chunks there are."),
     ("scheduled_at", "string", "The day that it is scheduled for, `YYYY-MM-DD`."),
     ("sha256", "string", "What the whole file must hash to, in hexadecimal."),
-    ("chunk_sha256", "string", "What this chunk must hash to, in hexadecimal."),
 ];
 
-fn flow_query() -> Value {
-    FLOW_FIELDS.iter().map(|(name, kind, meaning)| query(name, kind, meaning)).collect()
+/// How many of [`FLOW_FIELDS`] say nothing of the file.
+const OF_A_CHUNK: usize = 3;
+
+fn flow_query(fields: &[(&str, &str, &str)]) -> Vec<Value> {
+    let parameter =
+        |(name, kind, meaning): &(&str, &str, &str)| query(name, json!({ "type": kind }), meaning);
+    fields.iter().map(parameter).collect()
 }
 
 fn flow_body() -> Value {
@@ -278,9 +310,9 @@ fn flow_body() -> Value {
             ((*name).to_owned(), json!({ "type": kind, "description": meaning }))
         })
         .collect();
-    properties.insert("file".into(), json!({ "type": "string", "format": "binary" }));
+    properties.insert("file".into(), binary());
     json!({ "content": {
         "multipart/form-data": { "schema": { "type": "object", "properties": properties } },
-        "*/*": { "schema": { "type": "string", "format": "binary" } },
+        "*/*": { "schema": binary() },
     } })
 }

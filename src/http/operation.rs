@@ -32,15 +32,11 @@ pub(super) async fn ready(state: &State) -> Answer {
     if state.stopping.is_cancelled() {
         return Err(not_ready("shutting_down"));
     }
-    if let Err((check, error)) = state.engine.check().await {
+    let space = state.engine.check().await.map_err(|(check, error)| {
         tracing::warn!(check, error = &error as &dyn Error, "Not ready");
-        return Err(not_ready(check));
-    }
-    let space = state.engine.space().await.map_err(|_| not_ready("store"))?;
-    if space.free < READY_FREE_MIN {
-        return Err(not_ready("free_space"));
-    }
-    Ok(health())
+        not_ready(check)
+    })?;
+    if space.free < READY_FREE_MIN { Err(not_ready("free_space")) } else { Ok(health()) }
 }
 
 fn not_ready(check: &'static str) -> Problem {

@@ -3,28 +3,34 @@
 use std::str::FromStr;
 
 use super::problem::Problem;
-use crate::upload::limits::{PAGE_LEN, PAGE_LEN_MAX};
+use crate::{
+    dialect::quote,
+    upload::limits::{PAGE_LEN, PAGE_LEN_MAX},
+};
 
 /// The parameters of a query string, each of them known.
 #[derive(Debug)]
 pub(super) struct Parameters(Vec<(String, String)>);
 
 impl Parameters {
-    /// Reads a query string. Errors: a parameter that is not one of `known`, or comes twice.
+    /// Reads a query string. A parameter without a value, as forms send what was left blank, is as
+    /// good as absent. Errors: one that is not among `known`, or comes twice.
     pub(super) fn read(query: &str, known: &[&str]) -> Result<Self, Problem> {
         let mut pairs: Vec<(String, String)> = Vec::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()).into_owned() {
             if !known.contains(&name.as_str()) {
                 let known = known.join("`, `");
-                let detail =
-                    format!("There is a parameter that is not known; known are `{known}`.");
+                let name = quote(&name);
+                let detail = format!("{name} is no parameter here; there are `{known}`.");
                 return Err(Problem::bad_request("invalid_parameter", detail));
             }
             if pairs.iter().any(|(other, _)| *other == name) {
                 let detail = format!("`{name}` comes twice.");
                 return Err(Problem::bad_request("invalid_parameter", detail));
             }
-            pairs.push((name, value));
+            if !value.is_empty() {
+                pairs.push((name, value));
+            }
         }
         Ok(Self(pairs))
     }

@@ -73,9 +73,9 @@ impl Route {
             Self::UploadCreative => &[Method::POST],
             Self::Upload(_) => &[Method::GET, Method::HEAD, Method::DELETE],
             Self::Creative(_) => &[Method::GET, Method::HEAD, Method::PATCH, Method::DELETE],
-            Self::Events(_) => &[Method::GET],
             Self::Uploads
             | Self::Lookup
+            | Self::Events(_)
             | Self::Scheduled
             | Self::Creatives
             | Self::Content(_)

@@ -2,8 +2,10 @@
 
 use std::{convert::Infallible, sync::Arc};
 
-use futures_util::{Stream, StreamExt, future::BoxFuture};
+use futures_util::{Stream, TryStreamExt, future::BoxFuture};
 use http::{HeaderMap, HeaderName, Method, StatusCode, header, request};
+use http_body::Body;
+use http_body_util::BodyExt;
 use tokio::time::Instant;
 
 use super::{
@@ -72,13 +74,14 @@ async fn answer(state: Arc<State>, request: Request) -> Response {
     let route = Route::of(request.uri().path());
     let is_head = request.method() == Method::HEAD;
     let metrics = state.metrics.clone();
-    let answered = match route {
-        Some(route) => dispatch(state, route, request).await,
-        None => Err(Problem::not_found()),
+    let answered = if request.method().is_safe() {
+        dispatch(state, route, request).await
+    } else {
+        carry_out(state, route, request).await
     };
     let mut response = answered.unwrap_or_else(|problem| problem.into_response(&id));
     if is_head {
-        *response.body_mut() = body::empty();
+        drop_body(&mut response);
     }
     let labels = RequestLabels {
         route: route.map_or("other", Route::name),
@@ -98,7 +101,36 @@ fn class(status: StatusCode) -> &'static str {
     }
 }
 
-async fn dispatch(state: Arc<State>, route: Route, request: Request) -> Answer {
+/// What the answer to a GET would be, but for its bytes.
+fn drop_body(response: &mut Response) {
+    let body = std::mem::replace(response.body_mut(), body::empty());
+    if let Some(len) = body.size_hint().exact()
+        && response.status() != StatusCode::NOT_MODIFIED
+    {
+        response.headers_mut().entry(header::CONTENT_LENGTH).or_insert(len.into());
+    }
+}
+
+/// A request that may change something runs to its end in a task of its own, whether or not its
+/// client waits for the answer: half a change is worse than none.
+async fn carry_out(state: Arc<State>, route: Option<Route>, request: Request) -> Answer {
+    let own = state.clone();
+    let exchange = async move {
+        let (parts, body) = request.into_parts();
+        let headers = parts.headers.clone();
+        let (body, rest) = lend::lend(body);
+        let answer = dispatch(own, route, Request::from_parts(parts, body)).await;
+        if answer.is_err() {
+            body::drain(&headers, rest.take()).await;
+        }
+        answer
+    };
+    let answer = state.engine.detach(tracing::Instrument::in_current_span(exchange)).await;
+    answer.unwrap_or_else(|| Err(Problem::internal()))
+}
+
+async fn dispatch(state: Arc<State>, route: Option<Route>, request: Request) -> Answer {
+    let route = route.ok_or_else(Problem::not_found)?;
     let method = request.method().clone();
     if method == Method::OPTIONS {
         return Ok(options(route));
@@ -120,8 +152,8 @@ async fn dispatch(state: Arc<State>, route: Route, request: Request) -> Answer {
         Route::Flow if method == Method::GET => {
             flow_answer(flow::probe(&state.engine, &principal, query).await)
         }
-        Route::Flow => upload(state, principal, parts, body).await,
-        Route::UploadCreative => upload_creative(state, principal, parts, body).await,
+        Route::Flow => upload(&state, &principal, &parts, body).await,
+        Route::UploadCreative => upload_creative(&state, &principal, &parts, body).await,
         Route::Uploads => uploads::list(&state, &principal, query).await,
         Route::Lookup => match flow::lookup(&state.engine, &principal, query).await? {
             Some(status) => Ok(body::json(StatusCode::OK, &status)),
@@ -173,52 +205,30 @@ fn asset(parts: &request::Parts, method: &Method) -> Answer {
     Ok(asset.respond(method, &parts.headers, request_id::of(&parts.extensions)))
 }
 
-/// A chunk runs to its end in a task of its own, whether or not its client waits for the answer.
 async fn upload(
-    state: Arc<State>,
-    principal: Principal,
-    parts: request::Parts,
+    state: &State,
+    principal: &Principal,
+    parts: &request::Parts,
     body: RequestBody,
 ) -> Answer {
-    let (frames, rest) = lend::lend(body);
-    let own = state.clone();
-    let headers = parts.headers.clone();
-    let exchange = async move {
-        let request = flow::Upload {
-            principal: &principal,
-            query: parts.uri.query().unwrap_or_default(),
-            content_type: text(&parts.headers, &header::CONTENT_TYPE),
-            content_digest: text(&parts.headers, &CONTENT_DIGEST),
-        };
-        let answer = flow::upload(&own.engine, request, as_body(frames)).await;
-        if answer.is_err() {
-            body::drain(&headers, rest.take()).await;
-        }
-        answer
+    let request = flow::Upload {
+        principal,
+        query: parts.uri.query().unwrap_or_default(),
+        content_type: text(&parts.headers, &header::CONTENT_TYPE),
+        content_digest: text(&parts.headers, &CONTENT_DIGEST),
     };
-    let answer = state.engine.detach(tracing::Instrument::in_current_span(exchange)).await;
-    flow_answer(answer.ok_or_else(Problem::internal)?)
+    flow_answer(flow::upload(&state.engine, request, frames(body)).await)
 }
 
 async fn upload_creative(
-    state: Arc<State>,
-    principal: Principal,
-    parts: request::Parts,
+    state: &State,
+    principal: &Principal,
+    parts: &request::Parts,
     body: RequestBody,
 ) -> Answer {
-    let (frames, rest) = lend::lend(body);
-    let own = state.clone();
-    let exchange = async move {
-        let content_type = text(&parts.headers, &header::CONTENT_TYPE);
-        let frames = as_body(frames);
-        let answer = direct::upload_creative(&own.engine, &principal, content_type, frames).await;
-        if answer.is_err() {
-            body::drain(&parts.headers, rest.take()).await;
-        }
-        answer
-    };
-    let answer = state.engine.detach(tracing::Instrument::in_current_span(exchange)).await;
-    let status = answer.ok_or_else(Problem::internal)??;
+    let content_type = text(&parts.headers, &header::CONTENT_TYPE);
+    let status =
+        direct::upload_creative(&state.engine, principal, content_type, frames(body)).await?;
     Ok(match (status.upload.state, &status.creative) {
         (UploadState::Complete, Some(creative)) => creatives::one(StatusCode::CREATED, creative),
         // It is safe and will be complete; the status says where to ask.
@@ -232,18 +242,16 @@ fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// The bytes of a body, with its troubles in the engine's words.
-fn as_body(
-    frames: impl Stream<Item = Result<bytes::Bytes, body::BoxError>> + Send + 'static,
+/// The bytes of a body, with its troubles in the engine's words. Trailers are dropped.
+fn frames(
+    body: RequestBody,
 ) -> impl Stream<Item = Result<bytes::Bytes, BodyError>> + Send + 'static {
-    frames.map(|frame| {
-        frame.map_err(|error| {
-            if body::is_timeout(error.as_ref()) {
-                BodyError::TimedOut
-            } else {
-                BodyError::Broken(error)
-            }
-        })
+    body.into_data_stream().map_err(|error| {
+        if body::is_timeout(error.as_ref()) {
+            BodyError::TimedOut
+        } else {
+            BodyError::Broken(error)
+        }
     })
 }
 

@@ -4,11 +4,11 @@ use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;
 use flowstitch::{
-    app::{App, options},
+    app::{App, Ended, options},
     catalog::{Catalog, SqliteCatalog},
     config::{self, Cli, Config},
     engine::{Clock, Parts},
-    http::body,
+    http::{body, middleware::Stack},
     metrics::Metrics,
     store::{ChunkStore, FsStore},
     upload::Timestamp,
@@ -17,6 +17,7 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::FlowFile;
@@ -91,6 +92,17 @@ impl TestAppBuilder {
         TestApp { app, builder: Self { clock: Some(clock.clone()), ..self }, clock }
     }
 
+    /// As [`TestApp::files`].
+    pub(crate) fn files(&self, folder: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(self.dir.path().join(folder)).expect("the folder is there");
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+            .filter(|name| !name.starts_with('.'))
+            .collect();
+        names.sort();
+        names
+    }
+
     fn config(&self) -> Config {
         let mut line = vec!["flowstitch".to_owned()];
         line.push(format!("--data-dir={}", self.dir.path().display()));
@@ -145,6 +157,19 @@ impl TestApp {
         builder
     }
 
+    /// Serves on a socket until it is told to stop, which it is at once: the way of a signal.
+    pub(crate) async fn shut_down(self) -> Ended {
+        let listener = self.app.listen().await.expect("a free port");
+        let stop = CancellationToken::new();
+        stop.cancel();
+        self.app.run(listener, stop).await
+    }
+
+    /// What answers requests; it outlives the application.
+    pub(crate) fn service(&self) -> Stack {
+        self.app.service()
+    }
+
     /// Sends a request through the whole stack.
     pub(crate) async fn send(&self, request: Request<Bytes>) -> Reply {
         let request = request.map(|bytes| body::boxed(http_body_util::Full::new(bytes)));
@@ -153,10 +178,13 @@ impl TestApp {
 
     /// As [`Self::send`], with a body of any kind.
     pub(crate) async fn send_streaming(&self, request: body::Request) -> Reply {
-        let response = self.app.service().oneshot(request).await.expect("it always answers");
-        let (parts, body) = response.into_parts();
-        let body = body.collect().await.expect("the answer's body is whole").to_bytes();
-        Reply { status: parts.status, headers: parts.headers, body }
+        Reply::read(self.service().oneshot(request).await.expect("it always answers")).await
+    }
+
+    /// The answer to a GET, with its body still to be read.
+    pub(crate) async fn open(&self, path: &str) -> body::Response {
+        let request = Request::builder().uri(path).body(body::empty()).expect("a request");
+        self.service().oneshot(request).await.expect("it always answers")
     }
 
     pub(crate) async fn get(&self, path: &str) -> Reply {
@@ -167,10 +195,24 @@ impl TestApp {
         self.call(Method::DELETE, path).await
     }
 
+    pub(crate) async fn patch(&self, path: &str, body: impl Into<Bytes>) -> Reply {
+        let request = Request::builder().method(Method::PATCH).uri(path);
+        let request = request.header("content-type", "application/json").body(body.into());
+        self.send(request.expect("a request")).await
+    }
+
     /// A request without a body.
     pub(crate) async fn call(&self, method: Method, path: &str) -> Reply {
-        let request = Request::builder().method(method).uri(path).body(Bytes::new());
-        self.send(request.expect("a request")).await
+        self.ask(method, path, &[]).await
+    }
+
+    /// A request with headers, without a body.
+    pub(crate) async fn ask(&self, method: Method, path: &str, lines: &[(&str, &str)]) -> Reply {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in lines {
+            request = request.header(*name, *value);
+        }
+        self.send(request.body(Bytes::new()).expect("a request")).await
     }
 
     /// The creatives there are, by `GET /creatives`.
@@ -181,13 +223,7 @@ impl TestApp {
 
     /// The names in `incomplete/` and `completed/`, sorted, without the dotted ones.
     pub(crate) fn files(&self, folder: &str) -> Vec<String> {
-        let entries = std::fs::read_dir(self.dir().join(folder)).expect("the folder is there");
-        let mut names: Vec<String> = entries
-            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
-            .filter(|name| !name.starts_with('.'))
-            .collect();
-        names.sort();
-        names
+        self.builder.files(folder)
     }
 
     /// What was published for this creative.
@@ -200,22 +236,40 @@ impl TestApp {
 }
 
 impl Reply {
+    pub(crate) async fn read(response: body::Response) -> Self {
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.expect("the answer's body is whole").to_bytes();
+        Self { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// A header that is there at most once.
+    #[track_caller]
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.headers.get_all(name).iter();
+        let value = values.next().map(|value| value.to_str().expect("text"));
+        assert_eq!(values.next(), None, "{name} comes twice");
+        value
+    }
+
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|error| panic!("{error}: {:?}", String::from_utf8_lossy(&self.body)))
     }
 
-    /// Asserts a problem of this status and code, and that it says what every problem says.
+    /// Asserts a problem of this status and code, and that it says what every problem says. Gives
+    /// what it says to do.
     #[track_caller]
-    pub(crate) fn assert_problem(&self, status: u16, code: &str) {
+    pub(crate) fn assert_problem(&self, status: u16, code: &str) -> String {
         let text = String::from_utf8_lossy(&self.body);
         assert_eq!(self.status.as_u16(), status, "{text}");
         assert_eq!(self.headers["content-type"], "application/problem+json");
         let problem = self.json();
         assert_eq!(problem["code"], code, "{text}");
         assert_eq!(problem["status"], status);
-        assert!(problem["detail"].as_str().is_some_and(|detail| detail.len() > 10), "{text}");
         assert_eq!(problem["request_id"].as_str(), self.headers["x-request-id"].to_str().ok());
+        let detail = problem["detail"].as_str().unwrap_or_default();
+        assert!(detail.len() > 10, "{text}");
+        detail.to_owned()
     }
 
     #[track_caller]
