@@ -2,5 +2,9 @@
 
 mod config;
 mod flow;
+mod flow_bodies;
+mod flow_methods;
+mod flow_troubles;
+mod probes;
 mod support;
 mod tidy;

@@ -216,6 +216,9 @@ impl Reply {
         assert_eq!(problem["status"], status);
         assert!(problem["detail"].as_str().is_some_and(|detail| detail.len() > 10), "{text}");
         assert_eq!(problem["request_id"].as_str(), self.headers["x-request-id"].to_str().ok());
+        assert_eq!(problem["type"], "about:blank");
+        assert_eq!(problem["title"].as_str(), self.status.canonical_reason());
+        self.assert_common_headers();
     }
 
     #[track_caller]
