@@ -1,6 +1,6 @@
 //! From a request to its answer: the one place where routes meet what answers them.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{borrow::Cow, convert::Infallible, sync::Arc};
 
 use futures_util::{Stream, TryStreamExt, future::BoxFuture};
 use http::{HeaderMap, HeaderName, Method, StatusCode, header, request};
@@ -211,11 +211,13 @@ async fn upload(
     parts: &request::Parts,
     body: RequestBody,
 ) -> Answer {
+    let content_type = text(&parts.headers, &header::CONTENT_TYPE);
+    let content_digest = text(&parts.headers, &CONTENT_DIGEST);
     let request = flow::Upload {
         principal,
         query: parts.uri.query().unwrap_or_default(),
-        content_type: text(&parts.headers, &header::CONTENT_TYPE),
-        content_digest: text(&parts.headers, &CONTENT_DIGEST),
+        content_type: content_type.as_deref(),
+        content_digest: content_digest.as_deref(),
     };
     flow_answer(flow::upload(&state.engine, request, frames(body)).await)
 }
@@ -227,6 +229,7 @@ async fn upload_creative(
     body: RequestBody,
 ) -> Answer {
     let content_type = text(&parts.headers, &header::CONTENT_TYPE);
+    let content_type = content_type.as_deref();
     let status =
         direct::upload_creative(&state.engine, principal, content_type, frames(body)).await?;
     Ok(match (status.upload.state, &status.creative) {
@@ -238,8 +241,12 @@ async fn upload_creative(
 
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 
-fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
-    headers.get(name)?.to_str().ok()
+/// What a header says, all of its lines as one, joined by commas. Bytes that are no text become
+/// U+FFFD and are refused by whoever understands the rest: a header that is there but unreadable
+/// must not count as missing, or a form would be stored as if it were the file.
+fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let lines = headers.get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes()));
+    lines.map(Cow::into_owned).reduce(|all, line| all + ", " + &line)
 }
 
 /// The bytes of a body, with its troubles in the engine's words. Trailers are dropped.

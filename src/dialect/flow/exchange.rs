@@ -109,28 +109,39 @@ impl Multipart<'_> {
         }
     }
 
-    async fn file(self, part_filename: Option<String>) -> Result<Answer, Refusal> {
+    async fn file(mut self, part_filename: Option<String>) -> Result<Answer, Refusal> {
+        if let Some(filename) = part_filename {
+            self.fields.suggest_filename(&filename);
+        }
         let fields = self.fields.clone().over(self.query.clone());
         match self.request.resolve(&fields) {
             Ok(post) if is_streamed(&post) => take(self.engine, post, closed(self.form)).await,
-            resolved => self.spooled(part_filename, resolved).await,
+            resolved => self.spooled(resolved).await,
         }
     }
 
     /// A file whose place or size is not known yet: it is kept until the form has ended.
     async fn spooled(
         mut self,
-        part_filename: Option<String>,
         resolved: Result<FlowRequest<Post>, Rejection>,
     ) -> Result<Answer, Refusal> {
+        const SMALL: u64 = limits::SPOOL_MEMORY_LEN_MAX as u64;
         let (max, too_long) = match resolved {
-            Ok(_) => (self.engine.options().max_file_size, None),
+            Ok(FlowRequest { addressed: Post::Whole(_), .. }) => {
+                (self.engine.options().max_file_size, None)
+            }
+            // It is short: what is long is not it, and must not fill the disk.
+            Ok(FlowRequest { addressed: Post::Chunk(chunk), .. }) => {
+                let expected = chunk.range.len();
+                let error = UploadError::WrongLength { expected, got: SMALL + 1 };
+                (SMALL, Some(refusal(&error)))
+            }
             // Perhaps the fields that are missing come behind the file.
-            Err(rejection) => (limits::SPOOL_MEMORY_LEN_MAX as u64, Some(rejection)),
+            Err(rejection) => (SMALL, Some(rejection.into())),
         };
         let kept = keep(self.engine, self.form, max).await;
         let (form, spooled) = kept.map_err(|error| match (error, too_long) {
-            (UploadError::TooLarge { .. }, Some(rejection)) => rejection.into(),
+            (UploadError::TooLarge { .. }, Some(too_long)) => too_long,
             (error, _) => refusal(&error),
         })?;
         self.form = form;
@@ -143,10 +154,7 @@ impl Multipart<'_> {
                 Part::File(_) => {}
             }
         }
-        let mut fields = self.fields.over(self.query);
-        if let Some(filename) = part_filename {
-            fields.suggest_filename(&filename);
-        }
+        let fields = self.fields.over(self.query);
         let post = fields.post(self.request.principal)?;
         let post = post.with_content_digest(self.request.content_digest)?;
         take_spooled(self.engine, post, spooled).await

@@ -269,6 +269,9 @@ impl Reply {
         assert_eq!(problem["request_id"].as_str(), self.headers["x-request-id"].to_str().ok());
         let detail = problem["detail"].as_str().unwrap_or_default();
         assert!(detail.len() > 10, "{text}");
+        assert_eq!(problem["type"], "about:blank");
+        assert_eq!(problem["title"].as_str(), self.status.canonical_reason());
+        self.assert_common_headers();
         detail.to_owned()
     }
 

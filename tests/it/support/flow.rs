@@ -5,7 +5,7 @@ use http::{Method, Request};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{Reply, TestApp};
+use super::{Form, Reply, TestApp};
 
 /// A file that flow.js uploads. Clone it for a second client with the same file.
 #[derive(Clone)]
@@ -136,12 +136,21 @@ impl<'a> FlowFile<'a> {
 
     /// The POST of a chunk with `method: 'octet'`.
     pub(crate) async fn octet(&self, number: usize) -> Reply {
-        let request = Request::builder()
-            .method(Method::POST)
+        self.app.send(self.octet_request(Method::POST, number, self.chunk(number))).await
+    }
+
+    pub(crate) fn octet_request(
+        &self,
+        method: Method,
+        number: usize,
+        bytes: &[u8],
+    ) -> Request<Bytes> {
+        Request::builder()
+            .method(method)
             .uri(format!("/upload?{}", self.query_string(number)))
             .header("content-type", "application/octet-stream")
-            .body(Bytes::copy_from_slice(self.chunk(number)));
-        self.app.send(request.expect("a request")).await
+            .body(Bytes::copy_from_slice(bytes))
+            .expect("a request")
     }
 
     /// Sends these chunks, one after the other; gives the last answer.
@@ -180,32 +189,17 @@ pub(crate) fn multipart(
     fields: &[(String, String)],
     file: Option<(&str, &[u8])>,
 ) -> Request<Bytes> {
-    const BOUNDARY: &str = "----WebKitFormBoundaryQ7tTZ0o1FwHvkpYc";
-    let mut body = Vec::new();
-    for (name, value) in fields {
-        let head =
-            format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n");
-        body.extend_from_slice(head.as_bytes());
-        body.extend_from_slice(value.as_bytes());
-        body.extend_from_slice(b"\r\n");
-    }
-    if let Some((name, bytes)) = file {
-        let name = name.replace('"', "%22").replace('\r', "%0D").replace('\n', "%0A");
-        let head = format!(
-            "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\
-             Content-Type: application/octet-stream\r\n\r\n"
-        );
-        body.extend_from_slice(head.as_bytes());
-        body.extend_from_slice(bytes);
-        body.extend_from_slice(b"\r\n");
-    }
-    body.extend_from_slice(format!("--{BOUNDARY}--\r\n").as_bytes());
-    Request::builder()
-        .method(Method::POST)
-        .uri("/upload")
-        .header("content-type", format!("multipart/form-data; boundary={BOUNDARY}"))
-        .body(Bytes::from(body))
-        .expect("a request")
+    let form = Form::new().fields(fields);
+    let form = match file {
+        Some((name, bytes)) => form.file(name, bytes),
+        None => form,
+    };
+    form.post("/upload")
+}
+
+/// So many bytes, in which a chunk at a wrong place shows: their period is a prime.
+pub(crate) fn pattern(len: usize) -> Vec<u8> {
+    (0..=250).cycle().take(len).collect()
 }
 
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
