@@ -247,7 +247,7 @@ async fn a_lookup_or_time_frees_a_cancelled_identity_too() {
         app.delete(&format!("/uploads/{id}")).await.assert_status(204);
         file.post(1).await.assert_problem(415, "upload_gone");
         match way {
-            "lookup" => file.lookup().await.assert_problem(404, "not_found"),
+            "lookup" => drop(file.lookup().await.assert_problem(404, "not_found")),
             _ => app.clock().advance(30_000),
         }
     }
