@@ -1,9 +1,9 @@
 //! The composition root: builds everything once, runs it, and stops it in order.
 
-use std::{error::Error, io, path::Path, sync::Arc};
+use std::{error::Error, io, net::SocketAddr, path::Path, sync::Arc};
 
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     time::{Instant, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
@@ -20,6 +20,7 @@ use crate::{
     },
     metrics::Metrics,
     store::{FsStore, OpenError},
+    upload::limits,
 };
 
 /// Why the service does not start.
@@ -51,6 +52,13 @@ pub enum StartError {
     Recover(#[source] UploadError),
 }
 
+impl StartError {
+    /// What an error of the catalog at this path is.
+    pub fn of(database: &Path) -> impl Fn(CatalogError) -> Self {
+        |source| Self::Catalog { path: database.display().to_string(), source }
+    }
+}
+
 /// How the service ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
@@ -58,6 +66,23 @@ pub enum Ended {
     InOrder,
     /// The deadline came first: what is left is resumed at the next start.
     AtDeadline,
+    /// Not because it was told to, or the catalog could not be closed: the next start recovers.
+    InTrouble,
+}
+
+/// Listens on this address. To be called before [`App::open`]: whoever connects meanwhile waits,
+/// and if it cannot be done, the data has not been touched. Must be called inside a tokio runtime.
+pub fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    bind(address).map_err(|source| StartError::Listen { address: address.to_string(), source })
+}
+
+/// As `TcpListener::bind`, whose backlog is too short for those who wait for a connection.
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A restart must not wait for the connections of its predecessor to be forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(limits::BACKLOG_LEN)
 }
 
 /// The service, ready to take connections.
@@ -71,9 +96,8 @@ impl App {
     /// Opens the data, recovers, and starts the engine. Takes no connection yet.
     pub async fn open(config: Config) -> Result<Self, StartError> {
         let store = FsStore::open(&config.incomplete_dir, &config.completed_dir)?;
-        let catalog = SqliteCatalog::open(&config.database).map_err(|source| {
-            StartError::Catalog { path: config.database.display().to_string(), source }
-        })?;
+        let catalog =
+            SqliteCatalog::open(&config.database).map_err(StartError::of(&config.database))?;
         let parts = Parts {
             store: Arc::new(store),
             catalog: Arc::new(catalog),
@@ -108,14 +132,6 @@ impl App {
         middleware::stack(Service::new(self.state.clone()), &options)
     }
 
-    /// Listens on the configured address.
-    pub async fn listen(&self) -> Result<TcpListener, StartError> {
-        let address = self.config.listen;
-        TcpListener::bind(address)
-            .await
-            .map_err(|source| StartError::Listen { address: address.to_string(), source })
-    }
-
     /// Serves until `stop`, and then stops in this order:
     ///
     /// 1. `/readyz` turns 503, and no connection is accepted any more;
@@ -124,36 +140,43 @@ impl App {
     /// 4. the stitches that run end;
     /// 5. the catalog is checkpointed and closed.
     ///
-    /// All of it within `shutdown_timeout`. What has not ended by then the next start resumes.
+    /// All of it within `shutdown_timeout`. A client that stalls is cut a moment earlier, so that 3
+    /// to 5 are still done in order. What has not ended by then the next start resumes.
+    ///
+    /// A panic in one of the engine's own tasks stops it, too: better to be started anew than to go
+    /// on in part.
     pub async fn run(self, listener: TcpListener, stop: CancellationToken) -> Ended {
         let state = &self.state;
         let timeout = self.config.shutdown_timeout;
+        let for_engine = (timeout / 4).min(limits::ENGINE_STOP_TIMEOUT);
         let options =
             ServerOptions { max_connections: self.config.max_connections, ..Default::default() };
         let stopping = state.stopping.clone();
-        let serving = server::serve(listener, self.service(), options, stopping, timeout);
+        let for_requests = timeout.saturating_sub(for_engine);
+        let serving = server::serve(listener, self.service(), options, stopping, for_requests);
         let told = async {
-            stop.cancelled().await;
+            let failed = tokio::select! {
+                () = stop.cancelled() => false,
+                () = state.engine.failed() => true,
+            };
+            if failed {
+                tracing::error!("A task of the engine panicked: stopping; the next start recovers");
+            }
             state.stopping.cancel();
-            Instant::now() + timeout
+            (failed, Instant::now() + timeout)
         };
-        let (outcome, deadline) = tokio::join!(serving, told);
-        let ended = timeout_at(deadline, stop_engine(&state.engine)).await;
-        if outcome.cut == 0 && ended.is_ok_and(|in_order| in_order) {
-            Ended::InOrder
-        } else {
+        let (outcome, (failed, deadline)) = tokio::join!(serving, told);
+        let closed = timeout_at(deadline, state.engine.stop()).await;
+        if let Ok(Err(error)) = &closed {
+            tracing::error!(error = error as &dyn Error, "The catalog was not closed in order");
+        }
+        if failed || matches!(closed, Ok(Err(_))) {
+            Ended::InTrouble
+        } else if outcome.cut != 0 || closed.is_err() {
             tracing::warn!(cut = outcome.cut, "Stopped at the deadline; the next start resumes");
             Ended::AtDeadline
-        }
-    }
-}
-
-async fn stop_engine(engine: &Engine) -> bool {
-    match engine.stop().await {
-        Ok(()) => true,
-        Err(error) => {
-            tracing::error!(error = &error as &dyn Error, "The catalog was not closed in order");
-            false
+        } else {
+            Ended::InOrder
         }
     }
 }
@@ -182,4 +205,61 @@ fn machine_epoch() -> String {
     let id = std::fs::read_to_string(Path::new("/proc/sys/kernel/random/boot_id"));
     // Where it cannot be told, every unclean end is taken for a restart: slower, never wrong.
     id.map_or_else(|_| uuid::Uuid::new_v4().to_string(), |id| id.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Request, StatusCode};
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::{
+        catalog::MemoryCatalog,
+        http::body,
+        store::{MemoryStore, StoreOp},
+    };
+
+    /// An application in memory, and a request that brings it a whole file.
+    async fn app(store: &Arc<MemoryStore>) -> (App, body::Request) {
+        let config = Config { listen: ([127, 0, 0, 1], 0).into(), ..Config::default() };
+        let parts = Parts {
+            store: store.clone(),
+            catalog: Arc::new(MemoryCatalog::new()),
+            clock: Clock::system(config.time_zone.clone()),
+            metrics: Arc::new(Metrics::new()),
+            options: options(&config),
+        };
+        let app = App::with_parts(config, parts).await.expect("it starts");
+        let upload = Request::post("/upload?flowIdentifier=a&flowFilename=a&flowTotalSize=3");
+        (app, upload.body(body::full("abc")).expect("a request"))
+    }
+
+    async fn run(app: App, stop: &CancellationToken) -> Ended {
+        let listener = listen(app.config.listen).expect("a free port");
+        app.run(listener, stop.clone()).await
+    }
+
+    #[tokio::test]
+    async fn a_panic_of_the_group_commit_stops_the_service_instead_of_half_of_it() {
+        let store = Arc::new(MemoryStore::new());
+        let (app, upload) = app(&store).await;
+        let service = app.service();
+        store.panic_next(StoreOp::Sync);
+        let nobody_stops_it = CancellationToken::new();
+        let (answer, ended) = tokio::join!(service.oneshot(upload), run(app, &nobody_stops_it));
+        let status = answer.expect("it always answers").status();
+        assert_eq!((status, ended), (StatusCode::SERVICE_UNAVAILABLE, Ended::InTrouble));
+    }
+
+    #[tokio::test]
+    async fn what_is_in_flight_at_the_stop_is_brought_to_its_end() {
+        let store = Arc::new(MemoryStore::new());
+        let (app, upload) = app(&store).await;
+        let service = app.service();
+        let stop = CancellationToken::new();
+        stop.cancel();
+        let (answer, ended) = tokio::join!(service.oneshot(upload), run(app, &stop));
+        let status = answer.expect("it always answers").status();
+        assert_eq!((status, ended), (StatusCode::CREATED, Ended::InOrder));
+    }
 }

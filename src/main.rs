@@ -8,11 +8,13 @@ use std::{
 };
 
 use flowstitch::{
-    app::{App, Ended},
+    app::{self, App, Ended, StartError},
     catalog::{self, SqliteCatalog},
     config::{self, Cli, Command, Config},
     shutdown, telemetry,
+    upload::limits,
 };
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 type Failure = Box<dyn Error>;
 
@@ -39,33 +41,73 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
     }
 }
 
-fn serve(config: Config) -> Result<ExitCode, Failure> {
+fn serve(mut config: Config) -> Result<ExitCode, Failure> {
     telemetry::start(config.log_format, &config.log)?;
+    config.max_connections = affordable(config.max_connections, raise_open_files());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
         let stop = shutdown::on_signals()?;
+        let listener = app::listen(config.listen)?;
         let app = App::open(config).await?;
-        let listener = app.listen().await?;
-        announce(&listener.local_addr()?.to_string())?;
+        announce(&listener.local_addr()?.to_string());
         Ok::<_, Failure>(app.run(listener, stop).await)
     })?;
     // A disk that hangs must not keep the process from ending.
     runtime.shutdown_background();
     Ok(match ended {
         Ended::InOrder => ExitCode::SUCCESS,
-        Ended::AtDeadline => ExitCode::FAILURE,
+        Ended::AtDeadline | Ended::InTrouble => ExitCode::FAILURE,
     })
 }
 
 /// One plain line whatever the log's format and level: scripts wait for it.
-fn announce(address: &str) -> io::Result<()> {
-    writeln!(io::stderr(), "listening on http://{address}")
+fn announce(address: &str) {
+    // If standard error is closed, nobody waits for it.
+    let _ = writeln!(io::stderr(), "listening on http://{address}");
+}
+
+/// Raises the soft limit of open files to the hard one, and gives what holds then; nothing if there
+/// is no limit. The soft one is low for the sake of programs that use `select`, and we do not.
+fn raise_open_files() -> Option<u64> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current == maximum {
+        return current;
+    }
+    match setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        Ok(()) => {
+            tracing::info!(from = current, to = maximum, "Raised the limit of open files");
+            maximum
+        }
+        Err(errno) => {
+            tracing::warn!(error = &errno as &dyn Error, "Cannot raise the limit of open files");
+            current
+        }
+    }
+}
+
+/// As many connections as leave the files of uploads their share: a connection too many waits to be
+/// accepted, but a chunk whose file cannot be opened fails.
+fn affordable(connections: usize, open_files: Option<u64>) -> usize {
+    let Some(most) = open_files.and_then(|most| usize::try_from(most).ok()) else {
+        return connections;
+    };
+    let rest = most.saturating_sub(limits::OPEN_FILES_MAX + limits::OTHER_FILES_MAX);
+    let affordable = rest.max(most / 4).max(1);
+    if affordable < connections {
+        tracing::warn!(
+            open_files = most,
+            max_connections = affordable,
+            "The limit of open files allows fewer connections than max_connections; raise it"
+        );
+    }
+    connections.min(affordable)
 }
 
 fn migrate(config: &Config, dry_run: bool) -> Result<ExitCode, Failure> {
-    let before = catalog::migrations(&config.database)?;
+    let of_it = StartError::of(&config.database);
+    let before = catalog::migrations(&config.database).map_err(&of_it)?;
     if !dry_run {
-        SqliteCatalog::open(&config.database)?;
+        SqliteCatalog::open(&config.database).map_err(of_it)?;
     }
     let mut out = io::stdout().lock();
     for migration in before {

@@ -29,7 +29,12 @@ fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let lines = Lines::builder().with_env_filter(filter.to_env_filter()).with_writer(writer);
+    let lines = Lines::builder()
+        .with_env_filter(filter.to_env_filter())
+        .with_writer(writer)
+        // It would complain to standard error, too, and panic where that is what is broken: a
+        // reader of the logs that goes away must not take requests with it.
+        .log_internal_errors(false);
     match format {
         LogFormat::Text => Box::new(lines.with_ansi(colours).finish()),
         // Flat, and the innermost span only: `jq .message` and `jq .span.request_id` find things.

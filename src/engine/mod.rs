@@ -171,6 +171,8 @@ struct Shared {
     requests: TaskTracker,
     /// Cancelled when the engine is to stop.
     stop: CancellationToken,
+    /// Cancelled when one of the engine's own tasks has panicked.
+    failed: CancellationToken,
 }
 
 impl Engine {
@@ -197,13 +199,14 @@ impl Engine {
             ledger: tokio::sync::Mutex::default(),
             requests: TaskTracker::new(),
             stop: CancellationToken::new(),
+            failed: CancellationToken::new(),
         });
         let background = TaskTracker::new();
         recover::at_start(&shared, epoch, &background).await?;
         stitch::spawn_workers(&shared, hint_queue, &background);
-        background.spawn(stitch::tick(shared.clone()));
-        background.spawn(sweep::run(shared.clone()));
-        let committer = tokio::spawn(commit::run(shared.clone(), commit_queue));
+        background.spawn(shared.vital(stitch::tick(shared.clone())));
+        background.spawn(shared.vital(sweep::run(shared.clone())));
+        let committer = tokio::spawn(shared.vital(commit::run(shared.clone(), commit_queue)));
         Ok(Self { shared, background, committer })
     }
 
@@ -215,6 +218,12 @@ impl Engine {
         F::Output: Send + 'static,
     {
         self.shared.requests.spawn(request).await.ok()
+    }
+
+    /// Waits until one of the engine's own tasks has panicked; for ever if all is well. Without that
+    /// task it would go on in part, and nobody would know: it is to be stopped and started anew.
+    pub async fn failed(&self) {
+        self.shared.failed.cancelled().await;
     }
 
     /// Stops in order: requests end, commits drain, stitches that run end, the catalog is closed.
@@ -259,6 +268,15 @@ impl Engine {
 }
 
 impl Shared {
+    /// A task of the engine's own: if it panics, [`Engine::failed`] knows.
+    fn vital<F: Future<Output = ()>>(&self, task: F) -> impl Future<Output = ()> + use<F> {
+        let alarm = self.failed.clone().drop_guard();
+        async move {
+            task.await;
+            alarm.disarm();
+        }
+    }
+
     fn lifetimes(&self) -> Lifetimes {
         Lifetimes { upload_ttl: self.options.upload_ttl, tombstone_ttl: self.options.tombstone_ttl }
     }

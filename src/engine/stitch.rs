@@ -52,7 +52,7 @@ pub(super) fn spawn_workers(
 ) {
     let hints = Arc::new(tokio::sync::Mutex::new(hints));
     for _ in 0..shared.options.stitch_workers.max(1) {
-        background.spawn(work(shared.clone(), hints.clone()));
+        background.spawn(shared.vital(work(shared.clone(), hints.clone())));
     }
 }
 

@@ -5,7 +5,7 @@
 mod stored;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -83,6 +83,11 @@ impl MemoryStore {
         self.state().faults.push(Fault { op: None, at, strike: (When::Instead, kind) });
     }
 
+    /// The next operation of this sort panics, as a mistake of ours would.
+    pub fn panic_next(&self, op: StoreOp) {
+        self.state().panics.insert(op);
+    }
+
     /// The next sync of this upload fails, and no other's in the same call.
     pub fn fail_sync_of(&self, upload: UploadId, kind: io::ErrorKind) {
         self.state().failing_syncs.insert(upload, kind);
@@ -135,6 +140,7 @@ struct State {
     room: u64,
     counts: HashMap<StoreOp, u64>,
     faults: Vec<Fault>,
+    panics: HashSet<StoreOp>,
     failing_syncs: HashMap<UploadId, io::ErrorKind>,
 }
 
@@ -162,6 +168,7 @@ impl State {
 
     fn begin(&mut self, op: StoreOp) -> Option<Strike> {
         *self.counts.entry(op).or_default() += 1;
+        assert!(!self.panics.remove(&op), "on purpose");
         let number = self.operations();
         let due = self.faults.iter().position(|fault| {
             fault.op.is_none_or(|only| only == op) && fault.at.is_none_or(|at| at == number)

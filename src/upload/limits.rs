@@ -72,6 +72,9 @@ pub const STITCH_WORKERS: usize = 2;
 pub const STITCH_AHEAD_LEN: u64 = 8 * MIB;
 /// Open files that a file store keeps at hand.
 pub const OPEN_FILES_MAX: usize = 512;
+/// Files that are open besides those of uploads and connections: database, folders, the runtime,
+/// finished files that are being read.
+pub const OTHER_FILES_MAX: usize = 128;
 /// Files that a file store flushes to the disk at the same time.
 pub const SYNCS_AT_ONCE_MAX: usize = 16;
 /// Rows that a list may hold at most, and by default.
@@ -110,6 +113,9 @@ pub const STITCH_RETRY_MAX: Duration = Duration::from_mins(1);
 pub const LIVE_IDLE: Duration = Duration::from_mins(1);
 /// How long a request head may take, and how long a connection may stay idle between requests.
 pub const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_mins(1);
+/// Connections that wait to be accepted; the system may allow fewer. More than those are not
+/// refused, but they try again after seconds.
+pub const BACKLOG_LEN: u32 = 4096;
 /// How long the accept loop rests when the process is out of file descriptors.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often it is said that connections cannot be accepted.
@@ -148,6 +154,8 @@ pub const COMPLETION_WAIT: Duration = Duration::from_secs(10);
 pub const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Default of `shutdown_timeout`.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
+/// How much of it the engine has for itself, at most, when clients use up their part.
+pub const ENGINE_STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 // Bounds of settings, where the default is not the bound.
 

@@ -1,1 +1,10 @@
-//! Tests of the binary.
+//! Tests of the binary: started, killed, stopped and restarted as an operator and the world do it.
+
+mod crash;
+mod logs;
+mod network;
+mod readme;
+mod resources;
+mod settings;
+mod stop;
+mod support;

@@ -1,0 +1,29 @@
+//! What the tests are written with: the binary as a child, raw connections, and a flow.js client.
+
+mod flow;
+mod http;
+mod log;
+mod server;
+
+use std::time::Duration;
+
+pub(crate) use self::{
+    flow::{FlowFile, bytes, png},
+    http::{Answer, Connection, request},
+    log::Log,
+    server::{Server, Setup, run},
+};
+
+/// Longer than anything takes: what comes later than this never comes. No test passes by waiting.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Asks again and again. Each question must cost a system call at least, so that others get to
+/// work; for what gives no event.
+#[track_caller]
+pub(crate) fn until(mut is_so: impl FnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE, "it never came to be so");
+        std::thread::yield_now();
+    }
+}

@@ -1,0 +1,230 @@
+//! The binary, as a child process on a data directory of its own.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::{Arc, mpsc},
+    thread,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{Answer, Connection, Log, PATIENCE, request};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_flowstitch");
+
+/// How to start a server; what is started again on the same data is one of the same setup.
+#[derive(Clone)]
+pub(crate) struct Setup {
+    dir: Arc<TempDir>,
+    flags: Vec<String>,
+    /// What the shell does before it becomes the server.
+    prelude: Option<String>,
+}
+
+/// A server that runs. Killed when it is dropped.
+pub(crate) struct Server {
+    setup: Setup,
+    child: Child,
+    address: SocketAddr,
+    log: Log,
+}
+
+/// Runs the binary to its end, with no setting but these.
+pub(crate) fn run(dir: &Path, args: &[&str]) -> Output {
+    command(BINARY, dir).args(args).output().expect("the binary starts")
+}
+
+/// A command in `dir` that sees no setting of whoever runs the tests.
+fn command(program: impl AsRef<OsStr>, dir: &Path) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("FLOWSTITCH_") {
+            command.env_remove(name);
+        }
+    }
+    command.current_dir(dir).stdin(Stdio::null());
+    command
+}
+
+impl Setup {
+    pub(crate) fn new() -> Self {
+        let dir = Arc::new(tempfile::tempdir().expect("a directory"));
+        Self { dir, flags: Vec::new(), prelude: None }
+    }
+
+    /// A setting, as on the command line.
+    pub(crate) fn flag(mut self, flag: impl Into<String>) -> Self {
+        self.flags.push(flag.into());
+        self
+    }
+
+    /// A line of shell that is run first, in the process that becomes the server.
+    pub(crate) fn after(mut self, shell: &str) -> Self {
+        self.prelude = Some(shell.to_owned());
+        self
+    }
+
+    /// The directory of the data; the server's working directory, too.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub(crate) fn command(&self) -> Command {
+        let mut command = match &self.prelude {
+            None => command(BINARY, self.dir()),
+            Some(shell) => {
+                let mut command = command("sh", self.dir());
+                command.arg("-c").arg(format!("{shell} && exec \"$0\" \"$@\"")).arg(BINARY);
+                command
+            }
+        };
+        // Last wins, so a test may listen elsewhere.
+        let listen = self.flags.iter().any(|flag| flag.starts_with("--listen"));
+        command.args((!listen).then_some("--listen=127.0.0.1:0"));
+        command.arg("--data-dir").arg(self.dir()).args(&self.flags);
+        command
+    }
+
+    /// Starts a server, and waits until it says where it listens.
+    #[track_caller]
+    pub(crate) fn start(&self) -> Server {
+        let child = self.command().stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+        let mut child = child.expect("the binary starts");
+        let log = Log::follow(child.stderr.take().expect("piped"));
+        let line = log.wait_for("listening on http://");
+        let (_, address) = line.split_once("http://").expect("the address");
+        let address = address.parse().expect("an address and a port");
+        Server { setup: self.clone(), child, address, log }
+    }
+
+    /// As [`Self::start`], but nobody reads what the server writes after that.
+    pub(crate) fn start_unheard(&self) -> Server {
+        let child = self.command().stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+        let mut child = child.expect("the binary starts");
+        let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let mut addresses = lines.map_while(Result::ok).filter_map(|line| {
+            line.strip_prefix("listening on http://").map(|address| address.parse())
+        });
+        let address = addresses.next().expect("it starts").expect("an address and a port");
+        drop(addresses);
+        Server { setup: self.clone(), child, address, log: Log::default() }
+    }
+
+    /// The names in `incomplete` or `completed`, sorted.
+    pub(crate) fn files(&self, folder: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.dir().join(folder)).expect("the folder is there");
+        let name = |entry: fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
+        let mut names: Vec<_> = entries.map(|entry| name(entry.expect("an entry"))).collect();
+        names.sort();
+        names
+    }
+
+    /// The length of the catalog's journal; 0 if there is none.
+    pub(crate) fn journal_len(&self) -> u64 {
+        fs::metadata(self.dir().join("flowstitch.db-wal")).map_or(0, |metadata| metadata.len())
+    }
+
+    /// What was published for this creative.
+    pub(crate) fn published(&self, creative: &Value) -> Vec<u8> {
+        let id = creative["id"].as_str().expect("an id");
+        let names = self.files("completed");
+        let mut own = names.iter().filter(|name| name.starts_with(id));
+        let (Some(name), None) = (own.next(), own.next()) else { panic!("{id}: {names:?}") };
+        fs::read(self.dir().join("completed").join(name)).expect("it can be read")
+    }
+}
+
+impl Server {
+    /// With defaults, on an empty directory.
+    pub(crate) fn start() -> Self {
+        Setup::new().start()
+    }
+
+    pub(crate) fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// A file under `/proc` of its process.
+    pub(crate) fn proc(&self, file: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/{file}", self.child.id()))
+    }
+
+    pub(crate) fn connect(&self) -> Connection {
+        Connection::open(self.address).expect("it accepts connections")
+    }
+
+    /// One GET on a connection of its own.
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        self.connect().ask(&request("GET", path, &[], b"")).expect("an answer")
+    }
+
+    /// The creatives there are.
+    pub(crate) fn creatives(&self) -> Vec<Value> {
+        let list = self.get("/creatives?limit=1000").json();
+        list["creatives"].as_array().expect("a list").clone()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.child.id()).expect("an id of a process");
+        kill_process(Pid::from_raw(id).expect("not 0"), signal).expect("it is still ours");
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub(crate) fn ended(mut self) -> (ExitStatus, Log) {
+        let (told, end) = mpsc::channel();
+        let (id, log) = (self.child.id(), self.log.clone());
+        // The watch ends with the process; if it does not end, it is ended, and the test fails.
+        let watch = thread::spawn(move || {
+            let in_time = end.recv_timeout(PATIENCE).is_ok();
+            if !in_time && let Some(id) = i32::try_from(id).ok().and_then(Pid::from_raw) {
+                kill_process(id, Signal::KILL).ok();
+            }
+            in_time
+        });
+        let status = self.child.wait().expect("our child");
+        told.send(()).ok();
+        assert!(watch.join().expect("no panic"), "it did not end:\n{}", log.whole().join("\n"));
+        (status, log)
+    }
+
+    /// Asks it to stop, and waits for its end.
+    #[track_caller]
+    pub(crate) fn terminated(self) -> (ExitStatus, Log) {
+        self.signal(Signal::TERM);
+        self.ended()
+    }
+
+    /// Ends it as a crash would.
+    pub(crate) fn kill_9(self) -> Setup {
+        self.signal(Signal::KILL);
+        let setup = self.setup.clone();
+        let (status, _) = self.ended();
+        assert_eq!(status.signal(), Some(9));
+        setup
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended; that is all that can go wrong.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
