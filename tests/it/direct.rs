@@ -1,5 +1,11 @@
 //! `POST /upload-creative`: one picture in one request.
 
+use std::{io::ErrorKind, sync::Arc};
+
+use flowstitch::{
+    catalog::MemoryCatalog,
+    store::{ChunkStore, MemoryStore, StoreOp},
+};
 use serde_json::Value;
 
 use crate::support::{Form, TestApp, pattern, sha256_hex};
@@ -154,4 +160,38 @@ async fn a_name_that_is_too_long_is_refused() {
     let reply = app.send(picture(&name, PNG).post("/upload-creative")).await;
     reply.assert_problem(400, "invalid_filename");
     app.assert_left_nothing().await;
+}
+
+#[tokio::test]
+async fn trouble_with_the_store_passes() {
+    let store = Arc::new(MemoryStore::with_room(100));
+    let app = TestApp::builder().store(store.clone()).start().await;
+    store.fail_next(StoreOp::Write, ErrorKind::Other);
+    let reply = app.send(picture("a.png", PNG).post("/upload-creative")).await;
+    reply.assert_problem(503, "unavailable");
+    assert!(reply.header("retry-after").is_some());
+    let large = [PNG, &pattern(100)].concat();
+    let reply = app.send(picture("a.png", &large).post("/upload-creative")).await;
+    reply.assert_problem(507, "no_space");
+    assert_eq!(app.uploads().await, Vec::<Value>::new());
+    app.send(picture("a.png", PNG).post("/upload-creative")).await.assert_status(201);
+    app.stop().await;
+    assert_eq!(store.uploads().await.expect("a list"), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_creative_that_takes_long_is_promised() {
+    let store = Arc::new(MemoryStore::new());
+    let catalog = Arc::new(MemoryCatalog::new());
+    let app = TestApp::builder().store(store.clone()).catalog(catalog);
+    let app = app.flag("--completion-wait=500ms").start().await;
+    store.fail_next(StoreOp::Publish, ErrorKind::Other);
+    let reply = app.send(picture("a.png", PNG).post("/upload-creative")).await;
+    let status = reply.assert_status(202).json();
+    assert_eq!(status["upload"]["state"], "stitching");
+    let id = status["upload"]["id"].as_str().expect("an id");
+    // The events end when the upload has ended.
+    let events = app.get(&format!("/uploads/{id}/events")).await;
+    assert!(String::from_utf8_lossy(&events.body).contains("\"complete\":true"));
+    assert_eq!(app.creatives().await.len(), 1);
 }

@@ -1,11 +1,15 @@
 //! flow.js, request by request, through the whole stack.
 
-use std::sync::Arc;
+use std::{io::ErrorKind, sync::Arc, time::Duration};
 
-use flowstitch::catalog::MemoryCatalog;
+use flowstitch::{
+    catalog::MemoryCatalog,
+    store::{MemoryStore, StoreOp},
+};
 use futures_util::{StreamExt, stream};
 use http::Method;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::support::{TestApp, pattern, sha256_hex};
 
@@ -242,4 +246,32 @@ async fn an_identifier_alone_makes_no_upload_one() {
     }
     let count = 1 + others.len();
     app.assert_ends_with(count).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stitch_that_takes_long_is_not_waited_for_for_ever() {
+    let store = Arc::new(MemoryStore::new());
+    let catalog = Arc::new(MemoryCatalog::new());
+    let app = TestApp::builder().store(store.clone()).catalog(catalog);
+    let app = app.flag("--completion-wait=500ms").start().await;
+    let file = app.flow("hello world");
+    file.send([1]).await;
+    // It is tried again after a second.
+    store.fail_next(StoreOp::Publish, ErrorKind::Other);
+    let began = Instant::now();
+    let status = file.post(2).await.assert_status(200).json();
+    assert_eq!(began.elapsed(), Duration::from_millis(500));
+    assert_eq!(status["upload"]["state"], "stitching");
+    assert_eq!((&status["complete"], &status["creative"]), (&json!(false), &Value::Null));
+    assert_eq!(status["upload"]["missing_chunks"], json!([]));
+    let detail = status["upload"]["error"].as_str().expect("why it takes so long");
+    assert!(!detail.contains('/'), "{detail}");
+    // Whoever asks waits as long, and hears the truth.
+    let mut answers = Vec::new();
+    for _ in 0..10 {
+        let answer = file.probe(1).await.assert_status(200).json();
+        answers.push(answer["complete"].as_bool().expect("a bool"));
+    }
+    assert!(answers.is_sorted() && answers.ends_with(&[true]), "{answers:?}");
+    assert_eq!(app.creatives().await.len(), 1);
 }
