@@ -4,7 +4,7 @@
 
 use std::sync::LazyLock;
 
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -22,6 +22,9 @@ const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
      script-src 'self'; connect-src 'self'; object-src 'none'; base-uri 'none'; \
      form-action 'self'; frame-ancestors 'none'",
 );
+
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
+    HeaderName::from_static("cross-origin-resource-policy");
 
 /// A file of ours.
 #[derive(Debug, Clone)]
@@ -63,6 +66,8 @@ impl Asset {
             (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
             // On scripts, too: a worker runs under the policy that came with it.
             (header::CONTENT_SECURITY_POLICY, PAGE_POLICY),
+            // Pages of other origins load `flow-resume.js` from here; nothing in a file is secret.
+            (CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("cross-origin")),
         ];
         let refused = selection.status.is_client_error();
         let mut response = selection.into_response(request_id, |range| {
@@ -146,6 +151,7 @@ mod tests {
         assert_eq!(response.headers()[header::CACHE_CONTROL], "no-cache");
         assert_eq!(response.headers()[header::CONTENT_LENGTH], "15");
         assert_eq!(response.headers()[header::CONTENT_SECURITY_POLICY], PAGE_POLICY);
+        assert_eq!(response.headers()[CROSS_ORIGIN_RESOURCE_POLICY], "cross-origin");
         let bytes = response.into_body().collect().await.expect("in memory").to_bytes();
         assert_eq!(bytes, "<!doctype html>");
     }

@@ -104,7 +104,7 @@ test('pause and resume in mid-upload', async (t) => {
   await flowUpload(page, [file]);
   await hold.reached;
   await page.evaluate(() => window.flows.flow.flow.pause());
-  hold.drop();
+  await hold.abandoned();
   const { creatives } = await server.get('/creatives?limit=100');
   assert.deepEqual(creatives, []);
 

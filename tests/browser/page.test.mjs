@@ -63,7 +63,7 @@ test('upload, pause, reload, choose again, resume, and see it under today', asyn
 
   await press(page, 'campaign.mov', 'Pause');
   await state(page, 'campaign.mov', 'paused');
-  hold.drop();
+  await hold.abandoned();
   await page.reload();
   await page.locator('#unfinished').getByText('campaign.mov').waitFor();
   await picture(page, 'page-unfinished');
@@ -85,7 +85,7 @@ test('pause and resume without a reload', async (t) => {
   const { file, hold } = await uploadPart(all, 'paused.bin');
   await press(page, 'paused.bin', 'Pause');
   await state(page, 'paused.bin', 'paused');
-  hold.drop();
+  await hold.abandoned();
   gate.forget();
 
   await press(page, 'paused.bin', 'Resume');
@@ -101,7 +101,7 @@ test('cancel removes the upload from the server, and it can be started again', a
   assert.equal((await partFiles(server)).length, 1);
   await press(page, 'cancelled.bin', 'Cancel');
   await state(page, 'cancelled.bin', 'cancelled');
-  hold.drop();
+  await hold.abandoned();
   await picture(page, 'page-cancelled');
 
   const { uploads } = await server.get('/uploads?limit=100');
@@ -240,7 +240,7 @@ test('the page can be used with the keyboard alone', async (t) => {
   await state(page, 'keyboard.bin', 'paused');
   const focused = () => page.evaluate(() => document.activeElement.getAttribute('aria-label'));
   assert.equal(await focused(), 'Resume keyboard.bin');
-  hold.drop();
+  await hold.abandoned();
   await page.keyboard.press('Enter');
   await state(page, 'keyboard.bin', 'complete');
   const announced = page.locator('#announcer');

@@ -54,7 +54,7 @@ test('after a reload only the missing chunks are sent', async (t) => {
   const { server, gate, page, file, reopen } = all;
   const hold = await uploadPart(all);
   await reopen();
-  hold.drop();
+  await hold.abandoned();
   gate.forget();
 
   await flowUpload(page, [file]);
@@ -71,7 +71,7 @@ test('flow-resume.js asks once and sends only the missing chunks', async (t) => 
   const hold = await uploadPart(all, {}, helper);
   assert.deepEqual(requestsOf(gate), { probes: 0, lookups: 1, posts: STORED + 3 });
   await reopen();
-  hold.drop();
+  await hold.abandoned();
   gate.forget();
 
   await flowUpload(page, [file], {}, helper);
@@ -135,7 +135,7 @@ test('a crash and a reload: the probes tell the truth', async (t) => {
   await server.kill();
   await server.restart();
   await reopen();
-  hold.drop();
+  await hold.abandoned();
   gate.forget();
 
   await flowUpload(page, [file]);

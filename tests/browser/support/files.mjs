@@ -2,10 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { createCipheriv, createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { pipeline } from 'node:stream/promises';
 
 export const KIB = 1024;
 export const MIB = 1024 * KIB;
@@ -31,6 +32,21 @@ export async function sourceFile(folder, name, size, seed = name) {
   return file;
 }
 
+/** As `sourceFile` with that seed, for files that are larger than memory should be. */
+export async function largeSourceFile(folder, name, size, seed = name) {
+  const file = path.join(folder, name);
+  const key = createHash('sha256').update(seed).digest();
+  const cipher = createCipheriv('aes-256-ctr', key, Buffer.alloc(16));
+  const zeros = Buffer.alloc(MIB);
+  const blocks = function* () {
+    for (let left = size; left > 0; left -= MIB) {
+      yield cipher.update(left < MIB ? zeros.subarray(0, left) : zeros);
+    }
+  };
+  await pipeline(blocks, createWriteStream(file));
+  return file;
+}
+
 export async function sha256(file) {
   const hash = createHash('sha256');
   for await (const block of createReadStream(file)) hash.update(block);
@@ -49,7 +65,7 @@ export async function assertArrived(server, sources) {
       return { filename, digest: await sha256(file) };
     }),
   );
-  const { creatives } = await server.get('/creatives?limit=100');
+  const creatives = await creativesOf(server);
   const byName = (a, b) => (a.filename + a.digest < b.filename + b.digest ? -1 : 1);
   const told = creatives.map(({ filename, sha256: digest }) => ({ filename, digest }));
   assert.deepEqual(told.sort(byName), [...expected].sort(byName));
@@ -66,6 +82,18 @@ export async function assertArrived(server, sources) {
   return expected.map(({ filename, digest }) =>
     creatives.find((one) => one.filename === filename && one.sha256 === digest),
   );
+}
+
+/** All creatives of the server, page by page. */
+async function creativesOf(server) {
+  const found = [];
+  let cursor = '';
+  do {
+    const page = await server.get(`/creatives?limit=100${cursor}`);
+    found.push(...page.creatives);
+    cursor = page.next_cursor && `&cursor=${encodeURIComponent(page.next_cursor)}`;
+  } while (cursor);
+  return found;
 }
 
 /** The unfinished files in `incomplete/`. */

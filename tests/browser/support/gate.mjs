@@ -40,8 +40,10 @@ export class Gate {
   /**
    * Lets the first `passing` requests of this kind through and holds the ones after. `reached`
    * resolves when `held` are held: with as many as the client sends at a time, those that passed
-   * have been answered. `release()` lets all go; `drop()` ends the held ones as if they had never
-   * reached the server, which is what their sender believes after it has aborted them.
+   * have been answered. Then `release()` lets all go, `drop()` cuts their connections, and
+   * `abandoned()` resolves once their sender has hung up: no request of them ever reaches the server.
+   * To cut before the sender hangs up is no substitute for waiting: a browser then believes that an
+   * idle connection was closed under it, and sends the request once more by itself.
    */
   hold(method, pathname, { passing, held }) {
     const hold = { method, pathname, passing, waiting: [] };
@@ -51,15 +53,19 @@ export class Gate {
     this.#holds.push(hold);
     const end = (passes) => {
       this.#holds = this.#holds.filter((one) => one !== hold);
-      for (const go of hold.waiting) go(passes);
+      for (const { go } of hold.waiting) go(passes);
     };
-    return { reached, release: () => end(true), drop: () => end(false) };
+    const abandoned = async () => {
+      await Promise.all(hold.waiting.map(({ request }) => hungUp(request)));
+      end(false);
+    };
+    return { reached, abandoned, release: () => end(true), drop: () => end(false) };
   }
 
   async #pass(server, request, response) {
     const url = new URL(request.url, 'http://gate');
     this.requests.push({ method: request.method, path: url.pathname, query: url.searchParams });
-    if (!(await this.#passes(request.method, url.pathname)) || request.destroyed) {
+    if (!(await this.#passes(request, url.pathname)) || request.destroyed) {
       request.destroy();
       return;
     }
@@ -80,16 +86,26 @@ export class Gate {
     request.pipe(upstream);
   }
 
-  async #passes(method, pathname) {
+  async #passes(request, pathname) {
+    const { method } = request;
     const hold = this.#holds.find((one) => one.method === method && one.pathname === pathname);
     if (!hold) return true;
     if (hold.passing > 0) {
       hold.passing -= 1;
       return true;
     }
-    return new Promise((resolve) => {
-      hold.waiting.push(resolve);
+    return new Promise((go) => {
+      hold.waiting.push({ request, go });
       hold.onHeld();
     });
   }
+}
+
+/** Resolves when the sender of `request` has closed the connection. */
+function hungUp(request) {
+  const { socket } = request;
+  const closed = socket.destroyed ? Promise.resolve() : once(socket, 'close');
+  // Nobody would notice the end behind a body that nobody reads.
+  request.resume();
+  return closed;
 }

@@ -1,7 +1,7 @@
 /** The built server as a child process, with a data directory of its own. */
 
 import { spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -71,6 +71,12 @@ export class Server {
     });
     this.origin = await Promise.race([listening, failed]);
     this.#child = child;
+  }
+
+  /** The most memory that the process ever had resident, in bytes (Linux). */
+  async peakMemory() {
+    const status = await readFile(`/proc/${this.#child.pid}/status`, 'utf8');
+    return Number(/^VmHWM:\s+(\d+) kB$/m.exec(status)[1]) * 1024;
   }
 
   async get(pathname) {
