@@ -1,9 +1,10 @@
 //! A range that is here already: what comes is compared with it, byte for byte, and not written.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
+use tokio::sync::MutexGuard;
 
 use super::{Body, Piece, Shared, UploadError, live::Live, load::slices, receive::Seen};
 use crate::{
@@ -74,16 +75,32 @@ impl Shared {
         let Some(checksum) = checksum else { return UploadError::Conflict(OTHER_BYTES) };
         match self.is_sound(live, StoredRange { range, checksum }).await {
             Ok(true) => UploadError::Conflict(OTHER_BYTES),
-            Ok(false) if live.upload_state() == UploadState::Receiving => {
+            Ok(false) => {
                 tracing::error!(upload.id = %live.id, %range, "A stored range is not what it was");
-                match self.forget(live, &[range]).await {
+                match self.forget_while_receiving(live, range).await {
                     Ok(()) => UploadError::unavailable("a stored range is not what it was"),
                     Err(error) => error,
                 }
             }
-            // The stitch reads it, too, and decides.
-            Ok(false) => UploadError::unavailable("a stored range is not what it was"),
             Err(error) => error.into(),
+        }
+    }
+
+    /// Takes a damaged range back, but not of a full upload: the stitch reads that, too, and
+    /// decides. It may be publishing at this moment.
+    async fn forget_while_receiving(
+        &self,
+        live: &Live,
+        range: ByteRange,
+    ) -> Result<(), UploadError> {
+        let ledger = self.ledger.lock().await;
+        match live.upload_state() {
+            UploadState::Receiving => self.forget_under(&ledger, live, &[range]).await,
+            UploadState::Stitching
+            | UploadState::Complete
+            | UploadState::Failed
+            | UploadState::Cancelled
+            | UploadState::Expired => Ok(()),
         }
     }
 
@@ -96,14 +113,26 @@ impl Shared {
     }
 
     /// Takes ranges back, in the catalog and in memory; a full upload is not full any more.
+    /// The caller holds the claim to stitch.
     pub(super) async fn forget(
         &self,
         live: &Live,
         ranges: &[ByteRange],
     ) -> Result<(), UploadError> {
-        let _ledger = self.ledger.lock().await;
+        let ledger = self.ledger.lock().await;
+        self.forget_under(&ledger, live, ranges).await
+    }
+
+    async fn forget_under(
+        &self,
+        _ledger: &MutexGuard<'_, ()>,
+        live: &Live,
+        ranges: &[ByteRange],
+    ) -> Result<(), UploadError> {
         self.catalog.forget(live.id, ranges).await?;
         let mut state = live.lock();
+        state.rewinds += 1;
+        live.hashed.store(0, Ordering::Relaxed);
         for range in ranges {
             state.coverage.remove(*range);
         }

@@ -80,11 +80,16 @@ impl Shared {
         let ranges = self.catalog.ranges(record.id).await?;
         let name = PublishedName::new(record.creative_id, &record.filename);
         let source = self.source(record.id, &name).await?;
-        let (good, bad) = match &source {
+        let (mut good, mut bad) = match &source {
             Some(source) if record.suspect => self.sort(source, ranges).await?,
             Some(_) => (ranges, Vec::new()),
             None => (Vec::new(), ranges),
         };
+        let is_whole = record.state == UploadState::Stitching && bad.is_empty();
+        let in_the_way = matches!(source, Some(Source::Published(_))) && !is_whole;
+        if in_the_way {
+            bad.append(&mut good);
+        }
         if record.suspect || !bad.is_empty() {
             let bad: Vec<ByteRange> = bad.iter().map(|stored| stored.range).collect();
             tracing::warn!(
@@ -96,6 +101,10 @@ impl Shared {
             if !bad.is_empty() {
                 record.state = UploadState::Receiving;
             }
+        }
+        if in_the_way {
+            // A file that was published and then found damaged; nobody was told of it.
+            self.store.unpublish(&name).await?;
         }
         Ok(good)
     }
