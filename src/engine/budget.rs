@@ -1,7 +1,9 @@
 //! The memory that bodies may hold, all requests together.
 //!
 //! Over the budget clients wait, they never fail. A request asks for more only while it holds
-//! nothing (it writes out what it has first), so the waiting cannot become a deadlock.
+//! nothing (it writes out what it has first), so the waiting cannot become a deadlock. What has to
+//! be held while something else is waited for (see `spool`) is taken from a part of its own, which
+//! nobody waits for.
 
 use std::sync::{
     Arc,

@@ -35,6 +35,14 @@ pub(super) struct Pending {
 struct Group {
     live: Arc<Live>,
     ranges: Vec<Pending>,
+    /// Whether they are the last ones that were missing.
+    fills: bool,
+}
+
+impl Group {
+    fn new(live: Arc<Live>) -> Self {
+        Self { live, ranges: Vec::new(), fills: false }
+    }
 }
 
 pub(super) fn queue() -> (mpsc::Sender<Pending>, mpsc::Receiver<Pending>) {
@@ -61,7 +69,7 @@ fn group(batch: impl Iterator<Item = Pending>) -> Vec<Group> {
     let mut groups: HashMap<UploadId, Group> = HashMap::new();
     for pending in batch {
         let live = pending.live.clone();
-        let group = groups.entry(live.id).or_insert_with(|| Group { live, ranges: Vec::new() });
+        let group = groups.entry(live.id).or_insert_with(|| Group::new(live));
         group.ranges.push(pending);
     }
     groups.into_values().collect()
@@ -76,12 +84,9 @@ async fn commit(shared: &Arc<Shared>, groups: Vec<Group>) {
         return;
     }
     match shared.catalog.commit(facts, shared.options.durability).await {
-        Ok(full) => {
-            for group in groups {
-                let filled = full.contains(&group.live.id);
-                tell_stored(shared, group, filled);
-            }
-        }
+        // Of an upload that is full by our account and is not among those that became `stitching`
+        // just now, an earlier commit said so, which took effect and yet seemed to fail.
+        Ok(_became_full) => groups.into_iter().for_each(|group| tell_stored(shared, group)),
         Err(error) => {
             let error: UploadError = error.into();
             tracing::error!(error = &error as &dyn std::error::Error, "A group commit failed");
@@ -154,7 +159,8 @@ fn facts(shared: &Shared, groups: Vec<Group>) -> (Vec<Group>, Vec<Fact>) {
             stored: *stored,
             at,
         }));
-        if Live::would_be_full(&state, live.plan, &new) {
+        group.fills = Live::would_be_full(&state, live.plan, &new);
+        if group.fills {
             facts.push(Fact::Full { upload: live.id });
         }
         drop(state);
@@ -164,9 +170,9 @@ fn facts(shared: &Shared, groups: Vec<Group>) -> (Vec<Group>, Vec<Fact>) {
 }
 
 /// The catalog knows: so does the coverage now, and so do those who wait for an answer.
-fn tell_stored(shared: &Arc<Shared>, mut group: Group, filled: bool) {
+fn tell_stored(shared: &Arc<Shared>, mut group: Group) {
     let new: Vec<StoredRange> = group.ranges.iter().map(|p| p.stored).collect();
-    group.live.settle_commit(&new, filled);
+    group.live.settle_commit(&new, group.fills);
     shared.metrics.received_bytes.inc_by(new.iter().map(|s| s.range.len()).sum());
     Shared::hint(shared, &group.live);
     let last = group.ranges.pop();
@@ -175,7 +181,7 @@ fn tell_stored(shared: &Arc<Shared>, mut group: Group, filled: bool) {
         drop(pending.reply.send(Ok(false)));
     }
     if let Some(last) = last {
-        drop(last.reply.send(Ok(filled)));
+        drop(last.reply.send(Ok(group.fills)));
     }
 }
 

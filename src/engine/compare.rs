@@ -4,10 +4,9 @@ use std::sync::{Arc, atomic::Ordering};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
+use tokio::sync::MutexGuard;
 
-use super::{
-    Body, Piece, Shared, UploadError, live::Live, load::slices, receive::Seen, stitch::Progress,
-};
+use super::{Body, Piece, Shared, UploadError, live::Live, load::slices, receive::Seen};
 use crate::{
     store::StoreError,
     upload::{ByteRange, StoredRange, UploadState},
@@ -36,6 +35,13 @@ impl Shared {
             let span = ByteRange::new(offset, frame.len() as u64)
                 .expect("it lies inside the range, whose length was just checked");
             if !self.is_stored(live, span, &frame).await? {
+                if piece.sha256.is_some() {
+                    // Bytes that were damaged on the way are no other file: they are sent again.
+                    while let Some(frame) = body.next().await {
+                        seen.take(&frame?)?;
+                    }
+                    seen.finish()?;
+                }
                 return Err(self.contradiction(live, piece.range).await);
             }
         }
@@ -76,26 +82,33 @@ impl Shared {
         let Some(checksum) = checksum else { return UploadError::Conflict(OTHER_BYTES) };
         match self.is_sound(live, StoredRange { range, checksum }).await {
             Ok(true) => UploadError::Conflict(OTHER_BYTES),
-            Ok(false) => match self.forget_rotten(live, range).await {
-                Ok(()) => UploadError::unavailable("a stored range is not what it was"),
-                Err(error) => error,
-            },
+            Ok(false) => {
+                tracing::error!(upload.id = %live.id, %range, "A stored range is not what it was");
+                match self.forget_while_receiving(live, range).await {
+                    Ok(()) => UploadError::unavailable("a stored range is not what it was"),
+                    Err(error) => error,
+                }
+            }
             Err(error) => error.into(),
         }
     }
 
-    /// Takes back a range that is not what it was. If the upload is full already, that is left to
-    /// the stitch, which reads the range, too.
-    async fn forget_rotten(&self, live: &Live, range: ByteRange) -> Result<(), UploadError> {
-        // The stitch may have passed the range while it was sound, and must not build on that.
-        let mut progress = live.progress.lock().await;
-        if live.upload_state() == UploadState::Receiving {
-            tracing::error!(upload.id = %live.id, %range, "A stored range is not what it was");
-            self.forget(live, &[range]).await?;
-            *progress = Progress::default();
-            live.hashed.store(0, Ordering::Relaxed);
+    /// Takes a damaged range back, but not of a full upload: the stitch reads that, too, and
+    /// decides. It may be publishing at this moment.
+    async fn forget_while_receiving(
+        &self,
+        live: &Live,
+        range: ByteRange,
+    ) -> Result<(), UploadError> {
+        let ledger = self.ledger.lock().await;
+        match live.upload_state() {
+            UploadState::Receiving => self.forget_under(&ledger, live, &[range]).await,
+            UploadState::Stitching
+            | UploadState::Complete
+            | UploadState::Failed
+            | UploadState::Cancelled
+            | UploadState::Expired => Ok(()),
         }
-        Ok(())
     }
 
     async fn is_sound(&self, live: &Live, stored: StoredRange) -> Result<bool, StoreError> {
@@ -107,16 +120,26 @@ impl Shared {
     }
 
     /// Takes ranges back, in the catalog and in memory; a full upload is not full any more.
-    ///
-    /// The caller holds the claim to stitch, so that nothing is being published meanwhile.
+    /// The caller holds the claim to stitch.
     pub(super) async fn forget(
         &self,
         live: &Live,
         ranges: &[ByteRange],
     ) -> Result<(), UploadError> {
-        let _ledger = self.ledger.lock().await;
+        let ledger = self.ledger.lock().await;
+        self.forget_under(&ledger, live, ranges).await
+    }
+
+    async fn forget_under(
+        &self,
+        _ledger: &MutexGuard<'_, ()>,
+        live: &Live,
+        ranges: &[ByteRange],
+    ) -> Result<(), UploadError> {
         self.catalog.forget(live.id, ranges).await?;
         let mut state = live.lock();
+        state.rewinds += 1;
+        live.hashed.store(0, Ordering::Relaxed);
         for range in ranges {
             state.coverage.remove(*range);
         }

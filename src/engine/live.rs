@@ -14,6 +14,7 @@ use std::{
 use tokio::{sync::watch, time::Instant};
 
 use super::{
+    UploadError,
     claim::{Claim, ClaimSlot},
     stitch::Progress,
 };
@@ -58,6 +59,8 @@ pub(super) struct LiveState {
     /// Rises when bytes that were written may be lost (a failed sync): a range that was begun in
     /// an older epoch must not be committed.
     pub(super) epoch: u64,
+    /// Rises when ranges are forgotten: a stitch that may have passed them begins anew.
+    pub(super) rewinds: u64,
     /// When its last range came, for measuring the stitch.
     pub(super) full_at: Option<Instant>,
     /// Attempts to stitch that failed in a row, and when the next may begin.
@@ -77,6 +80,15 @@ pub(super) enum Admission {
     Stored,
     /// The upload has ended.
     Ended(UploadState),
+}
+
+impl LiveState {
+    /// What held up the stitch is over.
+    pub(super) fn calm(&mut self) {
+        self.attempts = 0;
+        self.retry_at = None;
+        self.trouble = None;
+    }
 }
 
 impl Live {
@@ -116,6 +128,7 @@ impl Live {
                 creative,
                 claims: HashMap::new(),
                 epoch: 0,
+                rewinds: 0,
                 full_at: None,
                 attempts: 0,
                 retry_at: None,
@@ -145,6 +158,12 @@ impl Live {
 
     pub(super) fn upload_state(&self) -> UploadState {
         self.lock().record.state
+    }
+
+    /// What a failed write means: bytes that have nowhere to go any more come too late.
+    pub(super) fn explain(&self, error: UploadError) -> UploadError {
+        let state = self.upload_state();
+        if state.is_running() { error } else { UploadError::Gone(state) }
     }
 
     /// The name that its file will have.
@@ -194,6 +213,7 @@ impl Live {
         if full && state.record.state == UploadState::Receiving {
             assert!(state.coverage.is_full(self.plan.total()), "stitching only what is full");
             state.record.state = UploadState::Stitching;
+            state.calm();
             state.full_at = Some(Instant::now());
         }
         drop(state);
@@ -223,11 +243,21 @@ impl Live {
         Ok(())
     }
 
+    /// Whether a pass that came to its end, and had last begun anew at `rewinds`, has seen all of
+    /// a full upload: then, and only then, its digest is the file's.
+    pub(super) fn was_passed_whole(&self, rewinds: u64) -> bool {
+        let state = self.lock();
+        state.record.state == UploadState::Stitching && state.rewinds == rewinds
+    }
+
     /// Whether a stitch worker would find something to do now.
     pub(super) fn has_stitch_work(&self, ahead: u64, now: Instant) -> bool {
         let state = self.lock();
+        if state.retry_at.is_some_and(|at| now < at) {
+            return false;
+        }
         match state.record.state {
-            UploadState::Stitching => state.retry_at.is_none_or(|at| at <= now),
+            UploadState::Stitching => true,
             UploadState::Receiving => {
                 self.hashed.load(Ordering::Relaxed) + ahead <= state.coverage.prefix()
             }

@@ -85,12 +85,12 @@ impl Shared {
             Some(_) => (ranges, Vec::new()),
             None => (Vec::new(), ranges),
         };
+        let is_whole = record.state == UploadState::Stitching && bad.is_empty();
+        let in_the_way = matches!(source, Some(Source::Published(_))) && !is_whole;
+        if in_the_way {
+            bad.append(&mut good);
+        }
         if record.suspect || !bad.is_empty() {
-            if let Some(Source::Published(name)) = source.filter(|_| !bad.is_empty()) {
-                // Nobody was told of that file yet. It goes as a whole: no place is left to mend.
-                bad.append(&mut good);
-                self.store.unpublish(&name).await?;
-            }
             let bad: Vec<ByteRange> = bad.iter().map(|stored| stored.range).collect();
             tracing::warn!(
                 upload.id = %record.id, kept = good.len(), forgotten = bad.len(),
@@ -101,6 +101,11 @@ impl Shared {
             if !bad.is_empty() {
                 record.state = UploadState::Receiving;
             }
+        }
+        if in_the_way {
+            // A file that was published and then found damaged; nobody was told of it. It goes as a
+            // whole: no place is left to mend it in.
+            self.store.unpublish(&name).await?;
         }
         Ok(good)
     }

@@ -162,6 +162,8 @@ struct Shared {
     options: Options,
     registry: Registry,
     budget: Budget,
+    /// The part of the memory that bodies may keep while they wait for something else.
+    keep_budget: Budget,
     commits: mpsc::Sender<Pending>,
     /// Uploads that can be stitched further. Only hints: the catalog is the truth.
     hints: mpsc::Sender<UploadId>,
@@ -185,9 +187,11 @@ impl Engine {
         let (hints, hint_queue) = mpsc::channel(parts.options.stitch_queue.max(1));
         let budget = &parts.metrics.memory_budget_bytes;
         budget.set(i64::try_from(parts.options.memory_budget).unwrap_or(i64::MAX));
+        let kept = parts.options.memory_budget / limits::MEMORY_KEPT_PART;
         let used = parts.metrics.memory_used_bytes.clone();
         let shared = Arc::new(Shared {
-            budget: Budget::new(parts.options.memory_budget, used),
+            budget: Budget::new(parts.options.memory_budget - kept, used.clone()),
+            keep_budget: Budget::new(kept, used),
             store: parts.store,
             catalog: parts.catalog,
             clock: parts.clock,
@@ -237,14 +241,13 @@ impl Engine {
         self.background.close();
         self.background.wait().await;
         self.committer.abort();
-        if self.shared.options.durability == Durability::Relaxed {
-            self.sync_everything().await?;
-        }
+        self.sync_everything().await?;
         Ok(self.shared.catalog.close().await?)
     }
 
     /// A session that was closed is believed at the next start. So what was acknowledged without
-    /// having been synced must be synced first; if it cannot be, the session is not closed.
+    /// having been synced, by this session or by a relaxed one that died before it, must be synced
+    /// first; if it cannot be, the session is not closed.
     async fn sync_everything(&self) -> Result<(), UploadError> {
         for uploads in self.shared.store.uploads().await?.chunks(limits::COMMIT_BATCH_LEN_MAX) {
             for synced in self.shared.store.sync(uploads).await {

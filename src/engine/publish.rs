@@ -50,12 +50,14 @@ impl Shared {
         Ok(())
     }
 
-    /// The creative of an upload that the catalog holds to be complete: an earlier attempt wrote it
-    /// and was told that it had failed.
+    /// The creative of an upload that the catalog would not complete: written by an attempt that
+    /// took effect and yet seemed to fail.
+    ///
+    /// Errors: there is none. The file stays: what is in doubt is not deleted.
     async fn completed_before(&self, live: &Live) -> Result<Creative, UploadError> {
         let id = live.lock().record.creative_id;
         let creative = self.catalog.creative(id).await?;
-        creative.ok_or_else(|| UploadError::unavailable("the catalog does not let it complete"))
+        creative.ok_or(UploadError::unavailable("the upload was ended elsewhere"))
     }
 
     /// The bytes survive loss of power, or none of them counts: see `failed fsync` in the design.
@@ -132,12 +134,13 @@ impl Shared {
     ) -> Result<bool, UploadError> {
         let at = self.clock.now();
         let ledger = self.ledger.lock().await;
-        let unknown = {
+        let (unknown, was_full) = {
             let state = live.lock();
             if !state.record.state.is_running() {
                 return Ok(false);
             }
-            (!state.persisted).then(|| Fact::Opened(Box::new(state.record.clone())))
+            let opened = (!state.persisted).then(|| Fact::Opened(Box::new(state.record.clone())));
+            (opened, state.record.state == UploadState::Stitching)
         };
         if let Some(opened) = unknown {
             // Late ranges of it are to find a tombstone.
@@ -161,6 +164,11 @@ impl Shared {
             let mut placed = live.placed.lock().await;
             self.discard(live.id).await;
             *placed = false;
+        }
+        // A full one may have been published, and then not recorded.
+        if was_full && let Err(error) = self.store.unpublish(&live.published_name()).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(upload.id = %live.id, error, "A file without a creative stays");
         }
         if let Err(error) = self.catalog.drop_ranges(live.id).await {
             let error = &error as &dyn std::error::Error;

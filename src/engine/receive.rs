@@ -70,7 +70,10 @@ impl Engine {
         let live = Shared::admit(shared, intent).await?;
         let filled = loop {
             match live.admit(piece.range) {
-                Admission::Claimed(claim) => break shared.write(&live, claim, piece, body).await?,
+                Admission::Claimed(claim) => {
+                    let written = shared.write(&live, claim, piece, body).await;
+                    break written.map_err(|error| live.explain(error))?;
+                }
                 Admission::Busy(slot) => slot.wait().await,
                 Admission::Stored | Admission::Ended(UploadState::Complete) => {
                     shared.compare(&live, piece, body).await?;
@@ -88,6 +91,9 @@ impl Engine {
                 Err(reason.map_or(UploadError::Gone(UploadState::Failed), UploadError::Refused))
             }
             UploadState::Cancelled | UploadState::Expired => Err(UploadError::Gone(snapshot.state)),
+            UploadState::Receiving if !live.lock().coverage.contains(piece.range) => {
+                Err(UploadError::unavailable("the chunk was stored, and then lost"))
+            }
             UploadState::Receiving | UploadState::Stitching | UploadState::Complete => {
                 let completed = filled && snapshot.state == UploadState::Complete;
                 Ok(Received { snapshot, completed })
@@ -123,7 +129,7 @@ impl Shared {
                 biased;
                 () = claim.taken_over() => {
                     drop(claim);
-                    return self.follow(live, sink.seen, body).await;
+                    return self.follow(live, sink.into_seen(), body).await;
                 }
                 frame = body.next() => frame,
                 () = self.budget.pressure(), if sink.holds_memory() => Some(Ok(Bytes::new())),
@@ -268,6 +274,11 @@ impl<'a> Sink<'a> {
     fn new(shared: &'a Shared, upload: UploadId, piece: Piece) -> Self {
         let (batch, leases) = (Vec::new(), Vec::new());
         Self { shared, upload, seen: Seen::new(piece), batch, leases, batch_len: 0 }
+    }
+
+    /// Lets go of what is not written, and of its memory.
+    fn into_seen(self) -> Seen {
+        self.seen
     }
 
     fn holds_memory(&self) -> bool {

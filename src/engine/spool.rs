@@ -52,7 +52,7 @@ impl Engine {
             let frame = tokio::select! {
                 biased;
                 frame = body.next() => frame,
-                () = self.shared.budget.pressure(), if !spool.frames.is_empty() => {
+                () = self.shared.budget.pressure(), if spool.holds_memory() => {
                     spool.spill().await?;
                     continue;
                 }
@@ -148,10 +148,17 @@ impl Spool {
         Self { shared, len: 0, frames, leases, held_len: 0, file: None }
     }
 
+    /// Whether it holds memory that others may wait for.
+    fn holds_memory(&self) -> bool {
+        self.file.is_some() && !self.frames.is_empty()
+    }
+
     async fn take(&mut self, frame: Bytes) -> Result<(), UploadError> {
         let bound = if self.file.is_some() { WRITE_BATCH_LEN_MAX } else { SPOOL_MEMORY_LEN_MAX };
         let fits = self.held_len + frame.len() <= bound;
-        let now = if fits { self.shared.budget.try_lease(frame.len()) } else { None };
+        let budget =
+            if self.file.is_some() { &self.shared.budget } else { &self.shared.keep_budget };
+        let now = if fits { budget.try_lease(frame.len()) } else { None };
         let lease = if let Some(lease) = now {
             lease
         } else {

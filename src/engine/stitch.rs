@@ -35,6 +35,8 @@ pub(super) struct Progress {
     hashed: u64,
     /// Whether the empty range of an empty file was passed, too.
     passed_empty: bool,
+    /// See [`super::live::LiveState::rewinds`].
+    rewinds: u64,
 }
 
 /// How a pass ended.
@@ -128,13 +130,13 @@ async fn stitch(shared: Arc<Shared>, id: UploadId) {
         live.hashed.store(run.hashed, Ordering::Relaxed);
         *progress = run.clone();
         match result {
-            Ok(Pass::Done) if live.upload_state() == UploadState::Stitching => {
+            Ok(Pass::Done) if live.was_passed_whole(run.rewinds) => {
                 let sha256 = Sha256Digest(run.sha256.finalize().into());
                 if let Err(error) = shared.finish(&live, sha256).await {
                     shared.postpone_for(&live, &error);
                 }
             }
-            Ok(Pass::Done) => {}
+            Ok(Pass::Done) => live.lock().calm(),
             Ok(Pass::Interrupted) => return,
             Err(error) => shared.postpone_for(&live, &error),
         }
@@ -144,10 +146,13 @@ async fn stitch(shared: Arc<Shared>, id: UploadId) {
 impl Shared {
     /// Passes every range that lies next in order.
     async fn pass(&self, live: &Live, progress: &mut Progress) -> Result<Pass, UploadError> {
+        let rewinds = live.lock().rewinds;
+        if progress.rewinds != rewinds {
+            *progress = Progress { rewinds, ..Progress::default() };
+        }
         let name = live.published_name();
         let Some(source) = self.source(live.id, &name).await? else {
             self.forget_all(live).await?;
-            *progress = Progress::default();
             return Ok(Pass::Done);
         };
         while let Some((range, checksum)) = next(live, progress) {
@@ -155,11 +160,10 @@ impl Shared {
             if live.cancelling.load(Ordering::SeqCst) || (running && self.stop.is_cancelled()) {
                 return Ok(Pass::Interrupted);
             }
-            let before = progress.sha256.clone();
-            let sha256 = std::mem::take(&mut progress.sha256);
+            // A copy: after an error or damage the range is to be passed again.
+            let sha256 = progress.sha256.clone();
             let (sha256, found) = self.read_back(&source, range, sha256).await?;
             if found != checksum {
-                progress.sha256 = before;
                 tracing::error!(
                     upload.id = %live.id, %range,
                     "A stored range is not what it was: it is forgotten and asked for again"
@@ -173,7 +177,7 @@ impl Shared {
             live.hashed.store(progress.hashed, Ordering::Relaxed);
         }
         let has_gap = progress.hashed != live.plan.total();
-        if has_gap && live.upload_state() == UploadState::Stitching {
+        if has_gap && live.was_passed_whole(progress.rewinds) {
             return Err(UploadError::unavailable("a full upload has a gap"));
         }
         Ok(Pass::Done)

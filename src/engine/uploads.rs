@@ -78,7 +78,10 @@ impl Engine {
         id: UploadId,
     ) -> Result<Option<Cancelled>, UploadError> {
         let Some(live) = self.own(principal, id).await? else { return Ok(None) };
-        self.shared.cancel(&live).await?;
+        // In a task of its own: given up half-way, it would hold up the stitch for good.
+        let (shared, own) = (self.shared.clone(), live.clone());
+        let cancelled = self.shared.requests.spawn(async move { shared.cancel(&own).await });
+        cancelled.await.map_err(|error| UploadError::Unavailable(error.into()))??;
         Ok(Some(match live.upload_state() {
             UploadState::Complete => Cancelled::Complete,
             UploadState::Receiving

@@ -58,6 +58,11 @@ pub const READ_LEN_MAX: usize = 1024 * 1024;
 /// connection closes before its body was read, and then reports no status at all.
 pub const DRAIN_LEN_MAX: u64 = 64 * MIB;
 
+/// The part of `memory_budget` that is for bodies which are kept until something else is known: one
+/// in so many. It is taken at once or not at all, so that those who keep and those who wait for
+/// memory cannot wait for each other.
+pub const MEMORY_KEPT_PART: u64 = 4;
+
 // Queues and batches.
 
 /// Ranges that wait for the next group commit; more wait before this queue.

@@ -1,11 +1,13 @@
 //! In-process tests.
 
+mod claims;
 mod config;
 mod content;
 mod cors;
 mod creatives;
 mod direct;
 mod events;
+mod faults;
 mod flow;
 mod flow_bodies;
 mod flow_hostile;
@@ -14,10 +16,16 @@ mod flow_terms;
 mod flow_troubles;
 mod headers;
 mod late_fields;
+mod memory;
 mod names;
 mod openapi;
 mod operation;
+mod order;
 mod probes;
+mod race;
+mod restart;
+mod shuttle_claim;
 mod support;
+mod sweep;
 mod tidy;
 mod uploads;

@@ -69,6 +69,12 @@ impl TestAppBuilder {
         self
     }
 
+    /// A clock that other applications share.
+    pub(crate) fn clock(mut self, clock: Clock) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
     pub(crate) async fn start(self) -> TestApp {
         let config = self.config();
         let now: Timestamp = NOW.parse().expect("a timestamp");

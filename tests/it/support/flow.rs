@@ -66,6 +66,10 @@ impl<'a> FlowFile<'a> {
         self
     }
 
+    pub(crate) fn app(&self) -> &'a TestApp {
+        self.app
+    }
+
     pub(crate) fn content(&self) -> &[u8] {
         &self.content
     }

@@ -1,12 +1,22 @@
-//! What the tests are written with: an application without a socket, and a flow.js client.
+//! What the tests are written with: an application without a socket, a flow.js client, and a
+//! machine in memory whose processes can be killed.
 
 mod app;
+mod catalog;
 mod checks;
 mod flow;
 mod form;
+mod gate;
+mod machine;
+mod store;
+mod trickle;
 
 pub(crate) use self::{
-    app::{Reply, TestApp, TestAppBuilder},
+    app::{NOW, Reply, TestApp, TestAppBuilder},
+    catalog::{CatalogOp, StagedCatalog},
     flow::{FlowFile, multipart, pattern, sha256_hex},
     form::{Form, counted, cut},
+    gate::Gate,
+    machine::{Machine, idle},
+    store::StagedStore,
 };

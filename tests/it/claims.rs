@@ -1,0 +1,230 @@
+//! One writer per range: the stalled, the doubled, the contradicting, the broken.
+
+use std::{pin::pin, time::Duration};
+
+use flowstitch::upload::limits::CLAIM_STALL;
+use futures_util::poll;
+
+use crate::support::{Machine, Reply, TestApp, idle, sha256_hex};
+
+/// A file of two chunks of eight bytes, as two clients know it.
+const CONTENT: &str = "abcdefghABCDEFGH";
+
+/// A client stalls in chunk 1, another one brings the chunk, and then the first one wakes and ends
+/// its chunk with these bytes. Gives the answers to both, and that of the last chunk.
+async fn stall(app: &TestApp, awake: &[u8]) -> (Reply, Reply, Reply) {
+    let file = app.flow(CONTENT).chunk_size(8);
+    let (client, stalled) = file.trickle(1);
+    let script = async {
+        client.bring(b"abcd").await;
+        // A pause in which what has come is written out.
+        client.bring(b"").await;
+        let fresh = file.octet(1).await;
+        client.bring(awake).await;
+        drop(client);
+        fresh
+    };
+    let (fresh, stalled) = tokio::join!(script, stalled);
+    (fresh, stalled, file.post(2).await)
+}
+
+#[test]
+fn a_fresh_request_takes_over_from_a_stalled_one() {
+    Machine::new().process(async |app| {
+        let began = tokio::time::Instant::now();
+        let (fresh, stalled, last) = stall(app, b"efgh").await;
+        fresh.assert_status(200);
+        stalled.assert_status(200);
+        last.assert_status(201);
+        app.assert_one_creative(CONTENT.as_bytes()).await;
+        // Not later than the body's idle timeout would have ended the stalled one.
+        assert!(began.elapsed() < CLAIM_STALL + Duration::from_secs(1));
+    });
+}
+
+#[test]
+fn a_stalled_writer_that_wakes_with_other_bytes_is_told_and_mixes_in_nothing() {
+    Machine::new().process(async |app| {
+        let (fresh, stalled, last) = stall(app, b"XXXX").await;
+        fresh.assert_status(200);
+        stalled.assert_problem(409, "conflict");
+        last.assert_status(201);
+        app.assert_one_creative(CONTENT.as_bytes()).await;
+    });
+}
+
+#[test]
+fn a_stalled_writer_that_wakes_to_too_few_bytes_is_told() {
+    Machine::new().process(async |app| {
+        let (fresh, stalled, last) = stall(app, b"e").await;
+        fresh.assert_status(200);
+        stalled.assert_problem(400, "invalid_length");
+        last.assert_status(201);
+        app.assert_one_creative(CONTENT.as_bytes()).await;
+    });
+}
+
+#[test]
+fn a_stalled_writer_does_not_hold_the_memory_that_its_successor_waits_for() {
+    let machine = Machine::new().flag("--memory-budget=2MiB");
+    let content = vec![7; 4 << 20];
+    machine.process(async |app| {
+        let file = app.flow(content.clone()).chunk_size(2 << 20);
+        let (client, stalled) = file.trickle(1);
+        let script = async {
+            // More than half of the budget, and less than is written out at once.
+            client.bring(&content[..1_000_000]).await;
+            client.bring(&content[..10_000]).await;
+            let (slow, waiting) = file.trickle(2);
+            let other = async {
+                slow.bring(&content[..1_000_000]).await;
+                let fresh = file.octet(1).await;
+                slow.bring(&content[1_000_000..2 << 20]).await;
+                drop(slow);
+                fresh
+            };
+            let (fresh, waiting) = tokio::join!(other, waiting);
+            client.bring(&content[1_010_000..2 << 20]).await;
+            drop(client);
+            (fresh, waiting)
+        };
+        let ((fresh, waiting), stalled) = tokio::join!(script, stalled);
+        for reply in [fresh, waiting, stalled] {
+            assert!(matches!(reply.status.as_u16(), 200 | 201), "{reply:?}");
+        }
+        app.assert_one_creative(&content).await;
+    });
+}
+
+#[test]
+fn a_duplicate_waits_for_the_writer_and_is_then_compared() {
+    for (bytes, status) in [("abcdefgh", 200), ("abcdefgX", 409)] {
+        Machine::new().process(async |app| {
+            let file = app.flow(CONTENT).chunk_size(8);
+            let (client, writer) = file.trickle(1);
+            let script = async {
+                client.bring(b"abcd").await;
+                client.bring(b"").await;
+                let mut duplicate = pin!(file.post_bytes(1, bytes.as_bytes()));
+                for _ in 0..100 {
+                    assert!(poll!(&mut duplicate).is_pending(), "it waits");
+                    tokio::task::yield_now().await;
+                }
+                file.probe(1).await.assert_status(204);
+                client.bring(b"efgh").await;
+                drop(client);
+                duplicate.await
+            };
+            let (duplicate, writer) = tokio::join!(script, writer);
+            writer.assert_status(200);
+            duplicate.assert_status(status);
+            file.send([2]).await.assert_status(201);
+            app.assert_one_creative(CONTENT.as_bytes()).await;
+        });
+    }
+}
+
+#[test]
+fn other_bytes_for_a_stored_chunk_are_refused_and_change_nothing() {
+    Machine::new().process(async |app| {
+        let file = app.flow(CONTENT).chunk_size(8);
+        file.send([1]).await;
+        file.post_bytes(1, b"abcdefgX").await.assert_problem(409, "conflict");
+        file.post_bytes(1, b"Xbcdefgh").await.assert_problem(409, "conflict");
+        file.send([1]).await.assert_status(200);
+        file.send([2]).await.assert_status(201);
+        file.post_bytes(2, b"ABCDEFGX").await.assert_problem(409, "conflict");
+        app.assert_one_creative(CONTENT.as_bytes()).await;
+    });
+}
+
+/// Brings chunk 1 in a way that must fail, by its name; gives the answer.
+async fn bring_badly(app: &TestApp, how: &str) -> Reply {
+    let file = app.flow(CONTENT).chunk_size(8);
+    let (client, answer) = file.trickle(1);
+    match how {
+        "cut off" => {
+            let cut = async {
+                client.bring(b"abcd").await;
+                client.bring(b"").await;
+                client.cut().await;
+            };
+            tokio::join!(cut, answer).1
+        }
+        "silent" => {
+            let silence = async {
+                client.bring(b"abcd").await;
+                client.bring(b"").await;
+                client
+            };
+            tokio::join!(silence, answer).1
+        }
+        "short" => {
+            let short = async {
+                client.bring(b"abcd").await;
+                drop(client);
+            };
+            tokio::join!(short, answer).1
+        }
+        "long" => {
+            let long = async {
+                client.bring(b"abcdefgh").await;
+                client.bring(b"i").await;
+                drop(client);
+            };
+            tokio::join!(long, answer).1
+        }
+        "short form" => file.post_bytes(1, b"abcdefg").await,
+        "long form" => file.post_bytes(1, b"abcdefghi").await,
+        "corrupt" => {
+            let digest = sha256_hex(b"abcdefgh");
+            file.clone().with("chunk_sha256", digest).post_bytes(1, b"abcdefgX").await
+        }
+        how => panic!("nobody knows how to be {how}"),
+    }
+}
+
+const BAD: [(&str, u16, &str); 7] = [
+    ("cut off", 400, "incomplete_body"),
+    ("silent", 408, "request_timeout"),
+    ("short", 400, "invalid_length"),
+    ("long", 400, "invalid_length"),
+    ("short form", 400, "invalid_length"),
+    ("long form", 400, "invalid_length"),
+    ("corrupt", 400, "checksum_mismatch"),
+];
+
+#[test]
+fn a_first_chunk_that_does_not_arrive_whole_leaves_no_trace() {
+    for (how, status, code) in BAD {
+        let machine = Machine::new();
+        machine.process(async |app| {
+            bring_badly(app, how).await.assert_problem(status, code);
+            idle().await;
+            assert_eq!(machine.files().await, (0, 0), "{how}: no file");
+            assert_eq!(machine.uploads().await, 0, "{how}: no row");
+            let file = app.flow(CONTENT).chunk_size(8);
+            file.probe(1).await.assert_status(204);
+            file.lookup().await.assert_status(404);
+            file.send([1, 2]).await.assert_status(201);
+            app.assert_one_creative(CONTENT.as_bytes()).await;
+        });
+    }
+}
+
+#[test]
+fn a_later_chunk_that_does_not_arrive_whole_leaves_the_others() {
+    for (how, status, code) in BAD {
+        let machine = Machine::new();
+        machine.process(async |app| {
+            let file = app.flow(CONTENT).chunk_size(8);
+            file.send([2]).await;
+            bring_badly(app, how).await.assert_problem(status, code);
+            idle().await;
+            file.probe(1).await.assert_status(204);
+            file.probe(2).await.assert_status(200);
+            file.send([1]).await.assert_status(201);
+            app.assert_one_creative(CONTENT.as_bytes()).await;
+        });
+    }
+}

@@ -1,0 +1,205 @@
+//! A catalog that does what the test says at the next call of a sort: waits, or fails.
+
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use flowstitch::{
+    catalog::{Catalog, CatalogError, CreativeQuery, Fact, Resemblance, UploadQuery},
+    upload::{
+        ByteRange, Creative, CreativeId, Day, Durability, EndReason, FileName, IdentityKey,
+        StoredRange, Timestamp, UploadId, UploadRecord, UploadState,
+    },
+};
+
+use super::Gate;
+
+/// The calls that can be staged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CatalogOp {
+    Commit,
+    Complete,
+    End,
+    DropRanges,
+    Buried,
+}
+
+/// A catalog in front of another one. Clones share what is staged.
+#[derive(Debug, Clone)]
+pub(crate) struct StagedCatalog {
+    inner: Arc<dyn Catalog>,
+    /// Told to the inner one instead of the machine's own, where there is one.
+    epoch: Option<String>,
+    stages: Arc<Mutex<Vec<(CatalogOp, Stage)>>>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Wait(Gate),
+    Fail,
+    FailAfter,
+}
+
+impl StagedCatalog {
+    pub(crate) fn new(inner: Arc<dyn Catalog>) -> Self {
+        Self { inner, epoch: None, stages: Arc::default() }
+    }
+
+    /// The same stages in front of another catalog, for a process of this boot of the machine.
+    pub(crate) fn booted(&self, inner: Arc<dyn Catalog>, epoch: String) -> Self {
+        Self { inner, epoch: Some(epoch), stages: self.stages.clone() }
+    }
+
+    /// The next call of this sort waits before it begins.
+    pub(crate) fn hold_next(&self, op: CatalogOp) -> Gate {
+        let gate = Gate::closed();
+        self.stage(op, Stage::Wait(gate.clone()));
+        gate
+    }
+
+    /// The next call of this sort fails and has no effect.
+    pub(crate) fn fail_next(&self, op: CatalogOp) {
+        self.stage(op, Stage::Fail);
+    }
+
+    /// The next call of this sort takes effect, and then seems to have failed.
+    pub(crate) fn fail_after_next(&self, op: CatalogOp) {
+        self.stage(op, Stage::FailAfter);
+    }
+
+    fn stage(&self, op: CatalogOp, stage: Stage) {
+        self.stages.lock().expect("nobody panics while holding it").push((op, stage));
+    }
+
+    async fn call<T>(
+        &self,
+        op: CatalogOp,
+        call: impl Future<Output = Result<T, CatalogError>>,
+    ) -> Result<T, CatalogError> {
+        let stage = {
+            let mut stages = self.stages.lock().expect("nobody panics while holding it");
+            let next = stages.iter().position(|(at, _)| *at == op);
+            next.map(|index| stages.remove(index).1)
+        };
+        let failed = || CatalogError::Unavailable("the test says so".into());
+        match stage {
+            Some(Stage::Wait(gate)) => gate.pass().await,
+            Some(Stage::Fail) => return Err(failed()),
+            Some(Stage::FailAfter) => return call.await.and_then(|_| Err(failed())),
+            None => {}
+        }
+        call.await
+    }
+}
+
+#[async_trait]
+impl Catalog for StagedCatalog {
+    async fn open_session(&self, epoch: &str) -> Result<bool, CatalogError> {
+        self.inner.open_session(self.epoch.as_deref().unwrap_or(epoch)).await
+    }
+
+    async fn close(&self) -> Result<(), CatalogError> {
+        self.inner.close().await
+    }
+
+    async fn ping(&self) -> Result<(), CatalogError> {
+        self.inner.ping().await
+    }
+
+    async fn commit(
+        &self,
+        facts: Vec<Fact>,
+        durability: Durability,
+    ) -> Result<Vec<UploadId>, CatalogError> {
+        self.call(CatalogOp::Commit, self.inner.commit(facts, durability)).await
+    }
+
+    async fn complete(&self, creative: &Creative) -> Result<bool, CatalogError> {
+        self.call(CatalogOp::Complete, self.inner.complete(creative)).await
+    }
+
+    async fn end(
+        &self,
+        upload: UploadId,
+        state: UploadState,
+        reason: Option<EndReason>,
+        at: Timestamp,
+    ) -> Result<bool, CatalogError> {
+        self.call(CatalogOp::End, self.inner.end(upload, state, reason, at)).await
+    }
+
+    async fn forget(&self, upload: UploadId, ranges: &[ByteRange]) -> Result<(), CatalogError> {
+        self.inner.forget(upload, ranges).await
+    }
+
+    async fn release(&self, upload: UploadId) -> Result<(), CatalogError> {
+        self.inner.release(upload).await
+    }
+
+    async fn current(&self, key: &IdentityKey) -> Result<Option<UploadRecord>, CatalogError> {
+        self.inner.current(key).await
+    }
+
+    async fn upload(&self, id: UploadId) -> Result<Option<UploadRecord>, CatalogError> {
+        self.inner.upload(id).await
+    }
+
+    async fn ranges(&self, id: UploadId) -> Result<Vec<StoredRange>, CatalogError> {
+        self.inner.ranges(id).await
+    }
+
+    async fn uploads(&self, query: &UploadQuery) -> Result<Vec<UploadRecord>, CatalogError> {
+        self.inner.uploads(query).await
+    }
+
+    async fn resembling(
+        &self,
+        query: &Resemblance,
+        complete_since: Timestamp,
+    ) -> Result<Vec<UploadRecord>, CatalogError> {
+        self.inner.resembling(query, complete_since).await
+    }
+
+    async fn stitching(&self) -> Result<Vec<UploadId>, CatalogError> {
+        self.inner.stitching().await
+    }
+
+    async fn idle(&self, before: Timestamp, limit: usize) -> Result<Vec<UploadId>, CatalogError> {
+        self.inner.idle(before, limit).await
+    }
+
+    async fn purge(&self, before: Timestamp, limit: usize) -> Result<usize, CatalogError> {
+        self.inner.purge(before, limit).await
+    }
+
+    async fn drop_ranges(&self, upload: UploadId) -> Result<(), CatalogError> {
+        self.call(CatalogOp::DropRanges, self.inner.drop_ranges(upload)).await
+    }
+
+    async fn count_uploads(&self) -> Result<Vec<(UploadState, u64)>, CatalogError> {
+        self.inner.count_uploads().await
+    }
+
+    async fn creative(&self, id: CreativeId) -> Result<Option<Creative>, CatalogError> {
+        self.inner.creative(id).await
+    }
+
+    async fn creatives(&self, query: &CreativeQuery) -> Result<Vec<Creative>, CatalogError> {
+        self.inner.creatives(query).await
+    }
+
+    async fn reschedule(&self, id: CreativeId, day: Day) -> Result<Option<Creative>, CatalogError> {
+        self.inner.reschedule(id, day).await
+    }
+
+    async fn delete_creative(&self, id: CreativeId) -> Result<Option<Creative>, CatalogError> {
+        self.inner.delete_creative(id).await
+    }
+
+    async fn doomed(&self) -> Result<Vec<(CreativeId, FileName)>, CatalogError> {
+        self.inner.doomed().await
+    }
+
+    async fn buried(&self, id: CreativeId) -> Result<(), CatalogError> {
+        self.call(CatalogOp::Buried, self.inner.buried(id)).await
+    }
+}

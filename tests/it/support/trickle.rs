@@ -1,0 +1,47 @@
+//! A chunk whose bytes come when the test says so.
+
+use bytes::Bytes;
+use flowstitch::http::body::{self, BoxError};
+use futures_util::{StreamExt, stream};
+use http::{Method, Request};
+use tokio::sync::mpsc;
+
+use super::{FlowFile, Reply, TestApp};
+
+/// The client's end of a body. Dropped, the body ends.
+#[derive(Debug)]
+pub(crate) struct Trickle(mpsc::Sender<Result<Bytes, BoxError>>);
+
+impl Trickle {
+    /// Sends bytes, and waits until the server has room for them.
+    pub(crate) async fn bring(&self, bytes: &[u8]) {
+        self.0.send(Ok(Bytes::copy_from_slice(bytes))).await.expect("the server listens");
+    }
+
+    /// The connection breaks.
+    pub(crate) async fn cut(self) {
+        self.0.send(Err("connection reset".into())).await.expect("the server listens");
+    }
+}
+
+impl<'a> FlowFile<'a> {
+    /// The POST of a chunk, `method: 'octet'`, in pieces: the body's other end, and the answer.
+    pub(crate) fn trickle(
+        &self,
+        number: usize,
+    ) -> (Trickle, impl Future<Output = Reply> + use<'a>) {
+        let (sender, receiver) = mpsc::channel(1);
+        let frames = stream::unfold(receiver, async |mut receiver| {
+            let frame = receiver.recv().await?;
+            Some((frame, receiver))
+        });
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(format!("/upload?{}", self.query_string(number)))
+            .header("content-type", "application/octet-stream")
+            .body(body::stream(frames.fuse()))
+            .expect("a request");
+        let app: &'a TestApp = self.app();
+        (Trickle(sender), app.send_streaming(request))
+    }
+}

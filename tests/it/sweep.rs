@@ -1,0 +1,229 @@
+//! What is forgotten, when, and what is not; and whom a tombstone answers.
+
+use flowstitch::upload::UploadState;
+use serde_json::json;
+
+use crate::support::{CatalogOp, Machine, TestApp, idle};
+
+const CONTENT: &str = "hello world";
+const DAY: i64 = 24 * 3600;
+
+async fn sweep(app: &TestApp) {
+    app.app().engine().sweep().await.expect("a sweep");
+}
+
+/// Cancels the upload of [`CONTENT`] with one chunk; gives its id.
+async fn cancel(app: &TestApp) -> String {
+    let id = app.flow(CONTENT).send([1]).await.upload_id();
+    app.delete(&format!("/uploads/{id}")).await.assert_status(204);
+    app.delete(&format!("/uploads/{id}")).await.assert_status(204);
+    id
+}
+
+#[test]
+fn an_upload_expires_a_day_after_its_last_chunk_and_leaves_a_tombstone() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        let file = app.flow("hello world, are you there?");
+        let id = file.send([1]).await.upload_id();
+        machine.advance_seconds(DAY - 1);
+        file.send([2]).await;
+        machine.advance_seconds(DAY - 1);
+        sweep(app).await;
+        file.probe(1).await.assert_status(200);
+        machine.advance_seconds(2);
+        sweep(app).await;
+        assert_eq!(machine.files().await, (0, 0), "the bytes are gone");
+        let status = app.get(&format!("/uploads/{id}")).await.json();
+        assert_eq!(status["upload"]["state"], "expired");
+        file.post(3).await.assert_problem(415, "upload_gone");
+        machine.advance_seconds(DAY + 1);
+        sweep(app).await;
+        assert_eq!(machine.uploads().await, 0);
+    });
+}
+
+#[test]
+fn an_upload_that_somebody_uses_does_not_expire() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        let file = app.flow(CONTENT);
+        file.send([1]).await;
+        let (client, answer) = file.trickle(2);
+        let script = async {
+            client.bring(b"o w").await;
+            client.bring(b"orl").await;
+            machine.advance_seconds(2 * DAY);
+            sweep(app).await;
+            client.bring(b"d").await;
+            drop(client);
+        };
+        let ((), last) = tokio::join!(script, answer);
+        last.assert_status(201);
+        app.assert_one_creative(CONTENT.as_bytes()).await;
+    });
+}
+
+#[test]
+fn a_completed_file_outlives_every_sweep() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        app.flow(CONTENT).send([1, 2]).await;
+        for seconds in [2 * DAY, 400 * DAY, -300 * DAY, -200 * DAY, 500 * DAY] {
+            machine.advance_seconds(seconds);
+            sweep(app).await;
+            app.assert_one_creative(CONTENT.as_bytes()).await;
+        }
+        assert_eq!(machine.uploads().await, 0, "its tombstone did not");
+    });
+}
+
+#[test]
+fn a_clock_that_jumps_back_expires_nothing_and_frees_nothing() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        let running = app.flow("still on its way").name("b.bin");
+        running.send([1]).await;
+        app.flow(CONTENT).send([1, 2]).await;
+        machine.advance_seconds(-30 * 60);
+        sweep(app).await;
+        running.probe(1).await.assert_status(200);
+        assert_eq!(app.flow(CONTENT).probe(1).await.json()["complete"], true);
+        machine.advance_seconds(-DAY);
+        sweep(app).await;
+        running.probe(1).await.assert_status(200);
+        // Nor does it hold the identity of a complete upload for ever.
+        app.flow(CONTENT).probe(1).await.assert_status(204);
+    });
+}
+
+#[test]
+fn a_complete_upload_answers_for_an_hour_and_then_the_same_file_is_a_new_one() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        let file = app.flow(CONTENT);
+        let first = file.send([1, 2]).await.upload_id();
+        machine.advance_seconds(3599);
+        assert_eq!(file.probe(2).await.json()["complete"], true);
+        assert_eq!(file.post(2).await.json()["upload"]["id"], first);
+        machine.advance_seconds(1);
+        file.probe(2).await.assert_status(204);
+        file.lookup().await.assert_status(404);
+        let second = file.send([1, 2]).await;
+        second.assert_status(201);
+        assert_ne!(second.upload_id(), first);
+        assert_eq!(app.creatives().await.len(), 2);
+    });
+}
+
+#[test]
+fn another_day_after_completion_is_another_upload() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        let file = app.flow(CONTENT);
+        file.send([1, 2]).await.assert_status(201);
+        // Scheduled for today, because it named no day.
+        let same = file.clone().with("scheduled_at", "2026-12-01");
+        assert_eq!(same.probe(1).await.json()["complete"], true);
+        let other = file.clone().with("scheduled_at", "2026-12-24");
+        other.probe(1).await.assert_status(204);
+        other.send([1, 2]).await.assert_status(201);
+        let days: Vec<_> =
+            app.creatives().await.into_iter().map(|c| c["scheduled_at"].clone()).collect();
+        assert_eq!(days, [json!("2026-12-01"), json!("2026-12-24")]);
+    });
+}
+
+#[test]
+fn a_deleted_creative_frees_its_identity_at_once() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        let file = app.flow(CONTENT);
+        let creative = file.send([1, 2]).await.json()["creative"]["id"].clone();
+        let path = format!("/creatives/{}", creative.as_str().expect("an id"));
+        app.delete(&path).await.assert_status(204);
+        assert_eq!(machine.files().await, (0, 0));
+        file.probe(1).await.assert_status(204);
+        file.send([1, 2]).await.assert_status(201);
+        app.assert_one_creative(CONTENT.as_bytes()).await;
+    });
+}
+
+#[test]
+fn late_chunks_do_not_bring_a_cancelled_upload_back() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        let id = cancel(app).await;
+        let file = app.flow(CONTENT);
+        file.post(2).await.assert_problem(415, "upload_gone");
+        machine.advance_seconds(29);
+        file.post(1).await.assert_problem(415, "upload_gone");
+        assert_eq!(machine.files().await, (0, 0));
+        let status = app.get(&format!("/uploads/{id}")).await.json();
+        assert_eq!(status["upload"]["state"], "cancelled");
+    });
+    // Nor after a restart.
+    machine.process(async |app| {
+        app.flow(CONTENT).post(1).await.assert_problem(415, "upload_gone");
+        machine.advance_seconds(1);
+        app.flow(CONTENT).send([1, 2]).await.assert_status(201);
+    });
+}
+
+#[test]
+fn whoever_asks_first_begins_a_cancelled_upload_anew() {
+    for asks in ["probe", "lookup"] {
+        let machine = Machine::new();
+        machine.process(async |app| {
+            let id = cancel(app).await;
+            let file = app.flow(CONTENT);
+            match asks {
+                "probe" => file.probe(1).await.assert_status(204),
+                _ => file.lookup().await.assert_status(404),
+            };
+            let last = file.send([1, 2]).await;
+            last.assert_status(201);
+            assert_ne!(last.upload_id(), id);
+        });
+    }
+}
+
+#[test]
+fn a_chunk_on_its_way_when_its_upload_is_cancelled_is_told_so() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        let file = app.flow(CONTENT);
+        let id = file.send([1]).await.upload_id();
+        let (client, answer) = file.trickle(2);
+        let script = async {
+            client.bring(b"o w").await;
+            client.bring(b"orl").await;
+            app.delete(&format!("/uploads/{id}")).await.assert_status(204);
+            client.bring(b"d").await;
+            drop(client);
+        };
+        let ((), late) = tokio::join!(script, answer);
+        late.assert_problem(415, "upload_gone");
+        idle().await;
+        assert_eq!(machine.files().await, (0, 0));
+        assert_eq!(app.creatives().await.len(), 0);
+    });
+}
+
+#[test]
+fn an_upload_that_is_cancelled_after_its_publish_and_before_its_record_has_no_file() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        let file = app.flow(CONTENT);
+        let id = file.send([1]).await.upload_id();
+        for _ in 0..8 {
+            machine.catalog.fail_next(CatalogOp::Complete);
+        }
+        assert_eq!(file.post(2).await.json()["upload"]["state"], "stitching");
+        assert_eq!(machine.files().await, (0, 1), "published and not recorded");
+        app.delete(&format!("/uploads/{id}")).await.assert_status(204);
+        assert_eq!(app.ended(&id).await.state, UploadState::Cancelled);
+        assert_eq!(machine.files().await, (0, 0));
+        assert_eq!(app.creatives().await.len(), 0);
+    });
+}
