@@ -184,6 +184,15 @@ async fn what_is_no_form_is_refused_as_such() {
 }
 
 #[tokio::test]
+async fn a_damaged_copy_of_a_stored_chunk_is_not_taken_for_another_file() {
+    let app = TestApp::start().await;
+    let file = app.flow("hello world").with("chunk_sha256", sha256_hex(b"hell"));
+    file.post(1).await.assert_status(200);
+    file.post_bytes(1, b"jell").await.assert_problem(400, "checksum_mismatch");
+    file.post(1).await.assert_status(200);
+}
+
+#[tokio::test]
 async fn other_bytes_for_a_stored_chunk_are_a_conflict() {
     let app = TestApp::start().await;
     let file = app.flow("hello world");
