@@ -1,4 +1,4 @@
-//! `/creatives`, `/scheduled` and `/upload-creative`, through the whole stack.
+//! `/creatives` and `/scheduled`: what was published, and for which day.
 
 use std::{io::ErrorKind, sync::Arc};
 
@@ -10,7 +10,7 @@ use http::{Method, Request};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::support::{Reply, TestApp, multipart, sha256_hex};
+use crate::support::{TestApp, sha256_hex};
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n and so on";
 
@@ -306,54 +306,4 @@ async fn a_file_that_cannot_be_removed_at_once_is_removed_by_the_next_sweep() {
     assert_eq!(store.published().await.expect("a list").len(), 1);
     app.app().engine().sweep().await.expect("a sweep");
     assert_eq!(store.published().await.expect("a list").len(), 0);
-}
-
-async fn upload_creative(app: &TestApp, day: Option<&str>, name: &str, bytes: &[u8]) -> Reply {
-    let fields: Vec<_> = day.map(|day| ("scheduled_at".into(), day.into())).into_iter().collect();
-    let mut request = multipart(&fields, Some((name, bytes)));
-    *request.uri_mut() = http::Uri::from_static("/upload-creative");
-    app.send(request).await
-}
-
-#[tokio::test]
-async fn a_picture_in_one_request_is_a_creative() {
-    let app = TestApp::start().await;
-    for (name, bytes) in [
-        ("a.png", PNG),
-        ("a.PNG", PNG),
-        ("a.gif", b"GIF89a and so on"),
-        ("a.jpg", b"\xff\xd8\xff\xe0 and so on"),
-        ("a.jpeg", b"\xff\xd8\xff\xe0 and so on"),
-    ] {
-        let reply = upload_creative(&app, Some("2026-12-01"), name, bytes).await;
-        let creative = reply.assert_status(201).json()["creative"].clone();
-        assert_eq!(creative["filename"], name);
-        assert_eq!(app.published(&creative), bytes);
-    }
-    assert_eq!(app.creatives().await.len(), 5, "the same picture twice is two creatives");
-}
-
-#[tokio::test]
-async fn a_picture_without_a_day_or_that_is_none_leaves_nothing() {
-    let app = TestApp::start().await;
-    let day = Some("2026-12-01");
-    for (day, name, bytes, status, code) in [
-        (None, "a.png", PNG, 400, "invalid_scheduled_at"),
-        (Some(""), "a.png", PNG, 400, "invalid_scheduled_at"),
-        (Some("soon"), "a.png", PNG, 400, "invalid_scheduled_at"),
-        (Some("2026-11-30"), "a.png", PNG, 400, "invalid_scheduled_at"),
-        (day, "a.txt", PNG, 415, "type_not_accepted"),
-        (day, "a", PNG, 415, "type_not_accepted"),
-        (day, "a.gif", PNG, 415, "type_not_accepted"),
-        (day, "a.png", b"<script>", 415, "type_not_accepted"),
-        (day, "a.png", b"", 415, "type_not_accepted"),
-    ] {
-        upload_creative(&app, day, name, bytes).await.assert_problem(status, code);
-    }
-    let mut request = multipart(&[("scheduled_at".into(), "2026-12-01".into())], None);
-    *request.uri_mut() = http::Uri::from_static("/upload-creative");
-    app.send(request).await.assert_problem(400, "invalid_form");
-    assert_eq!(app.creatives().await, Vec::<Value>::new());
-    assert_eq!(app.get("/uploads").await.json()["uploads"], json!([]));
-    assert_eq!(app.files("incomplete"), Vec::<String>::new());
 }

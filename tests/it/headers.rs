@@ -1,13 +1,14 @@
 //! What every answer carries: its id, and what browsers and caches are to do with it.
 
-use std::{collections::BTreeSet, convert::Infallible, time::Duration};
+use std::{collections::BTreeSet, convert::Infallible, sync::atomic::Ordering, time::Duration};
 
-use flowstitch::http::{Request, Response, cors::CorsOrigins, middleware};
+use bytes::Bytes;
+use flowstitch::http::{Request, Response, body, cors::CorsOrigins, middleware};
 use http::{Method, StatusCode};
 use serde_json::Value;
 use tower::{ServiceExt, service_fn};
 
-use crate::support::{Reply, TestApp};
+use crate::support::{Reply, TestApp, counted};
 
 /// One request for each kind of answer: method, path, status.
 async fn answers(app: &TestApp, lines: &[(&str, &str)]) -> Vec<(String, Reply)> {
@@ -47,12 +48,15 @@ async fn every_answer_is_safe_for_browsers_and_caches() {
             ("x-content-type-options", "nosniff"),
             ("referrer-policy", "no-referrer"),
             ("x-frame-options", "DENY"),
-            ("cross-origin-resource-policy", "same-origin"),
             ("vary", "Origin"),
         ] {
             assert_eq!(reply.header(name), Some(value), "{what}: {name}");
         }
         assert!(reply.header("content-security-policy").is_some(), "{what}");
+        // Pages of other origins load our scripts; nothing else of ours.
+        let is_ours = ["GET /", "GET /static/app.js"].contains(&what.as_str());
+        let readers = if is_ours { "cross-origin" } else { "same-origin" };
+        assert_eq!(reply.header("cross-origin-resource-policy"), Some(readers), "{what}");
         let kept = match reply.header("cache-control") {
             Some("no-store") => false,
             Some("no-cache" | "private, no-cache") => true,
@@ -109,7 +113,7 @@ async fn a_bug_is_an_internal_problem_that_names_its_request() {
     let request = http::Request::get("/creatives")
         .header("x-request-id", "mine")
         .header("origin", "https://app.example.com")
-        .body(flowstitch::http::body::empty())
+        .body(body::empty())
         .expect("a request");
     let response = middleware::stack(broken, &options).oneshot(request).await;
     let reply = Reply::read(response.expect("it always answers")).await;
@@ -120,6 +124,26 @@ async fn a_bug_is_an_internal_problem_that_names_its_request() {
     assert_eq!(reply.header("vary"), Some("Origin"));
     let allowed = reply.header("access-control-allow-origin");
     assert_eq!(allowed, Some("https://app.example.com"));
+}
+
+#[tokio::test]
+async fn a_refused_body_is_read_before_it_is_answered() {
+    let app = TestApp::start().await;
+    for (method, path, status) in [
+        (Method::POST, "/nowhere", 404),
+        (Method::POST, "/healthz", 405),
+        (Method::DELETE, "/uploads/nothing", 404),
+        (Method::PATCH, "/creatives/01940000-0000-7000-8000-000000000000", 413),
+        (Method::PUT, "/upload", 400),
+        (Method::POST, "/upload-creative", 400),
+    ] {
+        const LEN: usize = 128 * 1024;
+        let request = http::Request::builder().method(method).uri(path);
+        let request = request.body(Bytes::from(vec![b' '; LEN])).expect("a request");
+        let (request, taken) = counted(request, 16 * 1024);
+        app.send_streaming(request).await.assert_status(status);
+        assert_eq!(taken.load(Ordering::SeqCst), LEN, "{path}: who still sends is cut off");
+    }
 }
 
 #[tokio::test]
