@@ -7,14 +7,17 @@
  *     <script src="flow.min.js"></script>
  *     <script src="https://uploads.example/static/flow-resume.js"></script>
  *     <script>
- *       const base = 'https://uploads.example';
- *       const flow = new Flow({ ...FlowResume.options, target: base + '/upload' });
- *       FlowResume.attach(flow, { base });
+ *       const target = 'https://uploads.example/upload';
+ *       const flow = new Flow({ ...FlowResume.options, target });
+ *       FlowResume.attach(flow);
  *       flow.on('filesSubmitted', () => flow.upload());
  *       flow.on('fileSuccess', (file, message) => {
  *         const { complete, creative } = JSON.parse(message);
  *       });
  *     </script>
+ *
+ * The lookup is asked for beside the target (`…/upload` → `…/uploads/lookup`); where it is elsewhere,
+ * say `attach(flow, { base: 'https://other.example' })`.
  *
  * It is a classic script that defines `FlowResume`; as a module:
  *
@@ -44,7 +47,7 @@
    * server knows nothing of the file, or with undefined when it could not be asked; flow.js's own
    * probes then do what they always did.
    */
-  async function resume(flowFile, { base = '' } = {}) {
+  async function resume(flowFile, { base } = {}) {
     const chunks = flowFile.chunks;
     const status = await lookup(flowFile, base);
     // `retry()` and `cancel()` replace the chunks; an answer about the old ones is void.
@@ -112,7 +115,12 @@
     delete fields.flowChunkNumber;
     delete fields.flowCurrentChunkSize;
     try {
-      const answer = await fetch(`${base}/uploads/lookup?${new URLSearchParams(fields)}`, {
+      const url =
+        base === undefined
+          ? new URL('uploads/lookup', new URL(of(opts.target), location.href))
+          : new URL(`${base}/uploads/lookup`, location.href);
+      url.search = new URLSearchParams(fields);
+      const answer = await fetch(url, {
         headers: of(opts.headers),
         credentials: opts.withCredentials ? 'include' : 'same-origin',
         cache: 'no-store',

@@ -10,6 +10,7 @@ import { BARE_FILES, flowEnded, flowUpload, launch, openPage } from './support/b
 import { assertArrived, MIB, sourceFile, sourceFolder } from './support/files.mjs';
 import { Server } from './support/server.mjs';
 
+const served = { ...BARE_FILES };
 let browser;
 let pages;
 let origin;
@@ -17,7 +18,7 @@ let origin;
 before(async () => {
   browser = await launch();
   pages = http.createServer(async (request, response) => {
-    const found = BARE_FILES[request.url];
+    const found = served[request.url];
     if (!found) {
       response.writeHead(404).end();
       return;
@@ -81,6 +82,45 @@ test('an error body can be read across origins', async (t) => {
   await assertArrived(server, []);
 });
 
+test('the snippet of the README works, and resumes', async (t) => {
+  const { server, page, folder } = await setUp(t);
+  const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8');
+  const [, snippet] = /```html\n(.*?)```/s.exec(readme);
+  const address = 'http://127.0.0.1:8080';
+  assert.ok(snippet.includes(`${address}/upload`));
+  const html = `<!doctype html><input type="file">${snippet.replaceAll(address, server.origin)}
+    <script>
+      flow.assignBrowse(document.querySelector('input'));
+      flow.on('filesSubmitted', () => flow.upload());
+      const answered = new Promise((resolve) => flow.on('fileSuccess', (_, text) => resolve(text)));
+    </script>`;
+  // From a real server: a page of unknown provenance may load nothing from this machine.
+  served['/__test/readme.html'] = { type: 'text/html', text: html };
+  const file = await sourceFile(folder, 'readme.bin', 3 * MIB + 1);
+  const requests = [];
+  page.on('request', (one) => {
+    const { pathname } = new URL(one.url());
+    if (pathname.startsWith('/upload')) requests.push(`${one.method()} ${pathname}`);
+  });
+
+  const visit = async () => {
+    await page.goto(`${origin}/__test/readme.html`);
+    await page.locator('input').setInputFiles(file);
+    return JSON.parse(await page.evaluate('answered'));
+  };
+  const { upload } = await visit();
+  const lookup = 'GET /uploads/lookup';
+  assert.deepEqual(requests.splice(0), [lookup, ...Array(3).fill('POST /upload')]);
+  const [creative] = await assertArrived(server, [file]);
+  assert.equal(creative.upload_id, upload.id);
+  assert.equal(creative.scheduled_at, '2030-01-01');
+
+  // Once more: the file is there, so nothing is sent.
+  const again = await visit();
+  assert.deepEqual(requests, [lookup]);
+  assert.deepEqual(again.creative, creative);
+});
+
 test('flow-resume.js works across origins', async (t) => {
   const { server, page, folder, target } = await setUp(t);
   const file = await sourceFile(folder, 'resumed.bin', 2 * MIB);
@@ -90,7 +130,7 @@ test('flow-resume.js works across origins', async (t) => {
     const { pathname } = new URL(request.url());
     if (request.method() === 'GET' && pathname.startsWith('/upload')) lookups.push(pathname);
   });
-  await flowUpload(page, [file], { target }, { helper: { base: server.origin } });
+  await flowUpload(page, [file], { target }, { helper: {} });
   assert.deepEqual((await flowEnded(page)).errors, []);
   assert.deepEqual(lookups, ['/uploads/lookup']);
   await assertArrived(server, [file]);

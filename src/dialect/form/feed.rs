@@ -1,16 +1,17 @@
 //! The way of a body into multer, so that neither a fast nor a hostile client fills the memory.
 //!
-//! multer takes in all that is ready before it looks at any of it, and it looks for the end of a
-//! part's head without a bound. The feed hands it one frame at a time, and between two parts no
-//! more than an allowance.
+//! multer takes in all that is ready before it looks at any of it, at times without looking at all,
+//! and it looks for the end of a part's head without a bound. So there is a tap on the way, which is
+//! opened for one frame when multer has looked at all that it has and found too little; and between
+//! two parts no more runs through it than an allowance.
 
 use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
@@ -18,9 +19,17 @@ use futures_util::Stream;
 
 use super::BoxError;
 
-/// How many bytes may still be fed. Both ends of it belong to one task.
+/// What lets the body through. Both ends of it belong to one task.
 #[derive(Debug, Clone)]
-pub(super) struct Allowance(Arc<AtomicU64>);
+pub(super) struct Tap(Arc<Setting>);
+
+#[derive(Debug)]
+struct Setting {
+    /// Whether the next frame may pass.
+    open: AtomicBool,
+    /// How many bytes may still pass.
+    allowance: AtomicU64,
+}
 
 /// The allowance is used up.
 #[derive(Debug, thiserror::Error)]
@@ -31,33 +40,56 @@ pub(super) struct Exhausted;
 #[derive(Debug)]
 pub(super) struct Feed<S> {
     body: S,
-    allowance: Allowance,
-    resting: bool,
+    tap: Tap,
 }
 
-impl Allowance {
-    pub(super) fn unlimited() -> Self {
-        Self(Arc::new(AtomicU64::new(u64::MAX)))
+impl Tap {
+    /// Closed, and without a limit.
+    pub(super) fn new() -> Self {
+        let (open, allowance) = (AtomicBool::new(false), AtomicU64::new(u64::MAX));
+        Self(Arc::new(Setting { open, allowance }))
     }
 
     /// Allows this many bytes from now on, unless a limit holds already.
-    pub(super) fn begin(&self, len: u64) {
-        _ = self.0.compare_exchange(u64::MAX, len, Ordering::Relaxed, Ordering::Relaxed);
+    pub(super) fn limit(&self, len: u64) {
+        let Setting { allowance, .. } = &*self.0;
+        _ = allowance.compare_exchange(u64::MAX, len, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// Ends the limit.
     pub(super) fn lift(&self) {
-        self.0.store(u64::MAX, Ordering::Relaxed);
+        self.0.allowance.store(u64::MAX, Ordering::Relaxed);
+    }
+
+    /// Polls multer, which feeds on this tap, until it has something or the body has nothing more
+    /// for now.
+    pub(super) fn poll<T>(
+        &self,
+        context: &mut Context<'_>,
+        mut multer: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        loop {
+            if let Poll::Ready(found) = multer(context) {
+                return Poll::Ready(found);
+            }
+            self.0.open.store(true, Ordering::Relaxed);
+            let polled = multer(context);
+            let nothing_came = self.0.open.swap(false, Ordering::Relaxed);
+            if polled.is_ready() || nothing_came {
+                return polled;
+            }
+        }
     }
 
     /// Takes a frame off. The frame that oversteps the limit is still let through: it may hold
     /// the end of the head and much of the file.
     fn take(&self, len: usize) -> Result<(), Exhausted> {
-        match self.0.load(Ordering::Relaxed) {
+        let Setting { allowance, .. } = &*self.0;
+        match allowance.load(Ordering::Relaxed) {
             0 => Err(Exhausted),
             u64::MAX => Ok(()),
             left => {
-                self.0.store(left.saturating_sub(len as u64), Ordering::Relaxed);
+                allowance.store(left.saturating_sub(len as u64), Ordering::Relaxed);
                 Ok(())
             }
         }
@@ -65,8 +97,8 @@ impl Allowance {
 }
 
 impl<S> Feed<S> {
-    pub(super) fn new(body: S, allowance: Allowance) -> Self {
-        Self { body, allowance, resting: false }
+    pub(super) fn new(body: S, tap: Tap) -> Self {
+        Self { body, tap }
     }
 }
 
@@ -77,16 +109,15 @@ where
     type Item = Result<Bytes, BoxError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if std::mem::take(&mut self.resting) {
-            // multer asks until there is nothing; now it has to look at what it has.
-            context.waker().wake_by_ref();
+        if !self.tap.0.open.load(Ordering::Relaxed) {
+            // Nobody is woken for this: `Tap::poll` comes again with the tap open.
             return Poll::Pending;
         }
-        let frame = std::task::ready!(Pin::new(&mut self.body).poll_next(context));
+        let frame = ready!(Pin::new(&mut self.body).poll_next(context));
+        self.tap.0.open.store(false, Ordering::Relaxed);
         Poll::Ready(frame.map(|frame| {
             let frame = frame?;
-            self.allowance.take(frame.len())?;
-            self.resting = true;
+            self.tap.take(frame.len())?;
             Ok(frame)
         }))
     }

@@ -22,7 +22,7 @@ use multer::{Field, Multipart};
 pub(in crate::dialect) use self::keep::keep;
 use self::{
     disposition::Disposition,
-    feed::{Allowance, Exhausted, Feed},
+    feed::{Exhausted, Feed, Tap},
 };
 use super::rejection::{Rejection, quote};
 use crate::{engine::BodyError, upload::limits};
@@ -111,7 +111,7 @@ pub enum FormError {
 #[derive(Debug)]
 pub struct Form<'b> {
     parts: Multipart<'b>,
-    allowance: Allowance,
+    tap: Tap,
     position: Position<'b>,
     field_count: usize,
     had_file: bool,
@@ -138,11 +138,11 @@ impl<'b> Form<'b> {
     where
         S: Stream<Item = Result<Bytes, BoxError>> + Send + 'b,
     {
-        let allowance = Allowance::unlimited();
-        let feed = Feed::new(Box::pin(body), allowance.clone());
+        let tap = Tap::new();
+        let feed = Feed::new(Box::pin(body), tap.clone());
         // No constraints: multer's limits go by the name of a field, and a file may have any.
         let parts = Multipart::new(feed, boundary);
-        Self { parts, allowance, position: Position::Between, field_count: 0, had_file: false }
+        Self { parts, tap, position: Position::Between, field_count: 0, had_file: false }
     }
 
     /// The next part, or nothing when the form is complete. What was not read of a file is read
@@ -180,7 +180,7 @@ impl<'b> Form<'b> {
     ) -> Poll<Option<Result<Bytes, FormError>>> {
         loop {
             match &mut self.position {
-                Position::File(field) => match ready!(Pin::new(field).poll_next(context)) {
+                Position::File(field) => match ready!(poll_field(&self.tap, field, context)) {
                     Some(Ok(bytes)) if bytes.is_empty() => {}
                     Some(bytes) => return Poll::Ready(Some(bytes.map_err(FormError::from))),
                     None => self.position = Position::FileEnd,
@@ -202,9 +202,9 @@ impl<'b> Form<'b> {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Result<Option<Field<'b>>, FormError>> {
-        self.allowance.begin(limits::PART_HEAD_LEN_MAX as u64);
-        let field = ready!(self.parts.poll_next_field(context));
-        self.allowance.lift();
+        self.tap.limit(limits::PART_HEAD_LEN_MAX as u64);
+        let field = ready!(self.tap.poll(context, |context| self.parts.poll_next_field(context)));
+        self.tap.lift();
         Poll::Ready(field.map_err(FormError::from))
     }
 
@@ -233,15 +233,25 @@ impl<'b> Form<'b> {
             let detail = format!("a form may have at most {} fields", limits::FIELD_COUNT_MAX);
             return Err(Rejection::form(detail).into());
         }
-        let value = text(&name, field).await?;
+        let value = text(&name, field, &self.tap).await?;
         Ok(Part::Field { name, value })
     }
 }
 
+/// The next bytes of a part.
+fn poll_field(
+    tap: &Tap,
+    field: &mut Field<'_>,
+    context: &mut Context<'_>,
+) -> Poll<Option<multer::Result<Bytes>>> {
+    tap.poll(context, |context| Pin::new(&mut *field).poll_next(context))
+}
+
 /// The value of a text field.
-async fn text(name: &str, mut field: Field<'_>) -> Result<String, FormError> {
+async fn text(name: &str, mut field: Field<'_>, tap: &Tap) -> Result<String, FormError> {
     let mut value = Vec::new();
-    while let Some(bytes) = field.chunk().await? {
+    let mut next = stream::poll_fn(|context| poll_field(tap, &mut field, context));
+    while let Some(bytes) = next.next().await.transpose()? {
         if limits::FIELD_LEN_MAX < value.len() + bytes.len() {
             let (name, max) = (quote(name), limits::FIELD_LEN_MAX);
             let detail = format!("the field {name} may be at most {max} bytes long");
