@@ -220,8 +220,8 @@ impl Engine {
         self.shared.requests.spawn(request).await.ok()
     }
 
-    /// Waits until one of the engine's own tasks has panicked; for ever if all is well. Without that
-    /// task it would go on in part, and nobody would know: it is to be stopped and started anew.
+    /// Waits until one of the engine's own tasks has panicked; for ever if all is well. Without
+    /// that task it would go on in part, and nobody would know: it is to be started anew.
     pub async fn failed(&self) {
         self.shared.failed.cancelled().await;
     }

@@ -110,9 +110,9 @@ impl Setup {
         let child = self.command().stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
         let mut child = child.expect("the binary starts");
         let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
-        let mut addresses = lines.map_while(Result::ok).filter_map(|line| {
-            line.strip_prefix("listening on http://").map(|address| address.parse())
-        });
+        let mut addresses = lines
+            .map_while(Result::ok)
+            .filter_map(|line| line.strip_prefix("listening on http://").map(str::parse));
         let address = addresses.next().expect("it starts").expect("an address and a port");
         drop(addresses);
         Server { setup: self.clone(), child, address, log: Log::default() }
@@ -188,7 +188,7 @@ impl Server {
     /// Waits for its end.
     #[track_caller]
     pub(crate) fn ended(mut self) -> (ExitStatus, Log) {
-        let (told, end) = mpsc::channel();
+        let (told, end) = mpsc::sync_channel(1);
         let (id, log) = (self.child.id(), self.log.clone());
         // The watch ends with the process; if it does not end, it is ended, and the test fails.
         let watch = thread::spawn(move || {

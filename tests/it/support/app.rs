@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;
 use flowstitch::{
-    app::{App, Ended, options},
+    app::{App, Ended, listen, options},
     catalog::{Catalog, SqliteCatalog},
     config::{self, Cli, Config},
     engine::{Clock, Parts},
@@ -159,7 +159,7 @@ impl TestApp {
 
     /// Serves on a socket until it is told to stop, which it is at once: the way of a signal.
     pub(crate) async fn shut_down(self) -> Ended {
-        let listener = self.app.listen().await.expect("a free port");
+        let listener = listen(([127, 0, 0, 1], 0).into()).expect("a free port");
         let stop = CancellationToken::new();
         stop.cancel();
         self.app.run(listener, stop).await
