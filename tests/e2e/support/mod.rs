@@ -11,7 +11,7 @@ pub(crate) use self::{
     flow::{FlowFile, bytes, png},
     http::{Answer, Connection, request},
     log::Log,
-    server::{Server, Setup, run},
+    server::{Server, Setup, output, run},
 };
 
 /// Longer than anything takes: what comes later than this never comes. No test passes by waiting.
