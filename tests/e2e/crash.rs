@@ -32,7 +32,7 @@ fn after_every_number_of_acknowledged_chunks_a_crash_loses_none_of_them() {
 #[test]
 fn a_crash_while_many_chunks_are_on_their_way_loses_no_acknowledged_one() {
     for (round, acknowledged) in [1, 3, 10, 25].into_iter().enumerate() {
-        crash_under_load(Setup::new(), round as u64, acknowledged);
+        crash_under_load(&Setup::new(), round as u64, acknowledged);
     }
 }
 
@@ -40,18 +40,20 @@ fn a_crash_while_many_chunks_are_on_their_way_loses_no_acknowledged_one() {
 fn relaxed_durability_survives_the_death_of_the_process_as_well() {
     for (round, acknowledged) in [2, 20].into_iter().enumerate() {
         let setup = Setup::new().flag("--durability=relaxed");
-        crash_under_load(setup, 100 + round as u64, acknowledged);
+        crash_under_load(&setup, 100 + round as u64, acknowledged);
     }
 }
 
 /// Kills a server after so many acknowledgements, while four connections go on sending.
-fn crash_under_load(setup: Setup, seed: u64, acknowledged: usize) {
+fn crash_under_load(setup: &Setup, seed: u64, acknowledged: usize) {
     const FILES: usize = 4;
     let files: Vec<FlowFile> = (0..FILES)
         .map(|i| FlowFile::new(&format!("{i}.bin"), bytes(seed * 10 + i as u64, 100_003), 10_000))
         .collect();
     let server = setup.start();
-    let (acks, acked) = mpsc::channel();
+    // Room for all: a sender never waits for us to look.
+    let room = files.iter().map(FlowFile::count).sum();
+    let (acks, acked) = mpsc::sync_channel(room);
     let senders: Vec<_> = (0..FILES)
         .map(|i| {
             let (file, acks, mut connection) = (files[i].clone(), acks.clone(), server.connect());
@@ -69,7 +71,9 @@ fn crash_under_load(setup: Setup, seed: u64, acknowledged: usize) {
     let mut acked_before: Vec<_> = acked.iter().take(acknowledged).collect();
     let setup = server.kill_9();
     acked_before.extend(acked);
-    senders.into_iter().for_each(|sender| sender.join().expect("no panic"));
+    for sender in senders {
+        sender.join().expect("no panic");
+    }
 
     let server = setup.start();
     for (i, file) in files.iter().enumerate() {
@@ -127,7 +131,7 @@ fn what_a_crash_cut_off_is_removed_at_the_next_start() {
 
 /// Whether something of an upload lies in `incomplete/`.
 fn has_part(setup: &Setup) -> bool {
-    setup.files("incomplete").iter().any(|name| name.ends_with(".part"))
+    setup.files("incomplete").iter().any(|name| name.strip_suffix(".part").is_some())
 }
 
 /// Everything came to its end: nothing is left on the way, and no file is without its creative.

@@ -2,7 +2,7 @@
 
 use std::{fs, net::TcpListener, os::unix::fs::MetadataExt, path::Path, process::Output};
 
-use crate::support::{FlowFile, Server, Setup, bytes, run};
+use crate::support::{FlowFile, Server, Setup, bytes, output, run};
 
 /// Asserts that the binary refuses, and says all of `words` in one line.
 #[track_caller]
@@ -24,15 +24,15 @@ fn said(output: &Output) -> String {
 #[test]
 fn a_setting_that_is_not_known_is_refused_by_name() {
     let setup = Setup::new();
-    let flag = setup.clone().flag("--upload-tlt=1h").command().output().expect("it starts");
+    let flag = output(&mut setup.clone().flag("--upload-tlt=1h").command());
     assert_refused(&flag, 2, &["--upload-tlt", "--upload-ttl"]);
 
     let mut command = setup.command();
-    let variable = command.env("FLOWSTITCH_UPLOAD_TLT", "1h").output().expect("it starts");
+    let variable = output(command.env("FLOWSTITCH_UPLOAD_TLT", "1h"));
     assert_refused(&variable, 1, &["FLOWSTITCH_UPLOAD_TLT", "FLOWSTITCH_UPLOAD_TTL"]);
 
     fs::write(setup.dir().join("flowstitch.toml"), "upload_tlt = \"1h\"\n").expect("written");
-    let key = setup.command().output().expect("it starts");
+    let key = output(&mut setup.command());
     assert_refused(&key, 1, &["upload_tlt", "upload_ttl", "flowstitch.toml"]);
     // Refused before anything was touched.
     assert_eq!(fs::read_dir(setup.dir()).expect("a folder").count(), 1);
@@ -49,10 +49,10 @@ fn places_on_two_file_systems_are_refused() {
     };
     let completed = elsewhere.path().join("completed");
     let setup = setup.flag(format!("--completed-dir={}", completed.display()));
-    let output = setup.command().output().expect("it starts");
+    let refused = output(&mut setup.command());
     let incomplete = setup.dir().join("incomplete").display().to_string();
     let completed = completed.display().to_string();
-    assert_refused(&output, 1, &["different file systems", &incomplete, &completed]);
+    assert_refused(&refused, 1, &["different file systems", &incomplete, &completed]);
 }
 
 #[expect(clippy::print_stderr, reason = "whoever runs the tests must be told")]
@@ -121,7 +121,7 @@ fn the_database_of_a_newer_program_is_refused_and_left_alone() {
 
     let before = fs::read(&path).expect("a file");
     let words = ["flowstitch.db", "version 99", "run the newer program"];
-    assert_refused(&setup.command().output().expect("it starts"), 1, &words);
+    assert_refused(&output(&mut setup.command()), 1, &words);
     for args in [&["migrate"][..], &["migrate", "--dry-run"]] {
         assert_refused(&run(setup.dir(), args), 1, &words);
     }
@@ -133,7 +133,7 @@ fn a_second_server_on_the_same_data_is_refused_and_the_first_serves_on() {
     let server = Server::start();
     let file = FlowFile::new("a.bin", bytes(1, 2000), 1000);
     file.post(&mut server.connect(), 1).expect("an answer").assert_status(200);
-    let second = server.setup().command().output().expect("it starts");
+    let second = output(&mut server.setup().command());
     let folder = server.setup().dir().join("incomplete").display().to_string();
     assert_refused(&second, 1, &["another server is using the folder", &folder]);
     assert_eq!(file.resume(&server).1, [2]);
@@ -148,9 +148,9 @@ fn a_port_in_use_is_said_and_the_data_stay_as_they_were() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("bound").to_string();
     let setup = Setup::new();
-    let output = setup.clone().flag(format!("--listen={address}")).command().output();
+    let refused = output(&mut setup.clone().flag(format!("--listen={address}")).command());
     let cannot = format!("cannot listen on {address}");
-    assert_refused(&output.expect("it starts"), 1, &[&cannot, "in use"]);
+    assert_refused(&refused, 1, &[&cannot, "in use"]);
     assert_eq!(fs::read_dir(setup.dir()).expect("a folder").count(), 0);
 }
 
@@ -159,9 +159,9 @@ fn a_place_that_cannot_be_used_is_named() {
     let setup = Setup::new();
     fs::write(setup.dir().join("file"), "").expect("written");
     let path = setup.dir().join("file/incomplete").display().to_string();
-    let output = setup.clone().flag(format!("--incomplete-dir={path}")).command().output();
-    assert_refused(&output.expect("it starts"), 1, &["cannot use the folder", &path]);
+    let refused = output(&mut setup.clone().flag(format!("--incomplete-dir={path}")).command());
+    assert_refused(&refused, 1, &["cannot use the folder", &path]);
 
-    let output = setup.clone().flag("--database=none/such.db").command().output();
-    assert_refused(&output.expect("it starts"), 1, &["cannot open the database", "none/such.db"]);
+    let refused = output(&mut setup.clone().flag("--database=none/such.db").command());
+    assert_refused(&refused, 1, &["cannot open the database", "none/such.db"]);
 }

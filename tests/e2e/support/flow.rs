@@ -167,7 +167,7 @@ impl FlowFile {
         let path = format!("/uploads/{id}/events");
         let answer = server.connect().ask(&request("GET", &path, &[], b"")).expect("events");
         let text = String::from_utf8(answer.body).expect("text");
-        let last = text.lines().filter_map(|line| line.strip_prefix("data: ")).last();
+        let last = text.lines().filter_map(|line| line.strip_prefix("data: ")).next_back();
         let last: Value = serde_json::from_str(last.expect("an event")).expect("a status");
         assert_eq!(last["upload"]["state"], "complete", "{}: {last}", self.name);
         last

@@ -28,7 +28,7 @@ pub(crate) fn request(method: &str, path: &str, headers: &[&str], body: &[u8]) -
     let coded = headers.iter().any(|line| line.to_ascii_lowercase().starts_with("transfer-"));
     let len = (!coded && (!body.is_empty() || method != "GET"))
         .then(|| format!("content-length: {}\r\n", body.len()));
-    let lines: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
+    let lines: String = headers.iter().flat_map(|line| [line, "\r\n"]).collect();
     let head =
         format!("{method} {path} HTTP/1.1\r\nhost: x\r\n{lines}{}\r\n", len.unwrap_or_default());
     [head.as_bytes(), body].concat()

@@ -11,11 +11,11 @@ pub(crate) use self::{
     flow::{FlowFile, bytes, png},
     http::{Answer, Connection, request},
     log::Log,
-    server::{Server, Setup, run},
+    server::{Server, Setup, output, run},
 };
 
 /// Longer than anything takes: what comes later than this never comes. No test passes by waiting.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Asks again and again. Each question must cost a system call at least, so that others get to
 /// work; for what gives no event.

@@ -39,7 +39,35 @@ pub(crate) struct Server {
 
 /// Runs the binary to its end, with no setting but these.
 pub(crate) fn run(dir: &Path, args: &[&str]) -> Output {
-    command(BINARY, dir).args(args).output().expect("the binary starts")
+    output(command(BINARY, dir).args(args))
+}
+
+/// Runs a command that ends by itself.
+#[track_caller]
+pub(crate) fn output(command: &mut Command) -> Output {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let child = child.expect("the binary starts");
+    watched(child.id(), || child.wait_with_output()).expect("our child")
+}
+
+/// Waits for a process to end. One that does not is ended, and the test fails.
+#[track_caller]
+fn watched<T>(id: u32, wait: impl FnOnce() -> T) -> T {
+    let id = Pid::from_raw(i32::try_from(id).expect("an id of a process")).expect("not 0");
+    let (told, end) = mpsc::sync_channel(1);
+    let watch = thread::spawn(move || {
+        let in_time = end.recv_timeout(PATIENCE).is_ok();
+        if !in_time {
+            // It may end at this very moment.
+            kill_process(id, Signal::KILL).ok();
+        }
+        in_time
+    });
+    let waited = wait();
+    // Fails only if the watch is over, which says so itself.
+    told.send(()).ok();
+    assert!(watch.join().expect("no panic"), "it did not end");
+    waited
 }
 
 /// A command in `dir` that sees no setting of whoever runs the tests.
@@ -110,9 +138,9 @@ impl Setup {
         let child = self.command().stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
         let mut child = child.expect("the binary starts");
         let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
-        let mut addresses = lines.map_while(Result::ok).filter_map(|line| {
-            line.strip_prefix("listening on http://").map(|address| address.parse())
-        });
+        let mut addresses = lines
+            .map_while(Result::ok)
+            .filter_map(|line| line.strip_prefix("listening on http://").map(str::parse));
         let address = addresses.next().expect("it starts").expect("an address and a port");
         drop(addresses);
         Server { setup: self.clone(), child, address, log: Log::default() }
@@ -188,20 +216,8 @@ impl Server {
     /// Waits for its end.
     #[track_caller]
     pub(crate) fn ended(mut self) -> (ExitStatus, Log) {
-        let (told, end) = mpsc::channel();
-        let (id, log) = (self.child.id(), self.log.clone());
-        // The watch ends with the process; if it does not end, it is ended, and the test fails.
-        let watch = thread::spawn(move || {
-            let in_time = end.recv_timeout(PATIENCE).is_ok();
-            if !in_time && let Some(id) = i32::try_from(id).ok().and_then(Pid::from_raw) {
-                kill_process(id, Signal::KILL).ok();
-            }
-            in_time
-        });
-        let status = self.child.wait().expect("our child");
-        told.send(()).ok();
-        assert!(watch.join().expect("no panic"), "it did not end:\n{}", log.whole().join("\n"));
-        (status, log)
+        let status = watched(self.child.id(), || self.child.wait()).expect("our child");
+        (status, self.log.clone())
     }
 
     /// Asks it to stop, and waits for its end.
