@@ -1,6 +1,6 @@
 //! The protocol of flow.js.
 //!
-//! Read [`exchange`] first: it is the way of one request. `params` says what a request can be,
+//! Read `exchange` first: it is the way of one request. `params` says what a request can be,
 //! `geometry` where a chunk number becomes an offset, `reply` which status answers what.
 //!
 //! Invariant: chunk numbers and the names of its fields are known in this folder only. Everything
