@@ -1,7 +1,7 @@
 //! The way of a body into multer, so that neither a fast nor a hostile client fills the memory.
 //!
 //! multer takes in all that is ready before it looks at any of it, at times without looking at all,
-//! and it looks for the end of a part's head without a bound. So there is a tap on the way, which is
+//! and it looks for the end of a part's head without a bound. So there is a tap on the way. It is
 //! opened for one frame when multer has looked at all that it has and found too little; and between
 //! two parts no more runs through it than an allowance.
 
@@ -120,5 +120,54 @@ where
             self.tap.take(frame.len())?;
             Ok(frame)
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::mem;
+
+    use futures_util::{StreamExt, stream};
+    use tokio::runtime;
+
+    use super::super::{Boundary, Form, Part};
+    use super::*;
+    use crate::upload::limits;
+
+    /// A browser's chunk in frames as large as a busy server reads them, the first a moment late:
+    /// multer looks twice for the first frame, and must see it before it is handed the second.
+    #[test]
+    fn large_frames_that_come_at_once_are_no_long_head() {
+        const FILE_LEN: usize = 1 << 20;
+        let file = "x".repeat(FILE_LEN);
+        let field = "--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb\r\n";
+        let head = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n";
+        let body = Bytes::from(format!("{field}{field}{head}{file}\r\n--b--\r\n"));
+        for frame_len in [limits::PART_HEAD_LEN_MAX, 400 * 1024] {
+            let mut frames = body.chunks(frame_len).map(Bytes::copy_from_slice);
+            let mut late = true;
+            let frames = stream::poll_fn(|context| {
+                if mem::take(&mut late) {
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Poll::Ready(frames.next().map(Ok))
+            });
+            let mut form = Form::new(Boundary("b".into()), frames);
+            let runtime = runtime::Builder::new_current_thread().build().expect("a runtime");
+            runtime.block_on(async {
+                for _ in 0..2 {
+                    assert!(matches!(form.next().await, Ok(Some(Part::Field { .. }))));
+                }
+                assert!(matches!(form.next().await, Ok(Some(Part::File(_)))));
+                let mut len = 0;
+                while let Some(bytes) = form.file().next().await {
+                    let bytes = bytes.expect("whole");
+                    assert!(bytes.len() <= frame_len, "frames pile up: {}", bytes.len());
+                    len += bytes.len();
+                }
+                assert_eq!(len, FILE_LEN);
+            });
+        }
     }
 }

@@ -317,40 +317,6 @@ fn a_fast_body_is_taken_frame_by_frame() {
     });
 }
 
-/// A browser's chunk in frames as large as a busy server reads them, the first a moment late: multer
-/// looks twice for the first frame, and must not be handed the second before it has seen the first.
-#[test]
-fn large_frames_that_come_at_once_are_no_long_head() {
-    let parts = [field("a", "b"), field("c", "d"), file("a", vec![7; 1 << 20])];
-    let body = Bytes::from(body(CHROMIUM, &parts));
-    for frame_len in [limits::PART_HEAD_LEN_MAX, 400 * 1024] {
-        let mut frames = body.chunks(frame_len).map(Bytes::copy_from_slice);
-        let mut late = true;
-        let frames = stream::poll_fn(|context| {
-            if mem::take(&mut late) {
-                context.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            Poll::Ready(frames.next().map(Ok))
-        });
-        let mut form = Form::new(Boundary(CHROMIUM.into()), frames);
-        let runtime = runtime::Builder::new_current_thread().build().expect("a runtime");
-        runtime.block_on(async {
-            for _ in 0..2 {
-                assert!(matches!(form.next().await, Ok(Some(Part::Field { .. }))));
-            }
-            assert!(matches!(form.next().await, Ok(Some(Part::File(_)))));
-            let mut len = 0;
-            while let Some(bytes) = form.file().next().await {
-                let bytes = bytes.expect("whole");
-                assert!(bytes.len() <= frame_len, "frames pile up: {}", bytes.len());
-                len += bytes.len();
-            }
-            assert_eq!(len, 1 << 20);
-        });
-    }
-}
-
 proptest! {
     #[test]
     fn any_content_comes_through(

@@ -104,8 +104,11 @@ export class Gate {
 /** Resolves when the sender of `request` has closed the connection. */
 function hungUp(request) {
   const { socket } = request;
-  const closed = socket.destroyed ? Promise.resolve() : once(socket, 'close');
   // Nobody would notice the end behind a body that nobody reads.
   request.resume();
-  return closed;
+  return new Promise((resolve) => {
+    if (socket.destroyed) resolve();
+    // Not `once` of node:events: to hang up within a body is an error of the socket, too.
+    else socket.once('close', resolve);
+  });
 }
