@@ -146,9 +146,9 @@ pub struct Piece {
 #[derive(Debug)]
 pub struct Engine {
     shared: Arc<Shared>,
-    /// The ticks of stitch and sweep, and the workers.
+    /// The ticks of stitch and sweep, the workers, and the group commit.
     background: TaskTracker,
-    /// The group commit.
+    /// The group commit, to be asked whether it is well.
     committer: tokio::task::JoinHandle<()>,
 }
 
@@ -207,7 +207,7 @@ impl Engine {
         stitch::spawn_workers(&shared, hint_queue, &background);
         background.spawn(stitch::tick(shared.clone()));
         background.spawn(sweep::run(shared.clone()));
-        let committer = tokio::spawn(commit::run(shared.clone(), commit_queue));
+        let committer = background.spawn(commit::run(shared.clone(), commit_queue));
         Ok(Self { shared, background, committer })
     }
 
@@ -231,7 +231,6 @@ impl Engine {
         self.shared.stop.cancel();
         self.background.close();
         self.background.wait().await;
-        self.committer.abort();
         self.sync_everything().await?;
         Ok(self.shared.catalog.close().await?)
     }
