@@ -49,10 +49,15 @@ pub(super) fn queue() -> (mpsc::Sender<Pending>, mpsc::Receiver<Pending>) {
     mpsc::channel(COMMIT_QUEUE_LEN)
 }
 
-/// Commits batch after batch until every sender is gone.
+/// Commits batch after batch until the engine stops: then no request is left that waits for one.
 pub(super) async fn run(shared: Arc<Shared>, mut queue: mpsc::Receiver<Pending>) {
     let mut batch = Vec::with_capacity(COMMIT_BATCH_LEN_MAX);
-    while 0 < queue.recv_many(&mut batch, COMMIT_BATCH_LEN_MAX).await {
+    loop {
+        tokio::select! {
+            biased;
+            _ = queue.recv_many(&mut batch, COMMIT_BATCH_LEN_MAX) => {}
+            () = shared.stop.cancelled() => return,
+        }
         let groups = group(batch.drain(..));
         let begun = Instant::now();
         #[expect(clippy::cast_precision_loss, reason = "a batch is small")]

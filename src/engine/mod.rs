@@ -146,9 +146,9 @@ pub struct Piece {
 #[derive(Debug)]
 pub struct Engine {
     shared: Arc<Shared>,
-    /// The ticks of stitch and sweep, and the workers.
+    /// The ticks of stitch and sweep, the workers, and the group commit.
     background: TaskTracker,
-    /// The group commit.
+    /// The group commit, to be asked whether it is well.
     committer: tokio::task::JoinHandle<()>,
 }
 
@@ -210,7 +210,7 @@ impl Engine {
         stitch::spawn_workers(&shared, hint_queue, &background);
         background.spawn(shared.vital(stitch::tick(shared.clone())));
         background.spawn(shared.vital(sweep::run(shared.clone())));
-        let committer = tokio::spawn(shared.vital(commit::run(shared.clone(), commit_queue)));
+        let committer = background.spawn(shared.vital(commit::run(shared.clone(), commit_queue)));
         Ok(Self { shared, background, committer })
     }
 
@@ -240,7 +240,6 @@ impl Engine {
         self.shared.stop.cancel();
         self.background.close();
         self.background.wait().await;
-        self.committer.abort();
         self.sync_everything().await?;
         Ok(self.shared.catalog.close().await?)
     }

@@ -1,6 +1,6 @@
 //! A machine in memory: its disk outlives the processes that run on it, and they can be killed.
 
-use std::{cell::Cell, sync::Arc};
+use std::{cell::Cell, sync::Arc, time::Duration};
 
 use flowstitch::{
     catalog::{Catalog, MemoryCatalog},
@@ -69,7 +69,9 @@ impl Machine {
             .expect("a runtime");
         runtime.block_on(async {
             let app = self.start().await;
-            session(&app).await
+            // What waits for ever fails the test and does not hang it; the hour passes at once.
+            let ended = tokio::time::timeout(Duration::from_hours(1), session(&app)).await;
+            ended.expect("the session comes to its end")
         })
     }
 
@@ -107,7 +109,7 @@ impl Machine {
 /// Waits until nothing is left to run: paused time moves only then.
 pub(crate) async fn idle() {
     let never = std::future::pending::<()>();
-    let waited = tokio::time::timeout(std::time::Duration::from_millis(1), never).await;
+    let waited = tokio::time::timeout(Duration::from_millis(1), never).await;
     assert!(waited.is_err());
 }
 
