@@ -1,11 +1,11 @@
 //! A flow.js client on raw connections, and files to send with it.
 
-use std::io;
+use std::{io, time::Instant};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::{Answer, Connection, Server, request};
+use super::{Answer, Connection, PATIENCE, Server, request};
 
 /// A file that is sent as flow.js sends it.
 #[derive(Clone)]
@@ -161,15 +161,23 @@ impl FlowFile {
         creative
     }
 
-    /// The last event of an upload.
+    /// The event that says that an upload is complete.
     #[track_caller]
     fn followed_to_its_end(&self, server: &Server, id: &str) -> Value {
+        let mut connection = server.connect();
         let path = format!("/uploads/{id}/events");
-        let answer = server.connect().ask(&request("GET", &path, &[], b"")).expect("events");
-        let text = String::from_utf8(answer.body).expect("text");
-        let last = text.lines().filter_map(|line| line.strip_prefix("data: ")).next_back();
-        let last: Value = serde_json::from_str(last.expect("an event")).expect("a status");
-        assert_eq!(last["upload"]["state"], "complete", "{}: {last}", self.name);
-        last
+        connection.send(&request("GET", &path, &[], b"")).expect("open");
+        assert_eq!(connection.head().expect("an answer").0, 200);
+        let begun = Instant::now();
+        loop {
+            let event = connection.chunk().expect("whole events").expect("it ends complete");
+            let event = String::from_utf8(event).expect("text");
+            // Between events there are comments, which show that the connection is alive.
+            let status = event.strip_prefix("data: ").map(serde_json::from_str::<Value>);
+            match status.transpose().expect("a status") {
+                Some(status) if status["upload"]["state"] == "complete" => return status,
+                last => assert!(begun.elapsed() < PATIENCE, "{}: {last:?}", self.name),
+            }
+        }
     }
 }
