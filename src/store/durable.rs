@@ -261,15 +261,20 @@ fn make_folder(path: &Path) -> io::Result<()> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    match rustix::fs::mkdir(path, FOLDER_MODE) {
-        Ok(()) => open_folder(parent)?.sync_all(),
-        Err(Errno::EXIST) => Ok(()),
+    let make = || match rustix::fs::mkdir(path, FOLDER_MODE) {
+        Ok(()) => Ok(true),
+        Err(Errno::EXIST) => Ok(false),
+        Err(errno) => Err(errno),
+    };
+    let is_new = match make() {
         Err(Errno::NOENT) if parent != Path::new(".") => {
             make_folder(parent)?;
-            make_folder(path)
+            // Once more and no oftener: in /proc a folder cannot be made although its parent exists.
+            make()
         }
-        Err(errno) => Err(errno.into()),
-    }
+        result => result,
+    };
+    if is_new? { open_folder(parent)?.sync_all() } else { Ok(()) }
 }
 
 /// Our files are regular ones; anything else was planted.

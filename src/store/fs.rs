@@ -443,6 +443,15 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let proc = Path::new("/proc");
+        let error = FsStore::open(&proc.join("a/incomplete"), &proc.join("a/completed"));
+        let error = error.expect_err("nothing can be made there");
+        assert!(matches!(error, OpenError::Folder { .. }), "{error}");
+    }
+
+    #[test]
     fn the_folder_itself_may_be_a_link() {
         let folders = Folders::new();
         fs::create_dir_all(folders.root.path().join("elsewhere")).expect("make a folder");
