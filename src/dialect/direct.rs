@@ -42,7 +42,8 @@ where
     };
     let form = Form::new(boundary, body.map(|frame| frame.map_err(BoxError::from)));
     let Read { filename, day, file } = read(engine, form).await?;
-    let day = day.ok_or_else(|| schedule("scheduled_at is missing: name a day, as YYYY-MM-DD"))?;
+    let day =
+        day.ok_or_else(|| schedule("`scheduled_at` is missing: name a day, as YYYY-MM-DD"))?;
     let filename = FileName::new(filename).map_err(|error| {
         Refusal::new(StatusCode::BAD_REQUEST, "invalid_filename", error.to_string())
     })?;

@@ -81,7 +81,7 @@ impl Field {
 
     /// A rejection on its account; `what` follows the name of the field.
     pub(super) fn invalid(self, what: impl AsRef<str>) -> Rejection {
-        Rejection::malformed(self.code(), format!("{} {}", self.name(), what.as_ref()))
+        Rejection::malformed(self.code(), format!("`{}` {}", self.name(), what.as_ref()))
     }
 
     fn named(name: &str) -> Option<Self> {

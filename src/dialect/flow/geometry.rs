@@ -20,7 +20,7 @@ pub(super) fn place(plan: Plan, number: u64) -> Result<(u64, ByteRange), Rejecti
 
 /// There is no chunk with this number.
 pub(super) fn no_such_chunk(number: u64) -> Rejection {
-    Field::ChunkNumber.invalid(format!("cannot be {number}: it must be 1 to flowTotalChunks"))
+    Field::ChunkNumber.invalid(format!("cannot be {number}: it must be 1 to `flowTotalChunks`"))
 }
 
 /// There is no such geometry.
@@ -91,14 +91,20 @@ impl FlowFields {
     /// The value of a field that must be an integer if it is there.
     pub(super) fn integer(&self, field: Field) -> Result<Option<u64>, Rejection> {
         let Some(text) = self.get(field) else { return Ok(None) };
-        let what =
-            || format!("must be a whole number in plain decimal digits, not {}", quote(text));
-        decimal(text).map(Some).ok_or_else(|| field.invalid(what()))
+        let wrong = || {
+            let rule = if is_decimal(text) {
+                format!("may be at most {}", u64::MAX)
+            } else {
+                "must be a whole number in plain decimal digits".to_owned()
+            };
+            field.invalid(format!("{rule}, not {}", quote(text)))
+        };
+        decimal(text).map(Some).ok_or_else(wrong)
     }
 }
 
 fn too_large() -> Rejection {
-    Rejection::too_large("no file can be as long as flowTotalSize says")
+    Rejection::too_large("no file can be as long as `flowTotalSize` says")
 }
 
 /// Plain decimal digits, as JavaScript prints every integer below 1e21: no sign, no space, no

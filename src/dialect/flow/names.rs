@@ -41,7 +41,7 @@ impl FlowFields {
         let filename = self.get(Field::Filename);
         let path = self.get(Field::RelativePath);
         let Some(relative_path) = path.or(filename).or(identifier.map(last_component)) else {
-            let what = "is missing, and flowFilename, too: name the file by one of them";
+            let what = "is missing, and `flowFilename`, too: name the file by one of them";
             return Err(Field::Identifier.invalid(what));
         };
         let filename = filename.or(path.map(last_component)).or(self.part_filename());

@@ -115,7 +115,8 @@ impl<A> FlowRequest<A> {
         if let (Some(field), Some(header)) = (self.chunk_sha256, header)
             && field != header
         {
-            let detail = "Content-Digest and chunk_sha256 name different digests: send one of them";
+            let detail =
+                "Content-Digest and `chunk_sha256` name different digests: send one of them";
             return Err(Rejection::malformed("invalid_content_digest", detail));
         }
         self.chunk_sha256 = self.chunk_sha256.or(header);
@@ -132,7 +133,8 @@ impl FlowFields {
         // flow.js empties its list of chunks when one of them is refused for good, but its retry
         // timers go on: the file has no chunks any more, and its client has given it up.
         if self.integer(Field::TotalChunks)? == Some(0) {
-            let detail = "flowTotalChunks is 0: the client has given this upload up; start it anew";
+            let detail =
+                "`flowTotalChunks` is 0: the client has given this upload up; start it anew";
             return Err(Rejection::gone(detail));
         }
         let names = self.names()?;
@@ -220,7 +222,7 @@ impl FlowFields {
             needed.into_iter().filter(|field| self.get(*field).is_none()).collect();
         let Some(first) = missing.first() else { return Ok(()) };
         let names: Vec<_> = missing.iter().map(|field| field.name()).collect();
-        let detail = format!("a file in more than one chunk needs also: {}", names.join(", "));
+        let detail = format!("a file in more than one chunk needs also: `{}`", names.join("`, `"));
         Err(Rejection::malformed(first.code(), detail))
     }
 

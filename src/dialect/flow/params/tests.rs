@@ -147,7 +147,8 @@ fn a_post_in_several_chunks_lists_what_is_missing() {
         let rejection = post(&format!("flowIdentifier=a&{query}")).expect_err(query);
         assert_eq!(rejection.kind, RejectionKind::Malformed);
         assert!(rejection.code.starts_with("invalid_"), "{query}: {}", rejection.code);
-        assert!(rejection.detail.ends_with(&format!(": {missing}")), "{query}: {rejection}");
+        let listed = format!(": `{}`", missing.replace(", ", "`, `"));
+        assert!(rejection.detail.ends_with(&listed), "{query}: {rejection}");
     }
 }
 
