@@ -15,7 +15,7 @@ use crate::upload::Durability;
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// Address and port to serve on; port 0 picks a free one
-    #[arg(long, value_name = "ADDR:PORT")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
     pub listen: Option<SocketAddr>,
 
     /// Folder of all data; the next three are below it unless they are set
@@ -149,4 +149,11 @@ impl Settings {
     pub(super) fn to_table(&self) -> toml::Table {
         toml::Table::try_from(self).expect("texts, numbers and lists, which a table can hold")
     }
+}
+
+/// As the standard library reads it, but for the words when it cannot.
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(
+        |_| "write an address, not a name, and a port, such as 127.0.0.1:8080 or [::1]:8080",
+    )
 }

@@ -328,3 +328,24 @@ fn origins_are_a_list_in_every_source() {
     let any = Given::nothing().flags("--cors-origins *").config();
     assert_eq!(any.cors_origins, [AllowedOrigin::Any]);
 }
+
+#[test]
+fn the_readme_lists_every_setting_with_its_default() {
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md"));
+    let readme = readme.expect("README.md");
+    let (_, rest) = readme.split_once("| key | default |").expect("the table");
+    let rows = rest.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let listed: Vec<String> = rows
+        .map(|row| {
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            format!("{} = {}", cells[1].trim_matches('`'), cells[2].trim_matches('`'))
+        })
+        .collect();
+    let defaults = Config::default().to_toml();
+    assert_eq!(listed, defaults.lines().collect::<Vec<_>>());
+}
+
+#[test]
+fn an_address_that_is_none_is_refused_with_an_example() {
+    Given::nothing().flags("--listen localhost:8080").refused(&["--listen", "127.0.0.1:8080"]);
+}
