@@ -284,8 +284,7 @@ fn reading_a_form_can_be_spawned_and_leaves_the_rest_of_a_borrowed_body() {
     let mut rest = stream::iter([Ok(whole), Ok(Bytes::from_static(b"rest"))]);
     let mut form = Form::new(Boundary(CHROMIUM.into()), &mut rest);
     let runtime = runtime::Builder::new_current_thread().build().expect("a runtime");
-    let part = runtime.block_on(spawnable(form.next()));
-    assert!(matches!(part, Ok(Some(Part::Field { .. }))));
+    assert!(matches!(runtime.block_on(spawnable(form.next())), Ok(Some(Part::Field { .. }))));
     drop(form);
     assert!(matches!(runtime.block_on(spawnable(rest.next())), Some(Ok(bytes)) if bytes == "rest"));
 }
