@@ -227,3 +227,28 @@ fn an_upload_that_is_cancelled_after_its_publish_and_before_its_record_has_no_fi
         assert_eq!(app.creatives().await.len(), 0);
     });
 }
+
+#[test]
+fn cancelling_waits_for_a_stitch_that_has_published_and_finds_the_upload_complete() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        let file = app.flow(CONTENT);
+        let id = file.send([1]).await.upload_id();
+        let gate = machine.catalog.hold_next(CatalogOp::Complete);
+        let path = format!("/uploads/{id}");
+        let script = async {
+            gate.reached().await;
+            let mut cancel = std::pin::pin!(app.delete(&path));
+            for _ in 0..100 {
+                assert!(futures_util::poll!(&mut cancel).is_pending(), "it waits");
+                tokio::task::yield_now().await;
+            }
+            gate.open();
+            cancel.await
+        };
+        let (last, cancel) = tokio::join!(file.post(2), script);
+        last.assert_status(201);
+        cancel.assert_problem(409, "conflict");
+        app.assert_one_creative(CONTENT.as_bytes()).await;
+    });
+}
