@@ -72,6 +72,14 @@ pub fn empty() -> ResponseBody {
     boxed(Empty::new())
 }
 
+/// 204: done, and there is nothing to say.
+#[must_use]
+pub fn no_content() -> Response {
+    let mut response = Response::new(empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
 /// These bytes.
 pub fn full(bytes: impl Into<Bytes>) -> ResponseBody {
     boxed(Full::new(bytes.into()))

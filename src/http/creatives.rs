@@ -1,24 +1,25 @@
-//! `/creatives` and `/scheduled`: what was published, and for which day.
+//! `/upload-creative`, `/creatives` and `/scheduled`: what is published, and for which day.
 
 use std::sync::Arc;
 
 use futures_util::stream;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, header};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
     body::{self, BoxError, RequestBody, Response},
     content::{self, Representation},
+    incoming::{frames, text},
     problem::Problem,
     query::{Parameters, page},
-    service::{Answer, State},
-    uploads::{no_content, problem},
+    state::{Answer, State},
+    trouble::sentence,
 };
 use crate::{
-    dialect::CreativeBody,
+    dialect::{CreativeBody, direct},
     engine::CreativeQuery,
-    upload::{ByteRange, Creative, CreativeId, Day, Principal, limits::READ_LEN_MAX},
+    upload::{ByteRange, Creative, CreativeId, Day, Principal, UploadState, limits::READ_LEN_MAX},
 };
 
 /// One creative.
@@ -62,17 +63,31 @@ pub(super) struct Reschedule {
 }
 
 /// `{"creative": …}`.
-pub(super) fn one(status: StatusCode, creative: &CreativeBody) -> Response {
+fn one(status: StatusCode, creative: &CreativeBody) -> Response {
     body::json(status, &OneCreative { creative })
+}
+
+/// `POST /upload-creative`.
+pub(super) async fn upload(
+    state: &State,
+    principal: &Principal,
+    headers: &HeaderMap,
+    body: RequestBody,
+) -> Answer {
+    let content_type = text(headers, &header::CONTENT_TYPE);
+    let (engine, content_type) = (&state.engine, content_type.as_deref());
+    let status = direct::upload_creative(engine, principal, content_type, frames(body)).await?;
+    Ok(match (status.upload.state, &status.creative) {
+        (UploadState::Complete, Some(creative)) => one(StatusCode::CREATED, creative),
+        // It is safe and will be complete; the status says where to ask.
+        _ => body::json(StatusCode::ACCEPTED, &status),
+    })
 }
 
 /// `GET /scheduled`.
 pub(super) async fn scheduled(state: &State, principal: &Principal) -> Answer {
     let today = state.engine.clock().today();
-    let on = async |day| {
-        let creatives = state.engine.creatives_on(principal, day).await;
-        creatives.map(bodies).map_err(|e| problem(&e))
-    };
+    let on = async |day| state.engine.creatives_on(principal, day).await.map(bodies);
     let days = ScheduledDays { today: on(today).await?, tomorrow: on(today.tomorrow()).await? };
     Ok(body::json(StatusCode::OK, &Scheduled { scheduled_creatives: days }))
 }
@@ -89,7 +104,7 @@ pub(super) async fn list(state: &State, principal: &Principal, query: &str) -> A
         after: parameters.get_with("cursor", "the `next_cursor` of the page before", cursor)?,
         limit: limit + 1,
     };
-    let creatives = state.engine.creatives(&query).await.map_err(|e| problem(&e))?;
+    let creatives = state.engine.creatives(&query).await?;
     let (creatives, next_cursor) =
         page(creatives, limit, |last| format!("{}_{}", last.scheduled, last.id));
     let list = CreativeList { creatives: bodies(creatives), next_cursor };
@@ -111,7 +126,7 @@ pub(super) async fn show(state: &State, principal: &Principal, id: CreativeId) -
 }
 
 async fn find(state: &State, principal: &Principal, id: CreativeId) -> Result<Creative, Problem> {
-    let creative = state.engine.creative(principal, id).await.map_err(|e| problem(&e))?;
+    let creative = state.engine.creative(principal, id).await?;
     creative.ok_or_else(Problem::not_found)
 }
 
@@ -123,18 +138,18 @@ pub(super) async fn reschedule(
     body: RequestBody,
 ) -> Answer {
     let patch: Reschedule = body::read_json(body).await?;
-    let day = patch.scheduled_at.parse::<Day>().map_err(|error| {
-        let detail = super::service::sentence(&error.to_string());
-        Problem::bad_request("invalid_scheduled_at", detail)
-    })?;
-    let creative = state.engine.reschedule(principal, id, day).await.map_err(|e| problem(&e))?;
+    let day = patch
+        .scheduled_at
+        .parse::<Day>()
+        .map_err(|error| Problem::bad_request("invalid_scheduled_at", sentence(&error)))?;
+    let creative = state.engine.reschedule(principal, id, day).await?;
     Ok(one(StatusCode::OK, &creative.ok_or_else(Problem::not_found)?.into()))
 }
 
 /// `DELETE /creatives/{id}`.
 pub(super) async fn delete(state: &State, principal: &Principal, id: CreativeId) -> Answer {
-    let deleted = state.engine.delete_creative(principal, id).await.map_err(|e| problem(&e))?;
-    if deleted { Ok(no_content()) } else { Err(Problem::not_found()) }
+    let deleted = state.engine.delete_creative(principal, id).await?;
+    if deleted { Ok(body::no_content()) } else { Err(Problem::not_found()) }
 }
 
 /// `GET /creatives/{id}/content`.

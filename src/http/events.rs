@@ -7,8 +7,7 @@ use tokio::time::timeout;
 use super::{
     body::{self, Response},
     problem::Problem,
-    service::{Answer, State},
-    uploads::problem,
+    state::{Answer, State},
 };
 use crate::{
     dialect::Status,
@@ -18,7 +17,7 @@ use crate::{
 
 /// Follows an upload until it has ended, the client leaves or the service stops.
 pub(super) async fn follow(state: &State, principal: &Principal, id: UploadId) -> Answer {
-    let watch = state.engine.watch(principal, id).await.map_err(|e| problem(&e))?;
+    let watch = state.engine.watch(principal, id).await?;
     let watch = watch.ok_or_else(Problem::not_found)?;
     let events = stream::unfold((watch, state.stopping.clone()), async |(mut watch, stopping)| {
         let next = stopping.run_until_cancelled(next(&mut watch)).await??;

@@ -2,8 +2,10 @@
 //!
 //! Read [`server`] first (a socket becomes requests), then [`middleware`] (what every request and
 //! every answer goes through), [`route`] (every address) and [`service`] (which of them is answered
-//! by what). [`body`] and [`problem`] are what answers are built from; [`content`] decides which
-//! bytes of a published file are sent; [`assets`] are the pages.
+//! by what). Handlers are given a [`state::State`] and know neither each other nor the service;
+//! what goes wrong below them becomes a [`problem`] in `trouble`. [`body`] and [`problem`] are what
+//! answers are built from; [`content`] decides which bytes of a published file are sent; [`assets`]
+//! are the pages.
 //!
 //! Invariant: no type of this layer is known below it.
 
@@ -13,6 +15,8 @@ pub mod content;
 pub mod cors;
 mod creatives;
 mod events;
+mod flow;
+mod incoming;
 mod lend;
 pub mod middleware;
 pub mod openapi;
@@ -27,7 +31,9 @@ pub mod route;
 pub mod server;
 pub mod service;
 mod stall;
+pub mod state;
 mod trace;
+mod trouble;
 mod uploads;
 
 use std::convert::Infallible;

@@ -10,8 +10,7 @@ use super::{
     body::{self, Response},
     openapi,
     problem::Problem,
-    service::{Answer, State},
-    uploads::problem,
+    state::{Answer, State},
 };
 use crate::upload::limits::READY_FREE_MIN;
 
@@ -46,7 +45,7 @@ fn not_ready(check: &'static str) -> Problem {
 
 /// `GET /metrics`.
 pub(super) async fn metrics(state: &State) -> Answer {
-    let page = state.engine.metrics().await.map_err(|e| problem(&e))?;
+    let page = state.engine.metrics().await?;
     let mut response = Response::new(body::full(page));
     let text = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(text));

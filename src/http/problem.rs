@@ -77,7 +77,7 @@ impl Problem {
     /// 405: something is here, but this cannot be done with it.
     #[must_use]
     pub fn method_not_allowed(allow: &[Method]) -> Self {
-        let detail = "This address cannot be asked in this way: see Allow.";
+        let detail = format!("This address takes only: {}.", names(allow));
         let problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
         Self { allow: allow.to_vec(), ..problem }
     }
@@ -131,8 +131,12 @@ impl Problem {
 /// The value of an `Allow` header.
 #[must_use]
 pub fn allow(methods: &[Method]) -> HeaderValue {
-    let methods: Vec<&str> = methods.iter().map(Method::as_str).collect();
-    HeaderValue::from_str(&methods.join(", ")).expect("methods are tokens")
+    HeaderValue::from_str(&names(methods)).expect("methods are tokens")
+}
+
+fn names(methods: &[Method]) -> String {
+    let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+    names.join(", ")
 }
 
 /// Never less than asked for: a client that comes early comes in vain.

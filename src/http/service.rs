@@ -1,42 +1,23 @@
 //! From a request to its answer: the one place where routes meet what answers them.
 
-use std::{borrow::Cow, convert::Infallible, sync::Arc};
+use std::{convert::Infallible, sync::Arc};
 
-use futures_util::{Stream, TryStreamExt, future::BoxFuture};
-use http::{HeaderMap, HeaderName, Method, StatusCode, header, request};
+use futures_util::future::BoxFuture;
+use http::{Method, StatusCode, header, request};
 use http_body::Body;
-use http_body_util::BodyExt;
 use tokio::time::Instant;
 
 use super::{
     assets,
-    body::{self, Request, RequestBody, Response},
-    creatives, events, lend, operation,
+    body::{self, Request, Response},
+    creatives, events, flow, lend, operation,
     problem::{Problem, allow},
     request_id,
     route::Route,
+    state::{Answer, State},
     uploads,
 };
-use crate::{
-    dialect::{Refusal, Status, direct, flow},
-    engine::{BodyError, Engine},
-    metrics::{Metrics, RequestLabels},
-    upload::{Principal, UploadState},
-};
-
-/// What every handler can reach. Built in one place (`app`), shared by all connections.
-#[derive(Debug)]
-pub struct State {
-    /// The engine.
-    pub engine: Engine,
-    /// What is counted.
-    pub metrics: Arc<Metrics>,
-    /// Cancelled when the service is to stop: it is not ready any more then.
-    pub stopping: tokio_util::sync::CancellationToken,
-}
-
-/// What an answer is before it is known for which request it is.
-pub(super) type Answer = Result<Response, Problem>;
+use crate::{metrics::RequestLabels, upload::Principal};
 
 /// The service: answers every request, be it with a problem.
 #[derive(Debug, Clone)]
@@ -149,16 +130,11 @@ async fn dispatch(state: Arc<State>, route: Option<Route>, request: Request) -> 
     let (parts, body) = request.into_parts();
     let query = parts.uri.query().unwrap_or_default();
     match route {
-        Route::Flow if method == Method::GET => {
-            flow_answer(flow::probe(&state.engine, &principal, query).await)
-        }
-        Route::Flow => upload(&state, &principal, &parts, body).await,
-        Route::UploadCreative => upload_creative(&state, &principal, &parts, body).await,
+        Route::Flow if method == Method::GET => flow::probe(&state, &principal, query).await,
+        Route::Flow => flow::upload(&state, &principal, &parts, body).await,
+        Route::UploadCreative => creatives::upload(&state, &principal, &parts.headers, body).await,
         Route::Uploads => uploads::list(&state, &principal, query).await,
-        Route::Lookup => match flow::lookup(&state.engine, &principal, query).await? {
-            Some(status) => Ok(body::json(StatusCode::OK, &status)),
-            None => Err(Problem::not_found()),
-        },
+        Route::Lookup => flow::lookup(&state, &principal, query).await,
         Route::Upload(id) if method == Method::DELETE => {
             uploads::cancel(&state, &principal, id).await
         }
@@ -193,8 +169,7 @@ async fn dispatch(state: Arc<State>, route: Option<Route>, request: Request) -> 
 }
 
 fn options(route: Route) -> Response {
-    let mut response = Response::new(body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
+    let mut response = body::no_content();
     let methods: Vec<Method> = route.methods().iter().cloned().chain([Method::OPTIONS]).collect();
     response.headers_mut().insert(header::ALLOW, allow(&methods));
     response
@@ -203,89 +178,4 @@ fn options(route: Route) -> Response {
 fn asset(parts: &request::Parts, method: &Method) -> Answer {
     let asset = assets::find(parts.uri.path()).ok_or_else(Problem::not_found)?;
     Ok(asset.respond(method, &parts.headers, request_id::of(&parts.extensions)))
-}
-
-async fn upload(
-    state: &State,
-    principal: &Principal,
-    parts: &request::Parts,
-    body: RequestBody,
-) -> Answer {
-    let content_type = text(&parts.headers, &header::CONTENT_TYPE);
-    let content_digest = text(&parts.headers, &CONTENT_DIGEST);
-    let request = flow::Upload {
-        principal,
-        query: parts.uri.query().unwrap_or_default(),
-        content_type: content_type.as_deref(),
-        content_digest: content_digest.as_deref(),
-    };
-    flow_answer(flow::upload(&state.engine, request, frames(body)).await)
-}
-
-async fn upload_creative(
-    state: &State,
-    principal: &Principal,
-    parts: &request::Parts,
-    body: RequestBody,
-) -> Answer {
-    let content_type = text(&parts.headers, &header::CONTENT_TYPE);
-    let content_type = content_type.as_deref();
-    let status =
-        direct::upload_creative(&state.engine, principal, content_type, frames(body)).await?;
-    Ok(match (status.upload.state, &status.creative) {
-        (UploadState::Complete, Some(creative)) => creatives::one(StatusCode::CREATED, creative),
-        // It is safe and will be complete; the status says where to ask.
-        _ => body::json(StatusCode::ACCEPTED, &status),
-    })
-}
-
-const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
-
-/// What a header says, all of its lines as one, joined by commas. Bytes that are no text become
-/// U+FFFD and are refused by whoever understands the rest: a header that is there but unreadable
-/// must not count as missing, or a form would be stored as if it were the file.
-fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    let lines = headers.get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes()));
-    lines.map(Cow::into_owned).reduce(|all, line| all + ", " + &line)
-}
-
-/// The bytes of a body, with its troubles in the engine's words. Trailers are dropped.
-fn frames(
-    body: RequestBody,
-) -> impl Stream<Item = Result<bytes::Bytes, BodyError>> + Send + 'static {
-    body.into_data_stream().map_err(|error| {
-        if body::is_timeout(error.as_ref()) {
-            BodyError::TimedOut
-        } else {
-            BodyError::Broken(error)
-        }
-    })
-}
-
-fn flow_answer(answer: Result<flow::Answer, Refusal>) -> Answer {
-    let json = |status, body: Box<Status>| Ok(body::json(status, &body));
-    match answer? {
-        flow::Answer::Here(status) => json(StatusCode::OK, status),
-        flow::Answer::Completed(status) => json(StatusCode::CREATED, status),
-        flow::Answer::Missing => {
-            let mut response = Response::new(body::empty());
-            *response.status_mut() = StatusCode::NO_CONTENT;
-            Ok(response)
-        }
-    }
-}
-
-impl From<Refusal> for Problem {
-    fn from(refusal: Refusal) -> Self {
-        let problem = Self::new(refusal.status, refusal.code, sentence(&refusal.detail));
-        Self { retry_after: refusal.retry_after, ..problem }
-    }
-}
-
-/// A detail as a sentence: upper case first, a full stop last.
-pub(super) fn sentence(text: &str) -> String {
-    let mut chars = text.chars();
-    let first: String = chars.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
-    let stop = if text.ends_with(['.', '…']) { "" } else { "." };
-    format!("{first}{}{stop}", chars.as_str())
 }

@@ -1,0 +1,32 @@
+//! What a dialect is given of a request: its body as bytes, its headers as text.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use futures_util::{Stream, TryStreamExt};
+use http::{HeaderMap, HeaderName};
+use http_body_util::BodyExt;
+
+use super::body::{self, RequestBody};
+use crate::engine::BodyError;
+
+/// What a header says, all of its lines as one, joined by commas. Bytes that are no text become
+/// U+FFFD and are refused by whoever understands the rest: a header that is there but unreadable
+/// must not count as missing, or a form would be stored as if it were the file.
+pub(super) fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let lines = headers.get_all(name).iter().map(|line| String::from_utf8_lossy(line.as_bytes()));
+    lines.map(Cow::into_owned).reduce(|all, line| all + ", " + &line)
+}
+
+/// The bytes of a body, with its troubles in the engine's words. Trailers are dropped.
+pub(super) fn frames(
+    body: RequestBody,
+) -> impl Stream<Item = Result<Bytes, BodyError>> + Send + 'static {
+    body.into_data_stream().map_err(|error| {
+        if body::is_timeout(error.as_ref()) {
+            BodyError::TimedOut
+        } else {
+            BodyError::Broken(error)
+        }
+    })
+}

@@ -1,0 +1,22 @@
+//! What every handler is given, and what it gives back.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{body::Response, problem::Problem};
+use crate::{engine::Engine, metrics::Metrics};
+
+/// What every handler can reach. Built in one place (`app`), shared by all connections.
+#[derive(Debug)]
+pub struct State {
+    /// The engine.
+    pub engine: Engine,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Cancelled when the service is to stop: it is not ready any more then.
+    pub stopping: CancellationToken,
+}
+
+/// What an answer is before it is known for which request it is.
+pub(super) type Answer = Result<Response, Problem>;
