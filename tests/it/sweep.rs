@@ -3,7 +3,7 @@
 use flowstitch::upload::UploadState;
 use serde_json::json;
 
-use crate::support::{CatalogOp, Machine, TestApp, idle};
+use crate::support::{CatalogOp, Machine, Reply, TestApp, idle};
 
 const CONTENT: &str = "hello world";
 const DAY: i64 = 24 * 3600;
@@ -61,6 +61,20 @@ fn an_upload_that_somebody_uses_does_not_expire() {
         let ((), last) = tokio::join!(script, answer);
         last.assert_status(201);
         app.assert_one_creative(CONTENT.as_bytes()).await;
+    });
+}
+
+#[test]
+fn whoever_only_watches_does_not_keep_an_upload_for_ever() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        let id = app.flow(CONTENT).send([1]).await.upload_id();
+        let events = app.open(&format!("/uploads/{id}/events")).await;
+        machine.advance_seconds(DAY + 1);
+        sweep(app).await;
+        assert_eq!(app.get(&format!("/uploads/{id}")).await.json()["upload"]["state"], "expired");
+        let told = Reply::read(events).await;
+        assert!(String::from_utf8_lossy(&told.body).contains("expired"), "{told:?}");
     });
 }
 
