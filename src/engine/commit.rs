@@ -97,6 +97,7 @@ async fn commit(shared: &Arc<Shared>, groups: Vec<Group>) {
             tracing::error!(error = &error as &dyn std::error::Error, "A group commit failed");
             for group in groups {
                 group.live.lock().terms_changed = true;
+                learn_whether_opened(shared, &group.live).await;
                 refuse(group, &error);
             }
         }
@@ -187,6 +188,14 @@ fn tell_stored(shared: &Arc<Shared>, mut group: Group) {
     }
     if let Some(last) = last {
         drop(last.reply.send(Ok(group.fills)));
+    }
+}
+
+/// A commit that seemed to fail may have taken effect. An upload that it opened must not be opened
+/// again: the catalog would refuse that, and whatever is in the same batch with it.
+async fn learn_whether_opened(shared: &Shared, live: &Live) {
+    if !live.lock().persisted && matches!(shared.catalog.upload(live.id).await, Ok(Some(_))) {
+        live.lock().persisted = true;
     }
 }
 

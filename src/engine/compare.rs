@@ -159,9 +159,11 @@ impl Shared {
             let changed = state.persisted && std::mem::take(&mut state.terms_changed);
             if changed { super::terms(&state.record) } else { Vec::new() }
         };
-        if !facts.is_empty() {
-            self.catalog.commit(facts, self.options.durability).await?;
+        if facts.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let written = self.catalog.commit(facts, self.options.durability).await;
+        live.lock().terms_changed |= written.is_err();
+        Ok(written.map(drop)?)
     }
 }

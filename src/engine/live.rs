@@ -156,6 +156,11 @@ impl Live {
         self.changed.subscribe()
     }
 
+    /// How many watch.
+    pub(super) fn watchers(&self) -> usize {
+        self.changed.receiver_count()
+    }
+
     pub(super) fn upload_state(&self) -> UploadState {
         self.lock().record.state
     }

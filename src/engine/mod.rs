@@ -296,10 +296,16 @@ impl Shared {
     }
 
     /// Removes the bytes of an upload that came to nothing before the catalog heard of it.
+    ///
+    /// The catalog is asked: it may know one whose commit only seemed to fail. And that under the
+    /// gate, so that nobody believes the bytes meanwhile. In doubt they stay until the next start.
     fn discard_abandoned(shared: &Arc<Self>, live: Arc<Live>) {
         let engine = shared.clone();
         shared.requests.spawn(async move {
-            if *live.placed.lock().await {
+            let key = live.lock().record.identity.key();
+            let _gate = engine.registry.gate(&key).lock().await;
+            let placed = *live.placed.lock().await;
+            if placed && matches!(engine.catalog.upload(live.id).await, Ok(None)) {
                 engine.discard(live.id).await;
             }
         });

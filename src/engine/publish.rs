@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{Shared, UploadError, live::Live};
 use crate::{
     catalog::Fact,
-    upload::{ByteRange, Creative, Durability, EndReason, Sha256Digest, UploadState},
+    upload::{ByteRange, Creative, Durability, EndReason, Sha256Digest, UploadId, UploadState},
 };
 
 /// Bytes from the start of a file that tell what it is.
@@ -42,6 +42,7 @@ impl Shared {
         } else {
             self.completed_before(live).await?
         };
+        let creative = self.moved(live, creative).await?;
         self.completed(live, creative);
         if let Err(error) = self.catalog.drop_ranges(live.id).await {
             let error = &error as &dyn std::error::Error;
@@ -84,6 +85,16 @@ impl Shared {
             scheduled: record.scheduled.unwrap_or_else(|| self.clock.today()),
             created_at: self.clock.now(),
             upload_id: live.id,
+        }
+    }
+
+    /// The creative, scheduled for the day that was named last: it may have been named while the
+    /// record was being written, and whoever named it is about to hear that it counts.
+    async fn moved(&self, live: &Live, creative: Creative) -> Result<Creative, UploadError> {
+        let named = live.lock().record.scheduled;
+        match named.filter(|day| *day != creative.scheduled) {
+            Some(day) => Ok(self.catalog.reschedule(creative.id, day).await?.unwrap_or(creative)),
+            None => Ok(creative),
         }
     }
 
@@ -147,7 +158,10 @@ impl Shared {
             self.catalog.commit(vec![opened], Durability::Strict).await?;
             live.lock().persisted = true;
         }
-        let ended = self.catalog.end(live.id, how, reason.clone(), at).await?;
+        let ended = match self.catalog.end(live.id, how, reason.clone(), at).await {
+            Ok(ended) => ended,
+            Err(error) => self.has_ended(live.id, how).await.then_some(true).ok_or(error)?,
+        };
         {
             let mut state = live.lock();
             state.record.state = how;
@@ -175,6 +189,12 @@ impl Shared {
             tracing::warn!(error, "The ranges of an ended upload stay until it is purged");
         }
         Ok(ended)
+    }
+
+    /// Whether an end that seemed to fail took effect: then what comes later has none, and must not
+    /// be acknowledged.
+    async fn has_ended(&self, id: UploadId, how: UploadState) -> bool {
+        matches!(self.catalog.upload(id).await, Ok(Some(record)) if record.state == how)
     }
 
     /// Gives up an upload because its client wants to: a stitch that runs is asked to let go.

@@ -216,8 +216,9 @@ impl Shared {
         match source {
             Source::Upload(_) => self.forget(live, &[range]).await,
             Source::Published(name) => {
-                self.forget_all(live).await?;
-                Ok(self.store.unpublish(name).await?)
+                // The file first: were it left behind, it would be in the way of the next one.
+                self.store.unpublish(name).await?;
+                self.forget_all(live).await
             }
         }
     }

@@ -52,13 +52,13 @@ async fn expire(shared: &Arc<Shared>) -> Result<(), UploadError> {
             let progress = live.progress.lock().await;
             let key = live.lock().record.identity.key();
             // Under the gate nobody comes in by the catalog; whoever came in before counts as a
-            // user, and so does this sweep.
+            // user, and so does this sweep. Those who only watch bring nothing.
             let _gate = shared.registry.gate(&key).lock().await;
             let is_idle = {
                 let state = live.lock();
                 state.record.state == UploadState::Receiving && state.record.touched_at < before
             };
-            if is_idle && !shared.registry.is_used(*id, 1) {
+            if is_idle && !shared.registry.is_used(*id, 1 + live.watchers()) {
                 let reason = EndReason("nothing came for too long".into());
                 shared.end(&live, UploadState::Expired, Some(reason)).await?;
                 shared.metrics.expired.inc();

@@ -14,8 +14,9 @@ use crate::{
 /// Follows one upload from change to change.
 #[derive(Debug)]
 pub struct Watch {
-    live: Use,
+    /// Goes before the use does: to the sweep, a use beyond the watchers is somebody at work.
     changes: watch::Receiver<u64>,
+    live: Use,
     shared: Arc<Shared>,
     ended: bool,
 }

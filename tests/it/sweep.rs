@@ -3,7 +3,7 @@
 use flowstitch::upload::UploadState;
 use serde_json::json;
 
-use crate::support::{CatalogOp, Machine, TestApp, idle};
+use crate::support::{CatalogOp, Machine, Reply, TestApp, idle};
 
 const CONTENT: &str = "hello world";
 const DAY: i64 = 24 * 3600;
@@ -61,6 +61,20 @@ fn an_upload_that_somebody_uses_does_not_expire() {
         let ((), last) = tokio::join!(script, answer);
         last.assert_status(201);
         app.assert_one_creative(CONTENT.as_bytes()).await;
+    });
+}
+
+#[test]
+fn whoever_only_watches_does_not_keep_an_upload_for_ever() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        let id = app.flow(CONTENT).send([1]).await.upload_id();
+        let events = app.open(&format!("/uploads/{id}/events")).await;
+        machine.advance_seconds(DAY + 1);
+        sweep(app).await;
+        assert_eq!(app.get(&format!("/uploads/{id}")).await.json()["upload"]["state"], "expired");
+        let told = Reply::read(events).await;
+        assert!(String::from_utf8_lossy(&told.body).contains("expired"), "{told:?}");
     });
 }
 
@@ -225,5 +239,30 @@ fn an_upload_that_is_cancelled_after_its_publish_and_before_its_record_has_no_fi
         assert_eq!(app.ended(&id).await.state, UploadState::Cancelled);
         assert_eq!(machine.files().await, (0, 0));
         assert_eq!(app.creatives().await.len(), 0);
+    });
+}
+
+#[test]
+fn cancelling_waits_for_a_stitch_that_has_published_and_finds_the_upload_complete() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        let file = app.flow(CONTENT);
+        let id = file.send([1]).await.upload_id();
+        let gate = machine.catalog.hold_next(CatalogOp::Complete);
+        let path = format!("/uploads/{id}");
+        let script = async {
+            gate.reached().await;
+            let mut cancel = std::pin::pin!(app.delete(&path));
+            for _ in 0..100 {
+                assert!(futures_util::poll!(&mut cancel).is_pending(), "it waits");
+                tokio::task::yield_now().await;
+            }
+            gate.open();
+            cancel.await
+        };
+        let (last, cancel) = tokio::join!(file.post(2), script);
+        last.assert_status(201);
+        cancel.assert_problem(409, "conflict");
+        app.assert_one_creative(CONTENT.as_bytes()).await;
     });
 }

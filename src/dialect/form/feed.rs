@@ -6,16 +6,17 @@
 //! two parts no more runs through it than an allowance.
 
 use std::{
+    fmt,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt, stream::BoxStream};
 
 use super::BoxError;
 
@@ -36,11 +37,40 @@ struct Setting {
 #[error("more bytes than a part's head may have")]
 pub(super) struct Exhausted;
 
+/// A body that multer reads through its [`Feed`], and that is read to its end without it when
+/// multer has seen the last delimiter and cares for nothing more.
+#[derive(Clone)]
+pub(super) struct Source<'b>(Arc<Mutex<BoxStream<'b, Result<Bytes, BoxError>>>>);
+
 /// The body as multer gets it.
 #[derive(Debug)]
-pub(super) struct Feed<S> {
-    body: S,
+pub(super) struct Feed<'b> {
+    source: Source<'b>,
     tap: Tap,
+}
+
+impl<'b> Source<'b> {
+    pub(super) fn new<S>(body: S) -> Self
+    where
+        S: Stream<Item = Result<Bytes, BoxError>> + Send + 'b,
+    {
+        // Fused: multer may have come to the end already.
+        Self(Arc::new(Mutex::new(body.fuse().boxed())))
+    }
+
+    /// The next frame of it, whoever asks.
+    pub(super) fn poll_frame(
+        &self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, BoxError>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).poll_next_unpin(context)
+    }
+}
+
+impl fmt::Debug for Source<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").finish_non_exhaustive()
+    }
 }
 
 impl Tap {
@@ -96,24 +126,21 @@ impl Tap {
     }
 }
 
-impl<S> Feed<S> {
-    pub(super) fn new(body: S, tap: Tap) -> Self {
-        Self { body, tap }
+impl<'b> Feed<'b> {
+    pub(super) fn new(source: Source<'b>, tap: Tap) -> Self {
+        Self { source, tap }
     }
 }
 
-impl<S> Stream for Feed<S>
-where
-    S: Stream<Item = Result<Bytes, BoxError>> + Unpin,
-{
+impl Stream for Feed<'_> {
     type Item = Result<Bytes, BoxError>;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if !self.tap.0.open.load(Ordering::Relaxed) {
             // Nobody is woken for this: `Tap::poll` comes again with the tap open.
             return Poll::Pending;
         }
-        let frame = ready!(Pin::new(&mut self.body).poll_next(context));
+        let frame = ready!(self.source.poll_frame(context));
         self.tap.0.open.store(false, Ordering::Relaxed);
         Poll::Ready(frame.map(|frame| {
             let frame = frame?;
@@ -127,10 +154,10 @@ where
 mod tests {
     use std::mem;
 
-    use futures_util::{StreamExt, stream};
+    use futures_util::stream;
     use tokio::runtime;
 
-    use super::super::{Boundary, Form, Part};
+    use super::super::{Boundary, Form, FormError, Part};
     use super::*;
     use crate::upload::limits;
 
@@ -169,5 +196,23 @@ mod tests {
                 assert_eq!(len, FILE_LEN);
             });
         }
+    }
+
+    /// All of the form is there, and yet its body has not come whole.
+    #[test]
+    fn a_body_that_breaks_off_behind_the_last_delimiter_is_broken() {
+        let form = "--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb\r\n--b--";
+        let broken = stream::iter([Ok(Bytes::from(form)), Err("reset".into())]);
+        let long = vec![b'x'; limits::PART_HEAD_LEN_MAX + 1];
+        let long = stream::iter([Ok(Bytes::from(form)), Ok(Bytes::from(long))]);
+        let runtime = runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(async {
+            let mut form = Form::new(Boundary("b".into()), broken);
+            assert!(matches!(form.next().await, Ok(Some(Part::Field { .. }))));
+            assert!(matches!(form.next().await, Err(FormError::Body(_))));
+            let mut form = Form::new(Boundary("b".into()), long);
+            assert!(matches!(form.next().await, Ok(Some(Part::Field { .. }))));
+            assert!(matches!(form.next().await, Err(FormError::Rejected(_))));
+        });
     }
 }

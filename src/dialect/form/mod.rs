@@ -22,7 +22,7 @@ use multer::{Field, Multipart};
 pub(in crate::dialect) use self::keep::keep;
 use self::{
     disposition::Disposition,
-    feed::{Exhausted, Feed, Tap},
+    feed::{Exhausted, Feed, Source, Tap},
 };
 use super::rejection::{Rejection, quote};
 use crate::{engine::BodyError, upload::limits};
@@ -112,6 +112,7 @@ pub enum FormError {
 pub struct Form<'b> {
     parts: Multipart<'b>,
     tap: Tap,
+    source: Source<'b>,
     position: Position<'b>,
     field_count: usize,
     had_file: bool,
@@ -139,10 +140,12 @@ impl<'b> Form<'b> {
         S: Stream<Item = Result<Bytes, BoxError>> + Send + 'b,
     {
         let tap = Tap::new();
-        let feed = Feed::new(Box::pin(body), tap.clone());
+        let source = Source::new(body);
+        let feed = Feed::new(source.clone(), tap.clone());
         // No constraints: multer's limits go by the name of a field, and a file may have any.
         let parts = Multipart::new(feed, boundary);
-        Self { parts, tap, position: Position::Between, field_count: 0, had_file: false }
+        let position = Position::Between;
+        Self { parts, tap, source, position, field_count: 0, had_file: false }
     }
 
     /// The next part, or nothing when the form is complete. What was not read of a file is read
@@ -205,7 +208,24 @@ impl<'b> Form<'b> {
         self.tap.limit(limits::PART_HEAD_LEN_MAX as u64);
         let field = ready!(self.tap.poll(context, |context| self.parts.poll_next_field(context)));
         self.tap.lift();
+        if matches!(field, Ok(None)) {
+            ready!(self.poll_rest(context))?;
+        }
         Poll::Ready(field.map_err(FormError::from))
+    }
+
+    /// Reads what stands behind the last delimiter, and drops it. A body that breaks off there has
+    /// not come whole: its sender will send it again, and must not find it here.
+    fn poll_rest(&self, context: &mut Context<'_>) -> Poll<Result<(), FormError>> {
+        let mut len = 0;
+        while let Some(frame) = ready!(self.source.poll_frame(context)) {
+            len += frame.map_err(FormError::Body)?.len();
+            if limits::PART_HEAD_LEN_MAX < len {
+                let detail = "the form has too much behind its closing boundary";
+                return Poll::Ready(Err(Rejection::form(detail).into()));
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 
     async fn part(&mut self, field: Field<'b>) -> Result<Part, FormError> {
