@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use super::{AllowedOrigin, ByteSize, LogFilter, LogFormat, Schedule, TimeSpan, Zone};
 use crate::upload::Durability;
@@ -16,6 +16,7 @@ use crate::upload::Durability;
 pub struct Settings {
     /// Address and port to serve on; port 0 picks a free one
     #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
+    #[serde(default, deserialize_with = "read_address")]
     pub listen: Option<SocketAddr>,
 
     /// Folder of all data; the next three are below it unless they are set
@@ -156,4 +157,8 @@ fn address(text: &str) -> Result<SocketAddr, &'static str> {
     text.parse().map_err(
         |_| "write an address, not a name, and a port, such as 127.0.0.1:8080 or [::1]:8080",
     )
+}
+
+fn read_address<'de, D: Deserializer<'de>>(source: D) -> Result<Option<SocketAddr>, D::Error> {
+    address(&String::deserialize(source)?).map(Some).map_err(D::Error::custom)
 }

@@ -269,7 +269,7 @@ fn make_folder(path: &Path) -> io::Result<()> {
     let is_new = match make() {
         Err(Errno::NOENT) if parent != Path::new(".") => {
             make_folder(parent)?;
-            // Once more and no oftener: in /proc a folder cannot be made although its parent exists.
+            // Once more and no oftener: in /proc nothing can be made although the parent exists.
             make()
         }
         result => result,

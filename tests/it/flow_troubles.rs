@@ -88,7 +88,8 @@ async fn what_is_missing_is_listed() {
             let reply = app.send(request).await;
             reply.assert_status(400);
             let detail = reply.json()["detail"].as_str().expect("a detail").to_owned();
-            assert!(detail.ends_with(&format!(": {missing}.")), "{detail}");
+            let listed = format!(": `{}`.", missing.replace(", ", "`, `"));
+            assert!(detail.ends_with(&listed), "{detail}");
         }
     }
     let nameless = Form::new().field("flowChunkNumber", "1").file("", "abc").post("/upload");
