@@ -88,10 +88,8 @@ test('the snippet of the README works, and resumes', async (t) => {
   const [, snippet] = /```html\n(.*?)```/s.exec(readme);
   const address = 'http://127.0.0.1:8080';
   assert.ok(snippet.includes(`${address}/upload`));
-  const html = `<!doctype html><input type="file">${snippet.replaceAll(address, server.origin)}
+  const html = `<!doctype html>${snippet.replaceAll(address, server.origin)}
     <script>
-      flow.assignBrowse(document.querySelector('input'));
-      flow.on('filesSubmitted', () => flow.upload());
       const answered = new Promise((resolve) => flow.on('fileSuccess', (_, text) => resolve(text)));
     </script>`;
   // From a real server: a page of unknown provenance may load nothing from this machine.
@@ -105,7 +103,7 @@ test('the snippet of the README works, and resumes', async (t) => {
 
   const visit = async () => {
     await page.goto(`${origin}/__test/readme.html`);
-    await page.locator('input').setInputFiles(file);
+    await page.locator('#files').setInputFiles(file);
     return JSON.parse(await page.evaluate('answered'));
   };
   const { upload } = await visit();
