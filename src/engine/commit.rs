@@ -4,7 +4,10 @@
 //! While one batch is being flushed the next one gathers, and no connection that still brings
 //! bytes waits for either.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+};
 
 use tokio::{
     sync::{mpsc, oneshot},
@@ -116,7 +119,10 @@ async fn flush(shared: &Shared, groups: Vec<Group>) -> Vec<Group> {
     let mut flushed = Vec::with_capacity(groups.len());
     for (group, result) in groups.into_iter().zip(results) {
         match result {
-            Ok(()) => flushed.push(group),
+            Ok(()) => {
+                group.live.flushed.store(true, Ordering::SeqCst);
+                flushed.push(group);
+            }
             Err(error) => {
                 group.live.lock().epoch += 1;
                 let error: UploadError = error.into();
