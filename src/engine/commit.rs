@@ -91,7 +91,10 @@ async fn commit(shared: &Arc<Shared>, groups: Vec<Group>) {
     if groups.is_empty() {
         return;
     }
-    match shared.catalog.commit(facts, shared.options.durability).await {
+    // What a file is published for must not be lost by loss of power: the file stays.
+    let fills = groups.iter().any(|group| group.fills);
+    let durability = if fills { Durability::Strict } else { shared.options.durability };
+    match shared.catalog.commit(facts, durability).await {
         // Of an upload that is full by our account and is not among those that became `stitching`
         // just now, an earlier commit said so, which took effect and yet seemed to fail.
         Ok(_became_full) => groups.into_iter().for_each(|group| tell_stored(shared, group)),
