@@ -18,6 +18,7 @@ mod flow_troubles;
 mod headers;
 mod late_fields;
 mod memory;
+mod model;
 mod names;
 mod openapi;
 mod operation;
