@@ -2,6 +2,7 @@
 
 use std::{error::Error, io, net::SocketAddr, path::Path, sync::Arc};
 
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use tokio::{
     net::{TcpListener, TcpSocket},
     time::{Instant, timeout_at},
@@ -23,6 +24,9 @@ use crate::{
     store::{FsStore, OpenError},
     upload::limits,
 };
+
+/// The kernel's name for it; rustix has none yet.
+const STATX_MNT_ID_UNIQUE: u32 = 0x4000;
 
 /// Why the service does not start.
 #[derive(Debug, thiserror::Error)]
@@ -106,13 +110,18 @@ impl App {
             metrics: Arc::new(Metrics::new()),
             options: options(&config),
         };
-        Self::with_parts(config, parts).await
+        let epoch = disk_epoch(&config.incomplete_dir);
+        Self::with_epoch(config, parts, &epoch).await
     }
 
     /// As [`Self::open`], on a store, a catalog and a clock of the caller's choice.
     pub async fn with_parts(config: Config, parts: Parts) -> Result<Self, StartError> {
+        Self::with_epoch(config, parts, &machine_epoch()).await
+    }
+
+    async fn with_epoch(config: Config, parts: Parts, epoch: &str) -> Result<Self, StartError> {
         let metrics = parts.metrics.clone();
-        let engine = Engine::start(parts, &machine_epoch()).await.map_err(StartError::Recover)?;
+        let engine = Engine::start(parts, epoch).await.map_err(StartError::Recover)?;
         let state = State { engine, metrics, stopping: CancellationToken::new() };
         Ok(Self { config, state: Arc::new(state) })
     }
@@ -192,6 +201,7 @@ pub fn options(config: &Config) -> Options {
         stitch_queue: config.stitch_queue,
         memory_budget: config.memory_budget,
         max_file_size: config.max_file_size,
+        reserve_free: config.reserve_free,
         upload_ttl: config.upload_ttl,
         result_ttl: config.result_ttl,
         cancel_grace: config.cancel_grace,
@@ -201,7 +211,21 @@ pub fn options(config: &Config) -> Options {
     }
 }
 
-/// A text that changes when the machine restarts: only then may bytes be lost that were written.
+/// A text that changes when the machine restarts or the file system of this folder is mounted anew:
+/// only then may bytes be lost that were written.
+fn disk_epoch(folder: &Path) -> String {
+    format!("{} {}", machine_epoch(), mount(folder).map_or_else(String::new, |id| id.to_string()))
+}
+
+/// What tells the mount of a folder from others. Since Linux 6.8 no later mount has the same.
+fn mount(folder: &Path) -> Option<u64> {
+    let unique = StatxFlags::from_bits_retain(STATX_MNT_ID_UNIQUE);
+    let ask = |flags| statx(CWD, folder, AtFlags::empty(), flags).ok();
+    let told = ask(unique).filter(|stat| stat.stx_mask & STATX_MNT_ID_UNIQUE != 0);
+    told.or_else(|| ask(StatxFlags::MNT_ID)).map(|stat| stat.stx_mnt_id)
+}
+
+/// A text that changes when the machine restarts.
 fn machine_epoch() -> String {
     let id = std::fs::read_to_string(Path::new("/proc/sys/kernel/random/boot_id"));
     // Where it cannot be told, every unclean end is taken for a restart: slower, never wrong.

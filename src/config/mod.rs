@@ -26,7 +26,9 @@ pub use resolve::{Config, Contradiction};
 pub use settings::Settings;
 pub use sources::DEFAULT_FILE;
 pub use units::{ByteSize, InvalidSize, InvalidSpan, TimeSpan};
-pub use values::{InvalidFilter, LogFilter, LogFormat, Schedule, UnknownZone, Zone};
+pub use values::{
+    FreeRoom, InvalidFilter, InvalidFreeRoom, LogFilter, LogFormat, Schedule, UnknownZone, Zone,
+};
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]

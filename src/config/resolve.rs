@@ -4,8 +4,10 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use jiff::tz::TimeZone;
 
-use super::{AllowedOrigin, ByteSize, LogFilter, LogFormat, Schedule, Settings, TimeSpan, Zone};
-use crate::upload::{Durability, limits};
+use super::{
+    AllowedOrigin, ByteSize, FreeRoom, LogFilter, LogFormat, Schedule, Settings, TimeSpan, Zone,
+};
+use crate::upload::{Durability, Reserve, limits};
 
 /// Settings that fit together. Each field is the setting of that name: see [`Settings`].
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +23,7 @@ pub struct Config {
     pub schedule: Schedule,
     /// In bytes.
     pub max_file_size: u64,
+    pub reserve_free: Reserve,
     /// In bytes.
     pub memory_budget: u64,
     pub max_connections: usize,
@@ -82,6 +85,7 @@ impl Settings {
             durability: self.durability.unwrap_or_default(),
             schedule: self.schedule.unwrap_or_default(),
             max_file_size: size(self.max_file_size, limits::FILE_LEN_MAX),
+            reserve_free: self.reserve_free.unwrap_or_default().0,
             memory_budget: size(self.memory_budget, limits::MEMORY_BUDGET),
             max_connections: self.max_connections.unwrap_or(limits::CONNECTIONS_MAX),
             stitch_workers: self.stitch_workers.unwrap_or(limits::STITCH_WORKERS),
@@ -117,6 +121,7 @@ impl Config {
             durability: Some(self.durability),
             schedule: Some(self.schedule),
             max_file_size: Some(ByteSize(self.max_file_size)),
+            reserve_free: Some(FreeRoom(self.reserve_free)),
             memory_budget: Some(ByteSize(self.memory_budget)),
             max_connections: Some(self.max_connections),
             stitch_workers: Some(self.stitch_workers),

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
-use super::{AllowedOrigin, ByteSize, LogFilter, LogFormat, Schedule, TimeSpan, Zone};
+use super::{AllowedOrigin, ByteSize, FreeRoom, LogFilter, LogFormat, Schedule, TimeSpan, Zone};
 use crate::upload::Durability;
 
 /// One layer of settings: what one source says.
@@ -50,6 +50,10 @@ pub struct Settings {
     /// Largest file that is taken
     #[arg(long, value_name = "SIZE")]
     pub max_file_size: Option<ByteSize>,
+
+    /// Room on the disk that uploads leave free: a size, or auto (5 % of the disk, 1 GiB at most)
+    #[arg(long, value_name = "SIZE")]
+    pub reserve_free: Option<FreeRoom>,
 
     /// Memory for bodies of all requests together; over it, clients wait
     #[arg(long, value_name = "SIZE")]
@@ -127,6 +131,7 @@ impl Settings {
             durability: self.durability.or(lower.durability),
             schedule: self.schedule.or(lower.schedule),
             max_file_size: self.max_file_size.or(lower.max_file_size),
+            reserve_free: self.reserve_free.or(lower.reserve_free),
             memory_budget: self.memory_budget.or(lower.memory_budget),
             max_connections: self.max_connections.or(lower.max_connections),
             stitch_workers: self.stitch_workers.or(lower.stitch_workers),

@@ -167,7 +167,8 @@ impl Engine {
             return Ok(shared.snapshot(&live));
         }
         let mut coverage = Coverage::new();
-        if record.state.is_running() {
+        // Of a suspect one nothing is believed before it is read back, and a list does not do that.
+        if record.state.is_running() && !record.suspect {
             for stored in shared.catalog.ranges(record.id).await? {
                 coverage.insert(stored.range, ());
             }

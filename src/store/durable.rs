@@ -12,17 +12,17 @@ use std::{
     path::Path,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use bytes::Bytes;
 use rustix::{
-    fs::{AtFlags, Dir, FallocateFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags},
+    fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags},
     io::{Errno, retry_on_intr},
 };
 
-use super::{PublishedName, Space};
+use super::{PublishedName, Space, room};
 use crate::upload::{ByteRange, UploadId};
 
 /// Folders: the server and its group look inside, nobody else.
@@ -63,6 +63,8 @@ impl Name {
 /// The handle stays with the folder when somebody renames it or puts another in its place.
 pub(super) struct Folder {
     handle: File,
+    /// Set once the file system has turned out not to reserve room.
+    promises: AtomicBool,
     /// How many syncs have failed.
     failures: AtomicU64,
     /// Held during a sync: see [`Self::sync`].
@@ -80,7 +82,8 @@ impl Folder {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         make_folder(path)?;
         let handle = open_folder(path)?;
-        Ok(Self { handle, failures: AtomicU64::new(0), turn: Mutex::new(()) })
+        let (promises, failures) = (AtomicBool::new(false), AtomicU64::new(0));
+        Ok(Self { handle, promises, failures, turn: Mutex::new(()) })
     }
 
     /// What tells it from every other folder, by whatever path it was opened.
@@ -105,8 +108,12 @@ impl Folder {
     /// there is no room for it, it does not stay.
     pub(super) fn create(&self, name: &Name, len: u64) -> io::Result<File> {
         let file = self.open_with(name, OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC)?;
-        match allocate(&file, len) {
-            Ok(()) => Ok(file),
+        match room::allocate(&file, len) {
+            Ok(room::Allocated::Reserved) => Ok(file),
+            Ok(room::Allocated::Promised) => {
+                self.promises.store(true, Ordering::Relaxed);
+                Ok(file)
+            }
             Err(error) => {
                 // If it cannot be removed either, it is found as an upload that nobody knows.
                 self.remove(name).ok();
@@ -209,13 +216,14 @@ impl Folder {
         Ok(listed == FileType::RegularFile)
     }
 
-    /// The room that is left to us, without what is reserved for root.
+    /// The room that is left to us.
     pub(super) fn space(&self) -> io::Result<Space> {
-        let stat = rustix::fs::fstatvfs(&self.handle)?;
-        Ok(Space {
-            free: stat.f_bavail.saturating_mul(stat.f_frsize),
-            total: stat.f_blocks.saturating_mul(stat.f_frsize),
-        })
+        let mut space = room::space(&self.handle)?;
+        if self.promises.load(Ordering::Relaxed) {
+            let promised = room::promised(&self.handle, &self.list()?)?;
+            space.free = space.free.saturating_sub(promised);
+        }
+        Ok(space)
     }
 
     /// What is to be read before a name is changed, and given to [`Self::sync`] afterwards.
@@ -283,22 +291,6 @@ fn regular(file: File) -> io::Result<File> {
         return Ok(file);
     }
     Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"))
-}
-
-/// Reserves `len` bytes, and makes a shorter file that long: an upload that does not fit is refused
-/// with its first chunk, not its last.
-///
-/// Where the file system cannot reserve, the file only gets its length, and a write may find the
-/// disk full.
-pub(super) fn allocate(file: &File, len: u64) -> io::Result<()> {
-    if len == 0 {
-        return Ok(()); // fallocate refuses to reserve nothing
-    }
-    match retry_on_intr(|| rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len)) {
-        Ok(()) => Ok(()),
-        Err(Errno::OPNOTSUPP | Errno::NOSYS) => file.set_len(len),
-        Err(errno) => Err(errno.into()),
-    }
 }
 
 /// Writes all frames, one after the other, from `offset` on: as a rule in one call of the system,

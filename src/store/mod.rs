@@ -11,6 +11,7 @@ mod fs;
 #[cfg(any(test, feature = "testing"))]
 mod memory;
 mod open_files;
+mod room;
 
 use std::{fmt, io};
 
@@ -99,7 +100,8 @@ pub trait ChunkStore: fmt::Debug + Send + Sync + 'static {
     /// The finished files that are here.
     async fn published(&self) -> Result<Vec<PublishedName>, StoreError>;
 
-    /// How much room there is.
+    /// How much room there is. What was given to the uploads that are here is not free, written or
+    /// not.
     async fn space(&self) -> Result<Space, StoreError>;
 
     /// Whether the store can be written to at this moment: creates, syncs and removes a probe.

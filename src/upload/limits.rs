@@ -114,6 +114,8 @@ pub const STITCH_TICK: Duration = Duration::from_secs(2);
 pub const STITCH_RETRY_MIN: Duration = Duration::from_secs(1);
 /// See [`STITCH_RETRY_MIN`].
 pub const STITCH_RETRY_MAX: Duration = Duration::from_mins(1);
+/// How often a range is read that cannot be read, before it counts as lost.
+pub const READ_ATTEMPTS_MAX: u32 = 3;
 /// How long an upload that nobody uses stays in memory.
 pub const LIVE_IDLE: Duration = Duration::from_mins(1);
 /// How long a request head may take, and how long a connection may stay idle between requests.
@@ -137,6 +139,10 @@ pub const READY_FREE_MIN: u64 = 64 * MIB;
 
 // Defaults of settings.
 
+/// Default of `reserve_free`: one part in so many of the disk, …
+pub const RESERVE_FREE_PART: u64 = 20;
+/// … and at most so many bytes.
+pub const RESERVE_FREE_MAX: u64 = GIB;
 /// Default of `max_file_size`, in bytes.
 pub const FILE_LEN_MAX: u64 = 1024 * GIB;
 /// Default of `memory_budget`, in bytes.
@@ -153,6 +159,11 @@ pub const CANCEL_GRACE: Duration = Duration::from_secs(30);
 pub const TOMBSTONE_TTL: Duration = Duration::from_hours(24);
 /// Default of `sweep_interval`.
 pub const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
+/// How long nothing expires after a start, or after a jump of the wall clock, unless `upload_ttl`
+/// is shorter: whoever waited for the server has that long to come back.
+pub const EXPIRY_GRACE: Duration = Duration::from_hours(1);
+/// By how much the wall clock may leave the monotonic one between two sweeps and still be believed.
+pub const CLOCK_JUMP_MIN: Duration = Duration::from_mins(1);
 /// Default of `completion_wait`: how long the last answer waits for the stitch.
 pub const COMPLETION_WAIT: Duration = Duration::from_secs(10);
 /// Default of `body_idle_timeout`: how long a body may bring nothing.

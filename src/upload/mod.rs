@@ -13,6 +13,7 @@ mod name;
 mod plan;
 mod range;
 mod record;
+mod reserve;
 mod state;
 
 pub use coverage::Coverage;
@@ -24,6 +25,7 @@ pub use name::{FileName, InvalidName};
 pub use plan::{InvalidPlan, Plan};
 pub use range::{ByteRange, InvalidRange};
 pub use record::{
-    Checksum, Creative, EndReason, Sha256Digest, StoredRange, Timestamp, UploadRecord,
+    Checksum, Creative, EndReason, Sha256Digest, StoredRange, Timestamp, Trouble, UploadRecord,
 };
+pub use reserve::Reserve;
 pub use state::UploadState;

@@ -4,7 +4,7 @@ use std::{ffi::OsString, fs, path::PathBuf, time::Duration};
 
 use flowstitch::{
     config::{self, AllowedOrigin, Cli, Command, Config, LogFormat, Schedule, Settings},
-    upload::Durability,
+    upload::{Durability, Reserve},
 };
 use tempfile::TempDir;
 
@@ -102,6 +102,7 @@ fn every_setting_can_be_set_by_each_source() {
         durability: Durability::Relaxed,
         schedule: Schedule::Required,
         max_file_size: 1_234_567,
+        reserve_free: Reserve::Bytes(4096),
         memory_budget: 64 << 20,
         max_connections: 11,
         stitch_workers: 12,

@@ -13,8 +13,10 @@ use crate::catalog::CatalogError;
 /// Name and text of each migration; the first has the number 1.
 type Migrations = [(&'static str, &'static str)];
 
-const MIGRATIONS: &Migrations =
-    &[("catalog", include_str!("../../../migrations/0001_catalog.sql"))];
+const MIGRATIONS: &Migrations = &[
+    ("catalog", include_str!("../../../migrations/0001_catalog.sql")),
+    ("troubles", include_str!("../../../migrations/0002_troubles.sql")),
+];
 
 /// What the first migration writes into the file's header: "flst".
 const APPLICATION_ID: i32 = 0x666c_7374;

@@ -24,10 +24,12 @@ use rusqlite::{Connection, Transaction};
 
 pub use self::migrate::{Migration, migrations};
 use self::{readers::Readers, writer::Writer};
-use super::{Catalog, CatalogError, CreativeQuery, Fact, Resemblance, UploadQuery, assert_endable};
+use super::{
+    Catalog, CatalogError, Committed, CreativeQuery, Fact, Resemblance, UploadQuery, assert_endable,
+};
 use crate::upload::{
     ByteRange, Creative, CreativeId, Day, Durability, EndReason, FileName, IdentityKey,
-    StoredRange, Timestamp, UploadId, UploadRecord, UploadState,
+    StoredRange, Timestamp, Trouble, UploadId, UploadRecord, UploadState,
 };
 
 /// A [`Catalog`] in one `SQLite` file.
@@ -89,7 +91,7 @@ impl Catalog for SqliteCatalog {
         &self,
         facts: Vec<Fact>,
         durability: Durability,
-    ) -> Result<Vec<UploadId>, CatalogError> {
+    ) -> Result<Committed, CatalogError> {
         self.writer.transaction(durability, move |tx| uploads::commit(tx, &facts)).await
     }
 
@@ -112,6 +114,11 @@ impl Catalog for SqliteCatalog {
     async fn forget(&self, upload: UploadId, ranges: &[ByteRange]) -> Result<(), CatalogError> {
         let ranges = ranges.to_vec();
         self.write(move |tx| ranges::forget(tx, upload, &ranges)).await
+    }
+
+    async fn hold_up(&self, upload: UploadId, trouble: &Trouble) -> Result<(), CatalogError> {
+        let trouble = trouble.clone();
+        self.write(move |tx| uploads::hold_up(tx, upload, &trouble)).await
     }
 
     async fn release(&self, upload: UploadId) -> Result<(), CatalogError> {

@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use flowstitch::{
-    catalog::{Catalog, CatalogError, CreativeQuery, Fact, Resemblance, UploadQuery},
+    catalog::{Catalog, CatalogError, Committed, CreativeQuery, Fact, Resemblance, UploadQuery},
     upload::{
         ByteRange, Creative, CreativeId, Day, Durability, EndReason, FileName, IdentityKey,
-        StoredRange, Timestamp, UploadId, UploadRecord, UploadState,
+        StoredRange, Timestamp, Trouble, UploadId, UploadRecord, UploadState,
     },
 };
 
@@ -19,6 +19,8 @@ pub(crate) enum CatalogOp {
     Commit,
     Complete,
     End,
+    HoldUp,
+    Upload,
     DropRanges,
     Buried,
 }
@@ -109,7 +111,7 @@ impl Catalog for StagedCatalog {
         &self,
         facts: Vec<Fact>,
         durability: Durability,
-    ) -> Result<Vec<UploadId>, CatalogError> {
+    ) -> Result<Committed, CatalogError> {
         self.call(CatalogOp::Commit, self.inner.commit(facts, durability)).await
     }
 
@@ -131,6 +133,10 @@ impl Catalog for StagedCatalog {
         self.inner.forget(upload, ranges).await
     }
 
+    async fn hold_up(&self, upload: UploadId, trouble: &Trouble) -> Result<(), CatalogError> {
+        self.call(CatalogOp::HoldUp, self.inner.hold_up(upload, trouble)).await
+    }
+
     async fn release(&self, upload: UploadId) -> Result<(), CatalogError> {
         self.inner.release(upload).await
     }
@@ -140,7 +146,7 @@ impl Catalog for StagedCatalog {
     }
 
     async fn upload(&self, id: UploadId) -> Result<Option<UploadRecord>, CatalogError> {
-        self.inner.upload(id).await
+        self.call(CatalogOp::Upload, self.inner.upload(id)).await
     }
 
     async fn ranges(&self, id: UploadId) -> Result<Vec<StoredRange>, CatalogError> {
