@@ -11,7 +11,7 @@ use flowstitch::{
     app::{self, App, Ended, StartError},
     catalog::{self, SqliteCatalog},
     config::{self, Cli, Command, Config},
-    shutdown, telemetry,
+    operate, shutdown, telemetry,
     upload::limits,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -24,7 +24,8 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             complain(&*error);
-            ExitCode::FAILURE
+            // Of a tool 1 is an answer: that it has none must be told from that.
+            if cli.command().is_tool() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }
@@ -38,7 +39,16 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Migrate { dry_run } => migrate(&config, dry_run),
+        Command::Verify { json } => answer(operate::verify(&config, json)),
     }
+}
+
+/// Runs one of the operator's tools: yes is 0, no is 1.
+fn answer(tool: impl Future<Output = Result<bool, operate::Failure>>) -> Result<ExitCode, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let is_well = runtime.block_on(tool)?;
+    runtime.shutdown_background();
+    Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn serve(mut config: Config) -> Result<ExitCode, Failure> {

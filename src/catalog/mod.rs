@@ -15,7 +15,7 @@ use async_trait::async_trait;
 
 #[cfg(any(test, feature = "testing"))]
 pub use self::memory::MemoryCatalog;
-pub use self::sqlite::{Migration, SqliteCatalog, migrations};
+pub use self::sqlite::{CatalogView, Migration, Received, SqliteCatalog, migrations};
 use crate::upload::{
     ByteRange, Creative, CreativeId, Day, Durability, EndReason, FileName, IdentityKey, Principal,
     Sha256Digest, StoredRange, Timestamp, UploadId, UploadRecord, UploadState,

@@ -1,4 +1,4 @@
-//! The command line: `flowstitch [serve|config|migrate|help] [settings…]`.
+//! The command line: `flowstitch [command] [settings…]`.
 //!
 //! Flags only. Variables are read by `super::sources`, from values that the caller hands in: clap
 //! would read them from the process, where tests that run side by side cannot set them.
@@ -48,6 +48,28 @@ pub enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Check every creative against its file and every file against its creative
+    #[command(after_help = VERIFY_STATUS)]
+    Verify {
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+const VERIFY_STATUS: &str = "Works while the server runs and while it does not, and changes \
+                             nothing.\n\nExit status: 0 if all is well, 1 if there are faults, \
+                             2 if it could not be checked.";
+
+impl Command {
+    /// Whether this is one of the operator's tools, whose exit status 1 is an answer.
+    #[must_use]
+    pub fn is_tool(&self) -> bool {
+        match self {
+            Self::Serve | Self::Config | Self::Migrate { .. } => false,
+            Self::Verify { .. } => true,
+        }
+    }
 }
 
 impl Cli {

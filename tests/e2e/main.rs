@@ -8,3 +8,4 @@ mod resources;
 mod settings;
 mod stop;
 mod support;
+mod verify;

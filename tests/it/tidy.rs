@@ -12,7 +12,7 @@ use std::{
 use code::{bare, functions, paths, untested_len};
 
 /// What each layer may import. A layer is the first name below `src`.
-const LAYERS: [(&str, &[&str]); 11] = [
+const LAYERS: [(&str, &[&str]); 12] = [
     ("upload", &[]),
     ("metrics", &[]),
     ("shutdown", &[]),
@@ -25,6 +25,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("config", &["upload", "http"]),
     ("telemetry", &["config"]),
     ("app", ALL),
+    ("operate", &["upload", "store", "catalog", "engine", "http", "config", "telemetry", "app"]),
 ];
 const ALL: &[&str] = &[
     "upload",

@@ -15,6 +15,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 mod uploads;
+mod view;
 mod writer;
 
 use std::{fmt, path::Path};
@@ -22,7 +23,10 @@ use std::{fmt, path::Path};
 use async_trait::async_trait;
 use rusqlite::{Connection, Transaction};
 
-pub use self::migrate::{Migration, migrations};
+pub use self::{
+    migrate::{Migration, migrations},
+    view::{CatalogView, Received},
+};
 use self::{readers::Readers, writer::Writer};
 use super::{Catalog, CatalogError, CreativeQuery, Fact, Resemblance, UploadQuery, assert_endable};
 use crate::upload::{

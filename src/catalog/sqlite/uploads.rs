@@ -231,7 +231,11 @@ fn named<T: ToSql>(value: Option<&T>) -> Option<&dyn ToSql> {
     value.map(|value| value as &dyn ToSql)
 }
 
-fn records(db: &Connection, sql: &str, values: &[&dyn ToSql]) -> Result<Vec<UploadRecord>> {
+pub(super) fn records(
+    db: &Connection,
+    sql: &str,
+    values: &[&dyn ToSql],
+) -> Result<Vec<UploadRecord>> {
     let mut statement = db.prepare_cached(sql)?;
     let records = statement.query_map(values, columns::upload)?;
     Ok(records.collect::<rusqlite::Result<_>>()?)
