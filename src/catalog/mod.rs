@@ -154,6 +154,9 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
     /// ranges. Their creatives stay. Returns how many went.
     async fn purge(&self, before: Timestamp, limit: usize) -> Result<usize, CatalogError>;
 
+    /// How many uploads ended before `before`: those that [`Self::purge`] would forget.
+    async fn purgeable(&self, before: Timestamp) -> Result<u64, CatalogError>;
+
     /// Forgets the ranges of an upload that has ended.
     async fn drop_ranges(&self, upload: UploadId) -> Result<(), CatalogError>;
 

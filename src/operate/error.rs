@@ -2,7 +2,9 @@
 
 use std::io;
 
-use crate::{app::StartError, catalog::CatalogError, store::StoreError};
+use crate::{
+    app::StartError, catalog::CatalogError, engine::UploadError, http::BoxError, store::StoreError,
+};
 
 /// Why a tool has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +18,39 @@ pub enum Failure {
     /// The folders cannot be read.
     #[error("cannot read the data folders")]
     Store(#[from] StoreError),
+    /// The control socket is there and cannot be used.
+    #[error("cannot use the control socket {path}: run this as the user of the server")]
+    Socket {
+        /// Where it is.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// There is a server, and no way to reach it.
+    #[error(
+        "a server uses these data and does not answer at {path}: check control_socket here and \
+         there, or stop the server"
+    )]
+    Unreachable {
+        /// Where it should answer.
+        path: String,
+    },
+    /// The server takes too long.
+    #[error("the server took the request at {path} and does not answer: look at its log")]
+    Silent {
+        /// Where it was asked.
+        path: String,
+    },
+    /// The connection ended early, or what came over it is no answer.
+    #[error("the server's answer did not come whole: ask again, or look at its log")]
+    Broken(#[source] BoxError),
+    /// The server could not do it.
+    #[error("the server could not do it: {0}")]
+    Server(String),
+    /// The data could not be closed.
+    #[error("cannot close the data in order: the next start recovers")]
+    Close(#[source] UploadError),
     /// The answer cannot be written.
     #[error("cannot write the answer")]
     Output(#[from] io::Error),

@@ -19,10 +19,7 @@ use std::{
 use futures_util::{Stream, TryStreamExt, stream};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use tokio::{
-    task::spawn_blocking,
-    time::{MissedTickBehavior, interval, sleep},
-};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::{
     Data, Failure, counted,
@@ -70,10 +67,10 @@ enum Subject {
 pub(super) async fn verify(
     data: &Arc<Data>,
     mut progress: Progress,
-    tell: &mut impl FnMut(Finding) -> io::Result<()>,
+    tell: &mut impl FnMut(Finding) -> Result<()>,
 ) -> Result<Seen> {
     let mut seen = Seen::default();
-    progress.total = blocking(data, |data| Ok(data.facts.totals()?.1)).await?;
+    progress.total = data.blocking(|data| Ok(data.facts.totals()?.1)).await?;
     let read = Arc::new(AtomicU64::new(0));
     let mut looks = Box::pin(look_at_creatives(data, &read));
     let mut ticks = interval(PROGRESS_INTERVAL);
@@ -95,20 +92,11 @@ pub(super) async fn verify(
     }
     drop(looks);
     progress.clear();
-    let (suspects, seen) = blocking(data, |data| look_at_the_rest(data, seen)).await?;
+    let (suspects, seen) = data.blocking(|data| look_at_the_rest(data, seen)).await?;
     for finding in look_again(data, suspects).await? {
         tell(finding)?;
     }
     Ok(Seen { bytes: read.load(Ordering::Relaxed), ..seen })
-}
-
-/// Runs on a thread that may block.
-async fn blocking<T: Send + 'static>(
-    data: &Arc<Data>,
-    work: impl FnOnce(&Data) -> Result<T> + Send + 'static,
-) -> Result<T> {
-    let data = Arc::clone(data);
-    spawn_blocking(move || work(&data)).await?
 }
 
 /// One item for each creative: nothing, or what is wrong with its file.
@@ -124,12 +112,12 @@ fn look_at_creatives(
                 Some(_) => look(data, &subject, &AtomicU64::default()),
                 None => Ok(None),
             };
-            blocking(&data, twice).await
+            data.blocking(twice).await
         }
     };
     let pages = stream::try_unfold((Arc::clone(data), None), async |(data, after)| {
         let page = move |data: &Data| Ok(data.facts.creatives(after, VERIFY_PAGE_LEN)?);
-        let ids = blocking(&data, page).await?;
+        let ids = data.blocking(page).await?;
         let last = ids.last().copied();
         Ok::<_, Failure>(
             last.map(|last| (stream::iter(ids.into_iter().map(Ok)), (data, Some(last)))),
@@ -174,14 +162,14 @@ async fn look_again(data: &Arc<Data>, suspects: Vec<Subject>) -> Result<Vec<Find
     if suspects.is_empty() {
         return Ok(Vec::new());
     }
-    if blocking(data, |data| Ok(data.facts.has_open_session()?)).await? {
+    if data.blocking(|data| Ok(data.facts.has_open_session()?)).await? {
         sleep(VERIFY_SECOND_LOOK).await;
     }
     let second_look = move |data: &Data| {
         let looks = suspects.iter().map(|subject| look(data, subject, &AtomicU64::default()));
         looks.filter_map(Result::transpose).collect()
     };
-    blocking(data, second_look).await
+    data.blocking(second_look).await
 }
 
 /// What is wrong with it at the moment, if anything is.

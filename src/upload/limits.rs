@@ -141,6 +141,16 @@ pub const VERIFY_AT_ONCE: usize = 2;
 pub const VERIFY_PAGE_LEN: usize = 256;
 /// How long `verify` lets a running server go on before it calls what it saw a fault.
 pub const VERIFY_SECOND_LOOK: Duration = Duration::from_secs(1);
+/// Uploads that the plan of a sweep lists.
+pub const SWEEP_PLAN_LEN_MAX: usize = 10_000;
+/// How long a tool waits for the outcome of what it set going.
+pub const OPERATOR_WAIT: Duration = Duration::from_secs(30);
+/// How long a tool waits for the server's answer.
+pub const CONTROL_ANSWER_TIMEOUT: Duration = Duration::from_mins(10);
+/// Tools that the server serves at a time.
+pub const CONTROL_CONNECTIONS_MAX: usize = 16;
+/// Bytes of an answer that a tool reads.
+pub const CONTROL_ANSWER_LEN_MAX: usize = 16 * 1024 * 1024;
 /// How often a progress bar is drawn.
 pub const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 

@@ -161,6 +161,10 @@ impl Catalog for SqliteCatalog {
         self.write(move |tx| uploads::purge(tx, before, limit)).await
     }
 
+    async fn purgeable(&self, before: Timestamp) -> Result<u64, CatalogError> {
+        self.readers.read(move |db| uploads::purgeable(db, before)).await
+    }
+
     async fn drop_ranges(&self, upload: UploadId) -> Result<(), CatalogError> {
         self.write(move |tx| ranges::drop_all(tx, upload)).await
     }

@@ -119,6 +119,11 @@ impl CatalogView {
         uploads::idle(&self.db(), before, limit)
     }
 
+    /// See [`crate::catalog::Catalog::purgeable`].
+    pub fn purgeable(&self, before: Timestamp) -> Result<u64> {
+        uploads::purgeable(&self.db(), before)
+    }
+
     /// See [`crate::catalog::Catalog::doomed`].
     pub fn doomed(&self) -> Result<Vec<(CreativeId, FileName)>> {
         creatives::doomed(&self.db())
