@@ -91,7 +91,7 @@ fn list<T>(
     Ok(shown.map(move |name| name.map(&sort).map_err(failed)))
 }
 
-/// Without a path: see [`Folder`].
+/// Without a path: nobody above the store sees one.
 impl fmt::Debug for StoreView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StoreView").finish_non_exhaustive()
