@@ -22,6 +22,7 @@ mod memory;
 mod names;
 mod openapi;
 mod operation;
+mod operator;
 mod order;
 mod probes;
 mod race;
