@@ -51,6 +51,11 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
+    /// A fault that was asked for and is none of these.
+    pub(crate) fn unknown<'a>(&'a self, faults: &[&str]) -> Option<&'a str> {
+        self.faults.iter().map(String::as_str).find(|name| !faults.contains(name))
+    }
+
     /// Whether a fault is to be run.
     pub(crate) fn wants(&self, fault: &str) -> bool {
         let filtered = self.filter.as_ref().is_none_or(|part| fault.contains(part.as_str()));
@@ -86,7 +91,7 @@ impl Arguments {
 
     /// Whether nobody will miss what is not run, so that it has to fail.
     #[expect(clippy::disallowed_methods, reason = "it is no setting of the server")]
-    pub(crate) fn in_ci(&self) -> bool {
+    pub(crate) fn in_ci() -> bool {
         std::env::var("CI").is_ok_and(|value| value == "true")
     }
 }

@@ -97,8 +97,8 @@ impl Ledger {
         Snapshot(self.entries().clone())
     }
 
-    /// From now on the server may have forgotten what is not complete: it was relaxed, and the power
-    /// was lost.
+    /// From now on the server may have forgotten what is not complete: it was relaxed, and the
+    /// power was lost.
     pub(crate) fn release_chunks(&self) {
         for entry in self.entries().iter_mut() {
             entry.acknowledged.clear();
@@ -165,12 +165,6 @@ impl Ledger {
             let detail = format!("chunk {number} of {name} was acknowledged and is gone");
             self.tally.broken(Kind::Lost, detail);
         }
-        self.answered();
-    }
-
-    /// The server has said how an upload stands.
-    pub(crate) fn told(&self, file: FileId, status: &Value) {
-        self.entries()[file].told(status);
         self.answered();
     }
 

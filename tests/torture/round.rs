@@ -33,7 +33,8 @@ pub(crate) struct Round {
 impl Round {
     pub(crate) fn new(binary: &Path, seed: u64, thorough: bool) -> Result<Self, Failure> {
         let (ground, tally) = (Ground::plain()?, Arc::new(Tally::default()));
-        let setup = Setup::new(binary, ground.data(), tally.clone());
+        let log = ground.scratch().join("server.log");
+        let setup = Setup::new(binary, &log, tally.clone())?.on(ground.data());
         let ledger = Arc::new(Ledger::new(tally.clone()));
         Ok(Self { rng: Rng::with_seed(seed), ground, setup, ledger, tally, thorough })
     }
@@ -54,11 +55,8 @@ impl Round {
         let stop = CancellationToken::new();
         let mut clients = JoinSet::new();
         for file in files.iter().copied() {
-            let client = Client {
-                address: server.address(),
-                ledger: self.ledger.clone(),
-                stop: stop.clone(),
-            };
+            let client = Client::new(server.address(), self.ledger.clone());
+            let client = Client { stop: stop.clone(), ..client };
             let (style, mut rng) = (style.clone(), self.rng.fork());
             clients.spawn(async move { (file, client.upload(file, &style, &mut rng).await) });
         }
@@ -73,12 +71,17 @@ impl Round {
         self.send(&files, server, style)
     }
 
-    /// Notes refusals that nothing explains.
+    /// Notes refusals that nothing explains, and uploads that never ended.
     pub(crate) fn note_refusals(&self, ended: &[(FileId, Ended)]) {
         for (file, ended) in ended {
             let name = &self.ledger.plan(*file).name;
-            if let Ended::Refused(why) = ended {
-                self.tally.broken(Kind::Other, format!("{name} was refused: {why}"));
+            match ended {
+                Ended::Refused(why) => {
+                    self.tally.broken(Kind::Other, format!("{name} was refused: {why}"));
+                }
+                Ended::Stuck => self.tally.broken(Kind::Stuck, format!("{name} never ended")),
+                // What has vanished was noted when it was asked for.
+                Ended::Complete | Ended::Stopped | Ended::Vanished => {}
             }
         }
     }
