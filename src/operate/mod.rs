@@ -59,7 +59,7 @@ pub async fn list(
     let data = Arc::new(Data::open(config)?);
     let list = data.blocking(move |data| {
         let records = data.facts.uploads(state, limit)?.into_iter();
-        records.map(|record| uploads::describe(data, record)).collect::<Result<Vec<_>, _>>()
+        records.map(|record| uploads::describe(data, &record)).collect::<Result<Vec<_>, _>>()
     });
     let list = list.await?;
     if as_json {
@@ -74,7 +74,7 @@ pub async fn list(
 pub async fn show(config: &Config, id: UploadId, as_json: bool) -> Result<bool, Failure> {
     let data = Arc::new(Data::open(config)?);
     let upload = data.blocking(move |data| {
-        data.facts.upload(id)?.map(|record| uploads::describe(data, record)).transpose()
+        data.facts.upload(id)?.map(|record| uploads::describe(data, &record)).transpose()
     });
     let Some(upload) = upload.await? else {
         refuse("No upload has this id: `flowstitch uploads list` shows those there are.", as_json)?;

@@ -33,7 +33,7 @@ pub(super) struct Upload {
 }
 
 /// One upload as it stands.
-pub(super) fn describe(data: &Data, record: UploadRecord) -> Result<Upload, Failure> {
+pub(super) fn describe(data: &Data, record: &UploadRecord) -> Result<Upload, Failure> {
     let total = record.identity.plan().total();
     let received = match record.state {
         UploadState::Complete => total,
