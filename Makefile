@@ -7,9 +7,11 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 
 CARGO ?= cargo
+# How long `make torture` goes on.
+SECONDS ?= 600
 RELEASE_BIN := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/release/flowstitch
 
-.PHONY: help build run check fmt clippy doc test unit browser browser-tools
+.PHONY: help build run check fmt clippy doc test unit torture browser browser-tools
 
 help: ## List what can be done
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +40,9 @@ test: check browser unit ## Run everything: check, browser tests, Rust tests
 unit:
 	$(CARGO) test --locked --doc
 	$(CARGO) test --locked --all-targets
+
+torture: ## Attack the optimised binary for SECONDS=600 and print what it lost
+	$(CARGO) test --release --locked --test torture -- --seconds $(SECONDS)
 
 # run.mjs says in one line which tests did not run when there is no browser, and fails with CI=true.
 browser: build browser-tools ## Run the tests in a real browser

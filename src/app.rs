@@ -1,18 +1,23 @@
 //! The composition root: builds everything once, runs it, and stops it in order.
 
+mod control;
+
 use std::{error::Error, io, net::SocketAddr, path::Path, sync::Arc};
 
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use tokio::{
     net::{TcpListener, TcpSocket},
     time::{Instant, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
+use self::control::ControlSocket;
 use crate::{
     catalog::{CatalogError, SqliteCatalog},
     config::{Config, Schedule},
     engine::{Clock, Engine, Options, Parts, UploadError},
     http::{
+        control::Control,
         cors::CorsOrigins,
         middleware,
         server::{self, ServerOptions},
@@ -23,6 +28,9 @@ use crate::{
     store::{FsStore, OpenError},
     upload::limits,
 };
+
+/// The kernel's name for it; rustix has none yet.
+const STATX_MNT_ID_UNIQUE: u32 = 0x4000;
 
 /// Why the service does not start.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +99,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 pub struct App {
     config: Config,
     state: Arc<State>,
+    control: Option<ControlSocket>,
 }
 
 impl App {
@@ -106,15 +115,27 @@ impl App {
             metrics: Arc::new(Metrics::new()),
             options: options(&config),
         };
-        Self::with_parts(config, parts).await
+        let epoch = disk_epoch(&config.incomplete_dir);
+        Self::with_epoch(config, parts, &epoch).await
     }
 
     /// As [`Self::open`], on a store, a catalog and a clock of the caller's choice.
     pub async fn with_parts(config: Config, parts: Parts) -> Result<Self, StartError> {
+        Self::with_epoch(config, parts, &machine_epoch()).await
+    }
+
+    async fn with_epoch(config: Config, parts: Parts, epoch: &str) -> Result<Self, StartError> {
         let metrics = parts.metrics.clone();
-        let engine = Engine::start(parts, &machine_epoch()).await.map_err(StartError::Recover)?;
+        let engine = Engine::start(parts, epoch).await.map_err(StartError::Recover)?;
         let state = State { engine, metrics, stopping: CancellationToken::new() };
-        Ok(Self { config, state: Arc::new(state) })
+        Ok(Self { config, state: Arc::new(state), control: None })
+    }
+
+    /// Listens to the operator's tools, too, from now on: at `control_socket`, unless it cannot be
+    /// used, which is said and is no reason not to serve.
+    pub async fn with_control(mut self) -> Self {
+        self.control = ControlSocket::bind(&self.config.control_socket).await;
+        self
     }
 
     /// The engine, for a test that looks behind the service.
@@ -126,11 +147,25 @@ impl App {
     /// The service with its middleware, for a test that needs no socket.
     #[must_use]
     pub fn service(&self) -> middleware::Stack {
-        let options = middleware::Options {
-            cors: CorsOrigins::new(self.config.cors_origins.clone()),
-            body_idle_timeout: self.config.body_idle_timeout,
-        };
-        middleware::stack(Service::new(self.state.clone()), &options)
+        let cors = CorsOrigins::new(self.config.cors_origins.clone());
+        middleware::stack(Service::new(self.state.clone()), &self.around(cors))
+    }
+
+    /// What answers the operator's tools.
+    #[must_use]
+    pub fn control(&self) -> middleware::Stack {
+        let nobody_else = CorsOrigins::new([]);
+        middleware::stack(Control::new(self.state.clone()), &self.around(nobody_else))
+    }
+
+    fn around(&self, cors: CorsOrigins) -> middleware::Options {
+        middleware::Options { cors, body_idle_timeout: self.config.body_idle_timeout }
+    }
+
+    /// Stops in order without having served: see 3 to 5 of [`Self::run`].
+    pub async fn close(self) -> Result<(), UploadError> {
+        self.state.stopping.cancel();
+        self.state.engine.stop().await
     }
 
     /// Serves until `stop`, and then stops in this order:
@@ -146,7 +181,8 @@ impl App {
     ///
     /// A panic in one of the engine's own tasks stops it, too: better to be started anew than to go
     /// on in part.
-    pub async fn run(self, listener: TcpListener, stop: CancellationToken) -> Ended {
+    pub async fn run(mut self, listener: TcpListener, stop: CancellationToken) -> Ended {
+        let control = self.control.take();
         let state = &self.state;
         let timeout = self.config.shutdown_timeout;
         let for_engine = (timeout / 4).min(limits::ENGINE_STOP_TIMEOUT);
@@ -155,6 +191,11 @@ impl App {
         let stopping = state.stopping.clone();
         let for_requests = timeout.saturating_sub(for_engine);
         let serving = server::serve(listener, self.service(), options, stopping, for_requests);
+        let controlling = async {
+            if let Some(control) = control {
+                control.serve(self.control(), state.stopping.clone(), for_requests).await;
+            }
+        };
         let told = async {
             let failed = tokio::select! {
                 () = stop.cancelled() => false,
@@ -166,7 +207,7 @@ impl App {
             state.stopping.cancel();
             (failed, Instant::now() + timeout)
         };
-        let (outcome, (failed, deadline)) = tokio::join!(serving, told);
+        let (outcome, (), (failed, deadline)) = tokio::join!(serving, controlling, told);
         let closed = timeout_at(deadline, state.engine.stop()).await;
         if let Ok(Err(error)) = &closed {
             tracing::error!(error = error as &dyn Error, "The catalog was not closed in order");
@@ -192,6 +233,7 @@ pub fn options(config: &Config) -> Options {
         stitch_queue: config.stitch_queue,
         memory_budget: config.memory_budget,
         max_file_size: config.max_file_size,
+        reserve_free: config.reserve_free,
         upload_ttl: config.upload_ttl,
         result_ttl: config.result_ttl,
         cancel_grace: config.cancel_grace,
@@ -201,7 +243,21 @@ pub fn options(config: &Config) -> Options {
     }
 }
 
-/// A text that changes when the machine restarts: only then may bytes be lost that were written.
+/// A text that changes when the machine restarts or the file system of this folder is mounted anew:
+/// only then may bytes be lost that were written.
+fn disk_epoch(folder: &Path) -> String {
+    format!("{} {}", machine_epoch(), mount(folder).map_or_else(String::new, |id| id.to_string()))
+}
+
+/// What tells the mount of a folder from others. Since Linux 6.8 no later mount has the same.
+fn mount(folder: &Path) -> Option<u64> {
+    let unique = StatxFlags::from_bits_retain(STATX_MNT_ID_UNIQUE);
+    let ask = |flags| statx(CWD, folder, AtFlags::empty(), flags).ok();
+    let told = ask(unique).filter(|stat| stat.stx_mask & STATX_MNT_ID_UNIQUE != 0);
+    told.or_else(|| ask(StatxFlags::MNT_ID)).map(|stat| stat.stx_mnt_id)
+}
+
+/// A text that changes when the machine restarts.
 fn machine_epoch() -> String {
     let id = std::fs::read_to_string(Path::new("/proc/sys/kernel/random/boot_id"));
     // Where it cannot be told, every unclean end is taken for a restart: slower, never wrong.

@@ -48,6 +48,7 @@ where
         transitions::an_upload_ends_once,
         transitions::an_upload_that_is_being_stitched_does_not_expire,
         transitions::an_upload_ends_in_three_states_only,
+        transitions::what_holds_up_a_completion_is_known_until_it_is_over,
         transitions::ranges_that_are_forgotten_are_gone,
         transitions::an_upload_that_has_ended_forgets_nothing,
         transitions::only_what_ended_without_a_file_is_released,
@@ -71,6 +72,7 @@ where
         creatives::creatives_are_listed_by_day_then_by_id,
         creatives::a_creative_is_rescheduled,
         creatives::a_deleted_creative_leaves_a_doomed_file,
+        creatives::a_full_upload_that_ends_without_a_file_dooms_what_it_may_have_published,
         sessions::a_session_of_the_same_epoch_suspects_nothing,
         sessions::a_session_of_another_epoch_suspects_what_runs,
         sessions::after_the_end_nothing_is_available,
@@ -107,6 +109,7 @@ pub fn sample_upload_of(principal: &Principal, identifier: &str) -> UploadRecord
         creative_id: CreativeId::new(),
         state: UploadState::Receiving,
         reason: None,
+        trouble: None,
         suspect: false,
         released: false,
         created_at: sample_time(0),
@@ -189,8 +192,9 @@ pub async fn open_ended(catalog: &dyn Catalog, record: &UploadRecord, state: Upl
     assert!(catalog.end(record.id, state, None, sample_time(1000)).await.expect("ended"));
 }
 
+/// Commits and returns the uploads that became full by it.
 async fn commit(catalog: &dyn Catalog, facts: Vec<Fact>) -> Vec<UploadId> {
-    catalog.commit(facts, Durability::Strict).await.expect("committed")
+    catalog.commit(facts, Durability::Strict).await.expect("committed").filled
 }
 
 /// The upload, which must be there.

@@ -13,10 +13,12 @@ use std::{
 use async_trait::async_trait;
 
 use self::facts::{Facts, resembles, to_millis};
-use super::{Catalog, CatalogError, CreativeQuery, Fact, Resemblance, UploadQuery, assert_endable};
+use super::{
+    Catalog, CatalogError, Committed, CreativeQuery, Fact, Resemblance, UploadQuery, assert_endable,
+};
 use crate::upload::{
     ByteRange, Creative, CreativeId, Day, Durability, EndReason, FileName, IdentityKey,
-    StoredRange, Timestamp, UploadId, UploadRecord, UploadState, limits,
+    StoredRange, Timestamp, Trouble, UploadId, UploadRecord, UploadState, limits,
 };
 
 /// A [`Catalog`] in memory.
@@ -101,7 +103,7 @@ impl Catalog for MemoryCatalog {
         &self,
         facts: Vec<Fact>,
         durability: Durability,
-    ) -> Result<Vec<UploadId>, CatalogError> {
+    ) -> Result<Committed, CatalogError> {
         if durability == Durability::Strict {
             return self.change(|all| all.commit(facts))?;
         }
@@ -123,16 +125,20 @@ impl Catalog for MemoryCatalog {
         at: Timestamp,
     ) -> Result<bool, CatalogError> {
         assert_endable(state);
-        self.change(|facts| {
-            let Some(record) = facts.advance(upload, state) else { return false };
-            record.reason = reason;
-            record.ended_at = Some(to_millis(at));
-            true
-        })
+        self.change(|facts| facts.end(upload, state, reason, at))
     }
 
     async fn forget(&self, upload: UploadId, ranges: &[ByteRange]) -> Result<(), CatalogError> {
         self.change(|facts| facts.forget(upload, ranges))
+    }
+
+    async fn hold_up(&self, upload: UploadId, trouble: &Trouble) -> Result<(), CatalogError> {
+        self.change(|facts| {
+            let full = |record: &&mut UploadRecord| record.state == UploadState::Stitching;
+            if let Some(record) = facts.uploads.get_mut(&upload).filter(full) {
+                record.trouble = Some(trouble.clone());
+            }
+        })
     }
 
     async fn release(&self, upload: UploadId) -> Result<(), CatalogError> {

@@ -15,10 +15,10 @@ use async_trait::async_trait;
 
 #[cfg(any(test, feature = "testing"))]
 pub use self::memory::MemoryCatalog;
-pub use self::sqlite::{Migration, SqliteCatalog, migrations};
+pub use self::sqlite::{CatalogView, Migration, Received, SqliteCatalog, migrations};
 use crate::upload::{
     ByteRange, Creative, CreativeId, Day, Durability, EndReason, FileName, IdentityKey, Principal,
-    Sha256Digest, StoredRange, Timestamp, UploadId, UploadRecord, UploadState,
+    Sha256Digest, StoredRange, Timestamp, Trouble, UploadId, UploadRecord, UploadState,
 };
 
 /// One thing that happened to an upload. Facts are committed in batches, each batch as a whole.
@@ -61,6 +61,16 @@ pub enum Fact {
     },
 }
 
+/// What a batch of facts came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// The uploads whose [`Fact::Full`] made them `stitching`.
+    pub filled: Vec<UploadId>,
+    /// The uploads whose ranges were not written, because they are not running: nobody may be told
+    /// that those ranges are here.
+    pub ended: Vec<UploadId>,
+}
+
 /// The facts about uploads, their ranges, and creatives.
 ///
 /// Contract (held by `catalog::contract` for every implementation):
@@ -88,8 +98,7 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
     /// Whether the catalog answers.
     async fn ping(&self) -> Result<(), CatalogError>;
 
-    /// Writes a batch of facts, in order. Returns the uploads whose [`Fact::Full`] made them
-    /// `stitching`: the caller now owns their completion.
+    /// Writes a batch of facts, in order.
     ///
     /// Errors: [`CatalogError::Taken`] if an `Opened` would be the second running upload of one
     /// identity; nothing of the batch is written then.
@@ -97,7 +106,7 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
         &self,
         facts: Vec<Fact>,
         durability: Durability,
-    ) -> Result<Vec<UploadId>, CatalogError>;
+    ) -> Result<Committed, CatalogError>;
 
     /// `stitching` becomes `complete`, and the creative exists: both or neither. Returns false,
     /// and writes nothing, if the upload is in any other state.
@@ -106,6 +115,8 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
     /// A running upload ends without a file. Returns false, and writes nothing, if it had ended
     /// before, or is `stitching` and would expire. `state` is one of `Failed`, `Cancelled`,
     /// `Expired`; any other is a mistake of the caller, and a panic.
+    ///
+    /// A file that may have been published for it, and then not recorded, is doomed with it.
     async fn end(
         &self,
         upload: UploadId,
@@ -117,6 +128,10 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
     /// Takes back ranges of a running upload whose bytes are not what they were, and makes it
     /// `receiving` if any range was taken back and it was `stitching`. It is not suspect any more.
     async fn forget(&self, upload: UploadId, ranges: &[ByteRange]) -> Result<(), CatalogError>;
+
+    /// Writes down what holds up the completion of an upload that is `stitching`. No effect in any
+    /// other state; with the next state it is forgotten.
+    async fn hold_up(&self, upload: UploadId, trouble: &Trouble) -> Result<(), CatalogError>;
 
     /// Marks an upload that ended without a file as `released`.
     async fn release(&self, upload: UploadId) -> Result<(), CatalogError>;
@@ -153,6 +168,9 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
     /// Forgets up to `limit` uploads that ended before `before`, the oldest first, with their
     /// ranges. Their creatives stay. Returns how many went.
     async fn purge(&self, before: Timestamp, limit: usize) -> Result<usize, CatalogError>;
+
+    /// How many uploads ended before `before`: those that [`Self::purge`] would forget.
+    async fn purgeable(&self, before: Timestamp) -> Result<u64, CatalogError>;
 
     /// Forgets the ranges of an upload that has ended.
     async fn drop_ranges(&self, upload: UploadId) -> Result<(), CatalogError>;

@@ -21,12 +21,14 @@ use std::{
 };
 
 pub use crate::http::origin::AllowedOrigin;
-pub use cli::{Cli, Command};
+pub use cli::{Chosen, Cli, Command, Uploads};
 pub use resolve::{Config, Contradiction};
 pub use settings::Settings;
 pub use sources::DEFAULT_FILE;
 pub use units::{ByteSize, InvalidSize, InvalidSpan, TimeSpan};
-pub use values::{InvalidFilter, LogFilter, LogFormat, Schedule, UnknownZone, Zone};
+pub use values::{
+    FreeRoom, InvalidFilter, InvalidFreeRoom, LogFilter, LogFormat, Schedule, UnknownZone, Zone,
+};
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]

@@ -4,8 +4,10 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use jiff::tz::TimeZone;
 
-use super::{AllowedOrigin, ByteSize, LogFilter, LogFormat, Schedule, Settings, TimeSpan, Zone};
-use crate::upload::{Durability, limits};
+use super::{
+    AllowedOrigin, ByteSize, FreeRoom, LogFilter, LogFormat, Schedule, Settings, TimeSpan, Zone,
+};
+use crate::upload::{Durability, Reserve, limits};
 
 /// Settings that fit together. Each field is the setting of that name: see [`Settings`].
 #[derive(Debug, Clone, PartialEq)]
@@ -16,11 +18,13 @@ pub struct Config {
     pub incomplete_dir: PathBuf,
     pub completed_dir: PathBuf,
     pub database: PathBuf,
+    pub control_socket: PathBuf,
     pub time_zone: TimeZone,
     pub durability: Durability,
     pub schedule: Schedule,
     /// In bytes.
     pub max_file_size: u64,
+    pub reserve_free: Reserve,
     /// In bytes.
     pub memory_budget: u64,
     pub max_connections: usize,
@@ -72,16 +76,20 @@ impl Settings {
         let size = |set: Option<ByteSize>, default| set.map_or(default, |size| size.0);
         let data_dir = PathBuf::from(self.data_dir.unwrap_or_else(|| ".".into()));
         let place = |set: Option<String>, name| set.map_or(data_dir.join(name), PathBuf::from);
+        let database = place(self.database, "flowstitch.db");
+        let beside = || PathBuf::from([database.as_os_str(), ".sock".as_ref()].join("".as_ref()));
         Config {
             listen: self.listen.unwrap_or_else(|| ([127, 0, 0, 1], 8080).into()),
             incomplete_dir: place(self.incomplete_dir, "incomplete"),
             completed_dir: place(self.completed_dir, "completed"),
-            database: place(self.database, "flowstitch.db"),
+            control_socket: self.control_socket.map_or_else(beside, PathBuf::from),
+            database,
             data_dir,
             time_zone: self.time_zone.map_or(TimeZone::UTC, |zone| zone.0),
             durability: self.durability.unwrap_or_default(),
             schedule: self.schedule.unwrap_or_default(),
             max_file_size: size(self.max_file_size, limits::FILE_LEN_MAX),
+            reserve_free: self.reserve_free.unwrap_or_default().0,
             memory_budget: size(self.memory_budget, limits::MEMORY_BUDGET),
             max_connections: self.max_connections.unwrap_or(limits::CONNECTIONS_MAX),
             stitch_workers: self.stitch_workers.unwrap_or(limits::STITCH_WORKERS),
@@ -113,10 +121,12 @@ impl Config {
             incomplete_dir: place(&self.incomplete_dir),
             completed_dir: place(&self.completed_dir),
             database: place(&self.database),
+            control_socket: place(&self.control_socket),
             time_zone: Some(Zone(self.time_zone.clone())),
             durability: Some(self.durability),
             schedule: Some(self.schedule),
             max_file_size: Some(ByteSize(self.max_file_size)),
+            reserve_free: Some(FreeRoom(self.reserve_free)),
             memory_budget: Some(ByteSize(self.memory_budget)),
             max_connections: Some(self.max_connections),
             stitch_workers: Some(self.stitch_workers),
@@ -147,6 +157,7 @@ impl Config {
             ("incomplete_dir", &self.incomplete_dir),
             ("completed_dir", &self.completed_dir),
             ("database", &self.database),
+            ("control_socket", &self.control_socket),
         ] {
             refuse(path.as_os_str().is_empty(), key, "is empty; use . for the working directory")?;
         }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
-use super::{AllowedOrigin, ByteSize, LogFilter, LogFormat, Schedule, TimeSpan, Zone};
+use super::{AllowedOrigin, ByteSize, FreeRoom, LogFilter, LogFormat, Schedule, TimeSpan, Zone};
 use crate::upload::Durability;
 
 /// One layer of settings: what one source says.
@@ -35,6 +35,10 @@ pub struct Settings {
     #[arg(long, value_name = "FILE")]
     pub database: Option<String>,
 
+    /// Socket for the operator's tools, which only this user may use; beside the database
+    #[arg(long, value_name = "FILE")]
+    pub control_socket: Option<String>,
+
     /// IANA time zone that decides which day today is
     #[arg(long, value_name = "ZONE")]
     pub time_zone: Option<Zone>,
@@ -50,6 +54,10 @@ pub struct Settings {
     /// Largest file that is taken
     #[arg(long, value_name = "SIZE")]
     pub max_file_size: Option<ByteSize>,
+
+    /// Room on the disk that uploads leave free: a size, or auto (5 % of the disk, 1 GiB at most)
+    #[arg(long, value_name = "SIZE")]
+    pub reserve_free: Option<FreeRoom>,
 
     /// Memory for bodies of all requests together; over it, clients wait
     #[arg(long, value_name = "SIZE")]
@@ -123,10 +131,12 @@ impl Settings {
             incomplete_dir: self.incomplete_dir.or(lower.incomplete_dir),
             completed_dir: self.completed_dir.or(lower.completed_dir),
             database: self.database.or(lower.database),
+            control_socket: self.control_socket.or(lower.control_socket),
             time_zone: self.time_zone.or(lower.time_zone),
             durability: self.durability.or(lower.durability),
             schedule: self.schedule.or(lower.schedule),
             max_file_size: self.max_file_size.or(lower.max_file_size),
+            reserve_free: self.reserve_free.or(lower.reserve_free),
             memory_budget: self.memory_budget.or(lower.memory_budget),
             max_connections: self.max_connections.or(lower.max_connections),
             stitch_workers: self.stitch_workers.or(lower.stitch_workers),

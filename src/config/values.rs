@@ -6,10 +6,10 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tracing_subscriber::EnvFilter;
 
-use super::units::serde_as_text;
-use crate::http::origin::AllowedOrigin;
+use super::units::{ByteSize, serde_as_text};
+use crate::{http::origin::AllowedOrigin, upload::Reserve};
 
-serde_as_text!(Zone, LogFilter, AllowedOrigin);
+serde_as_text!(Zone, LogFilter, AllowedOrigin, FreeRoom);
 
 /// Whether an upload must say for which day it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -31,6 +31,36 @@ pub enum LogFormat {
     Text,
     /// One JSON object per line.
     Json,
+}
+
+/// How much room uploads leave alone: a size, or `auto`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FreeRoom(pub Reserve);
+
+/// A text that is neither.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("write auto, or a size like 512 MiB; 0 lets uploads fill the disk")]
+pub struct InvalidFreeRoom;
+
+impl FromStr for FreeRoom {
+    type Err = InvalidFreeRoom;
+
+    fn from_str(text: &str) -> Result<Self, InvalidFreeRoom> {
+        if text.trim() == "auto" {
+            return Ok(Self(Reserve::Auto));
+        }
+        let ByteSize(bytes) = text.parse().map_err(|_| InvalidFreeRoom)?;
+        Ok(Self(Reserve::Bytes(bytes)))
+    }
+}
+
+impl fmt::Display for FreeRoom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Reserve::Auto => f.write_str("auto"),
+            Reserve::Bytes(bytes) => ByteSize(bytes).fmt(f),
+        }
+    }
 }
 
 /// A time zone that has an IANA name.

@@ -140,13 +140,13 @@ impl Shared {
             creative_id: CreativeId::new(),
             state: UploadState::Receiving,
             reason: None,
+            trouble: None,
             suspect: false,
             released: false,
             created_at: now,
             touched_at: now,
             ended_at: None,
         };
-        tracing::info!(upload.id = %record.id, size_bytes = len, "Opened upload {}", record.id);
         Ok(Registry::insert(shared, Live::opened(record), Some(intent.identity.key())))
     }
 

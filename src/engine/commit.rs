@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{Shared, UploadError, live::Live};
 use crate::{
-    catalog::Fact,
+    catalog::{Committed, Fact},
     upload::{
         Durability, StoredRange, UploadId, UploadState,
         limits::{COMMIT_BATCH_LEN_MAX, COMMIT_QUEUE_LEN},
@@ -97,7 +97,16 @@ async fn commit(shared: &Arc<Shared>, groups: Vec<Group>) {
     match shared.catalog.commit(facts, durability).await {
         // Of an upload that is full by our account and is not among those that became `stitching`
         // just now, an earlier commit said so, which took effect and yet seemed to fail.
-        Ok(_became_full) => groups.into_iter().for_each(|group| tell_stored(shared, group)),
+        Ok(Committed { filled: _, ended }) => {
+            for group in groups {
+                if ended.contains(&group.live.id) {
+                    learn_how_it_ended(shared, &group.live).await;
+                    refuse(group, &UploadError::unavailable("the upload ended elsewhere"));
+                } else {
+                    tell_stored(shared, group);
+                }
+            }
+        }
         Err(error) => {
             let error: UploadError = error.into();
             tracing::error!(error = &error as &dyn std::error::Error, "A group commit failed");
@@ -187,7 +196,11 @@ fn facts(shared: &Shared, groups: Vec<Group>) -> (Vec<Group>, Vec<Fact>) {
 /// The catalog knows: so does the coverage now, and so do those who wait for an answer.
 fn tell_stored(shared: &Arc<Shared>, mut group: Group) {
     let new: Vec<StoredRange> = group.ranges.iter().map(|p| p.stored).collect();
-    group.live.settle_commit(&new, group.fills);
+    let id = group.live.id;
+    if group.live.settle_commit(&new, group.fills) {
+        let size_bytes = group.live.plan.total();
+        tracing::info!(upload.id = %id, size_bytes, "Opened upload {id}");
+    }
     shared.metrics.received_bytes.inc_by(new.iter().map(|s| s.range.len()).sum());
     Shared::hint(shared, &group.live);
     let last = group.ranges.pop();
@@ -205,6 +218,15 @@ fn tell_stored(shared: &Arc<Shared>, mut group: Group) {
 async fn learn_whether_opened(shared: &Shared, live: &Live) {
     if !live.lock().persisted && matches!(shared.catalog.upload(live.id).await, Ok(Some(_))) {
         live.lock().persisted = true;
+    }
+}
+
+/// The catalog says that an upload runs no more of which we believe that it does: its end took
+/// effect and yet seemed to fail. Whoever comes next is told the truth.
+async fn learn_how_it_ended(shared: &Shared, live: &Live) {
+    if let Ok(Some(record)) = shared.catalog.upload(live.id).await {
+        live.lock().record = record;
+        live.announce();
     }
 }
 

@@ -6,7 +6,12 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::MutexGuard;
 
-use super::{Body, Piece, Shared, UploadError, live::Live, load::slices, receive::Seen};
+use super::{
+    Body, Piece, Shared, UploadError,
+    live::Live,
+    load::{Source, slices},
+    receive::Seen,
+};
 use crate::{
     store::StoreError,
     upload::{ByteRange, StoredRange, UploadState},
@@ -34,7 +39,11 @@ impl Shared {
             seen.take(&frame)?;
             let span = ByteRange::new(offset, frame.len() as u64)
                 .expect("it lies inside the range, whose length was just checked");
-            if !self.is_stored(live, span, &frame).await? {
+            let stored = match self.is_stored(live, span, &frame).await {
+                Ok(stored) => stored,
+                Err(error) => return Err(self.unreadable(live, piece.range, error).await),
+            };
+            if !stored {
                 if piece.sha256.is_some() {
                     // Bytes that were damaged on the way are no other file: they are sent again.
                     while let Some(frame) = body.next().await {
@@ -53,7 +62,7 @@ impl Shared {
         live: &Live,
         span: ByteRange,
         frame: &Bytes,
-    ) -> Result<bool, UploadError> {
+    ) -> Result<bool, StoreError> {
         let mut rest = &frame[..];
         for part in slices(span) {
             let stored = self.read_wherever(live, part).await?;
@@ -76,11 +85,25 @@ impl Shared {
         }
     }
 
+    /// What is stored cannot be read. If it is lost it is asked for again.
+    async fn unreadable(
+        self: &Arc<Self>,
+        live: &Arc<Live>,
+        range: ByteRange,
+        error: StoreError,
+    ) -> UploadError {
+        match self.contradiction(live, range).await {
+            // It could be read in the end, or there is nothing that could be forgotten.
+            UploadError::Conflict(_) => error.into(),
+            other => other,
+        }
+    }
+
     /// Who is wrong: the client, or our disk?
     async fn contradiction(self: &Arc<Self>, live: &Arc<Live>, range: ByteRange) -> UploadError {
         let checksum = live.lock().coverage.get(range).copied();
         let Some(checksum) = checksum else { return UploadError::Conflict(OTHER_BYTES) };
-        match self.is_sound(live, StoredRange { range, checksum }).await {
+        match self.is_sound_wherever(live, StoredRange { range, checksum }).await {
             Ok(true) => UploadError::Conflict(OTHER_BYTES),
             Ok(false) => {
                 tracing::error!(upload.id = %live.id, %range, "A stored range is not what it was");
@@ -111,12 +134,14 @@ impl Shared {
         }
     }
 
-    async fn is_sound(&self, live: &Live, stored: StoredRange) -> Result<bool, StoreError> {
-        let mut crc = crc32fast::Hasher::new();
-        for part in slices(stored.range) {
-            crc.update(&self.read_wherever(live, part).await?);
-        }
-        Ok(crc.finalize() == stored.checksum.0)
+    /// Whether a range is what it was, of an upload that may be published at any moment.
+    async fn is_sound_wherever(
+        &self,
+        live: &Live,
+        stored: StoredRange,
+    ) -> Result<bool, StoreError> {
+        Ok(self.is_sound(&Source::Upload(live.id), stored).await?
+            || self.is_sound(&Source::Published(live.published_name()), stored).await?)
     }
 
     /// Takes ranges back, in the catalog and in memory; a full upload is not full any more.

@@ -65,7 +65,7 @@ impl Engine {
         }
         let creative = self.shared.catalog.reschedule(id, day).await?;
         if let Some(creative) = &creative {
-            self.refresh(creative, Some(creative.clone()));
+            self.refresh(creative, Some(creative.clone())).await;
         }
         Ok(creative)
     }
@@ -88,7 +88,7 @@ impl Engine {
             Err(_) => Some(creative),
         };
         let Some(creative) = deleted else { return Ok(false) };
-        self.refresh(&creative, None);
+        self.refresh(&creative, None).await;
         if let Err(error) = self.shared.bury(id, &creative.filename).await {
             let error = &error as &dyn Error;
             tracing::warn!(creative.id = %id, error, "A deleted creative's file stays for now");
@@ -106,9 +106,11 @@ impl Engine {
         Ok(self.shared.store.read_published(&name, range).await?)
     }
 
-    /// Tells the upload in memory, if there is one, what became of its creative.
-    fn refresh(&self, of: &Creative, now: Option<Creative>) {
+    /// Tells the upload in memory, if there is one, what became of its creative. If that was
+    /// recorded only a moment ago, its stitch worker has yet to tell the upload of it.
+    async fn refresh(&self, of: &Creative, now: Option<Creative>) {
         if let Some(live) = Registry::by_id(&self.shared, of.upload_id) {
+            let _recorded = live.progress.lock().await;
             live.lock().creative = now;
         }
     }

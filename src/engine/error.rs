@@ -135,6 +135,18 @@ impl UploadError {
         }
     }
 
+    /// The error and what caused it, in one line.
+    pub(super) fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut next = self.source();
+        while let Some(error) = next {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            next = error.source();
+        }
+        text
+    }
+
     /// For a fault that has no cause of its own to show.
     pub(super) fn unavailable(why: &'static str) -> Self {
         Self::Unavailable(why.into())

@@ -14,7 +14,7 @@ use std::{
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    UploadError,
+    Class, UploadError,
     claim::{Claim, ClaimSlot},
     stitch::Progress,
 };
@@ -66,11 +66,8 @@ pub(super) struct LiveState {
     pub(super) rewinds: u64,
     /// When its last range came, for measuring the stitch.
     pub(super) full_at: Option<Instant>,
-    /// Attempts to stitch that failed in a row, and when the next may begin.
-    pub(super) attempts: u32,
+    /// When the next attempt to stitch may begin; see [`UploadRecord::trouble`].
     pub(super) retry_at: Option<Instant>,
-    /// Why the last attempt failed.
-    pub(super) trouble: Option<String>,
 }
 
 /// What is to be done about a range that a request brings.
@@ -88,9 +85,8 @@ pub(super) enum Admission {
 impl LiveState {
     /// What held up the stitch is over.
     pub(super) fn calm(&mut self) {
-        self.attempts = 0;
+        self.record.trouble = None;
         self.retry_at = None;
-        self.trouble = None;
     }
 }
 
@@ -133,9 +129,7 @@ impl Live {
                 epoch: 0,
                 rewinds: 0,
                 full_at: None,
-                attempts: 0,
                 retry_at: None,
-                trouble: None,
             }),
             changed: watch::Sender::new(0),
             progress: tokio::sync::Mutex::default(),
@@ -169,10 +163,16 @@ impl Live {
         self.lock().record.state
     }
 
-    /// What a failed write means: bytes that have nowhere to go any more come too late.
+    /// What a fault of the store means: bytes of an upload that ended meanwhile came too late.
     pub(super) fn explain(&self, error: UploadError) -> UploadError {
-        let state = self.upload_state();
-        if state.is_running() { error } else { UploadError::Gone(state) }
+        match self.upload_state() {
+            state @ (UploadState::Failed | UploadState::Cancelled | UploadState::Expired)
+                if error.class() == Class::Unavailable =>
+            {
+                UploadError::Gone(state)
+            }
+            _ => error,
+        }
     }
 
     /// The name that its file will have.
@@ -212,9 +212,10 @@ impl Live {
     }
 
     /// Bytes and facts of these ranges are safe: now, and only now, they are in the coverage.
-    pub(super) fn settle_commit(&self, new: &[StoredRange], full: bool) {
+    /// Returns whether they are the first of the upload.
+    pub(super) fn settle_commit(&self, new: &[StoredRange], full: bool) -> bool {
         let mut state = self.lock();
-        state.persisted = true;
+        let opened = !std::mem::replace(&mut state.persisted, true);
         for stored in new {
             let fresh = state.coverage.insert(stored.range, stored.checksum);
             assert!(fresh, "a claim was given for a range that was here: {}", stored.range);
@@ -227,6 +228,7 @@ impl Live {
         }
         drop(state);
         self.announce();
+        opened
     }
 
     /// Takes the terms that a request names; later ones win.

@@ -1,13 +1,13 @@
 //! From the catalog into memory: what was written down is checked against what is there.
 
-use std::sync::Arc;
+use std::{error::Error, sync::Arc};
 
 use super::{Shared, UploadError, live::Live, registry::Registry, registry::Use};
 use crate::{
-    store::PublishedName,
+    store::{PublishedName, StoreError},
     upload::{
         ByteRange, IdentityKey, StoredRange, UploadId, UploadRecord, UploadState,
-        limits::READ_LEN_MAX,
+        limits::{READ_ATTEMPTS_MAX, READ_LEN_MAX},
     },
 };
 
@@ -54,6 +54,7 @@ impl Shared {
     ) -> Result<Use, UploadError> {
         let live = if record.state.is_running() {
             let ranges = shared.believable_ranges(&mut record).await?;
+            shared.restore_length(&record).await?;
             Live::loaded(record, &ranges, None)
         } else {
             let creative = match record.state {
@@ -69,6 +70,15 @@ impl Shared {
         let live = Registry::insert(shared, live, newest_of);
         Self::hint(shared, &live);
         Ok(live)
+    }
+
+    /// A file that became shorter than it must be gets its reserved room back.
+    async fn restore_length(&self, record: &UploadRecord) -> Result<(), UploadError> {
+        let total = record.identity.plan().total();
+        match self.store.len(record.id).await? {
+            Some(len) if len < total => Ok(self.store.grow(record.id, total).await?),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// The ranges of a running upload that may be believed. All the others are forgotten: bytes
@@ -131,18 +141,50 @@ impl Shared {
     ) -> Result<(Vec<StoredRange>, Vec<StoredRange>), UploadError> {
         let (mut good, mut bad) = (Vec::new(), Vec::new());
         for stored in ranges {
-            let mut crc = crc32fast::Hasher::new();
-            for part in slices(stored.range) {
-                match self.read(source, part).await {
-                    Ok(bytes) => crc.update(&bytes),
-                    Err(crate::store::StoreError::NotFound { .. }) => break,
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            let same = crc.finalize() == stored.checksum.0;
-            if same { good.push(stored) } else { bad.push(stored) }
+            let sound = self.is_sound(source, stored).await?;
+            if sound { good.push(stored) } else { bad.push(stored) }
         }
         Ok((good, bad))
+    }
+
+    /// Whether the bytes of a range are there, and what they were.
+    pub(super) async fn is_sound(
+        &self,
+        source: &Source,
+        stored: StoredRange,
+    ) -> Result<bool, StoreError> {
+        let mut crc = crc32fast::Hasher::new();
+        for part in slices(stored.range) {
+            match self.read_or_lose(source, part).await? {
+                Some(bytes) => crc.update(&bytes),
+                None => return Ok(false),
+            }
+        }
+        Ok(crc.finalize() == stored.checksum.0)
+    }
+
+    /// Reads exactly this range; nothing if it is lost: not there, or unreadable however often it
+    /// is tried, in a store that is well otherwise.
+    ///
+    /// Errors: the store is not well. That may pass, and nothing is lost by it.
+    pub(super) async fn read_or_lose(
+        &self,
+        source: &Source,
+        range: ByteRange,
+    ) -> Result<Option<bytes::Bytes>, StoreError> {
+        let mut attempt = 1;
+        loop {
+            match self.read(source, range).await {
+                Ok(bytes) => return Ok(Some(bytes)),
+                Err(StoreError::NotFound { .. }) => return Ok(None),
+                Err(_) if attempt < READ_ATTEMPTS_MAX => attempt += 1,
+                Err(error) => {
+                    self.store.check_writable().await?;
+                    tracing::error!(error = &error as &dyn Error, %range, "A range is unreadable");
+                    return Ok(None);
+                }
+            }
+        }
     }
 
     /// Reads exactly this range from wherever the upload is.
@@ -150,7 +192,7 @@ impl Shared {
         &self,
         source: &Source,
         range: ByteRange,
-    ) -> Result<bytes::Bytes, crate::store::StoreError> {
+    ) -> Result<bytes::Bytes, StoreError> {
         match source {
             Source::Upload(id) => self.store.read(*id, range).await,
             Source::Published(name) => self.store.read_published(name, range).await,

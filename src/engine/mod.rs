@@ -17,10 +17,12 @@ mod creatives;
 mod error;
 mod live;
 mod load;
+mod operator;
 mod publish;
 mod receive;
 mod recover;
 mod registry;
+mod room;
 mod snapshot;
 mod spool;
 mod stitch;
@@ -38,6 +40,7 @@ use self::{budget::Budget, commit::Pending, live::Live, registry::Registry, snap
 pub use self::{
     clock::Clock,
     error::{BodyError, Class, UploadError},
+    operator::{Expiring, SweepPlan},
     receive::Received,
     snapshot::Snapshot,
     spool::Spooled,
@@ -49,8 +52,8 @@ use crate::{
     metrics::Metrics,
     store::ChunkStore,
     upload::{
-        ByteRange, Day, Durability, FileName, Identity, Sha256Digest, UploadId, UploadRecord,
-        limits,
+        ByteRange, Day, Durability, FileName, Identity, Reserve, Sha256Digest, UploadId,
+        UploadRecord, limits,
     },
 };
 
@@ -72,6 +75,8 @@ pub struct Options {
     pub memory_budget: u64,
     /// The largest file that is taken, in bytes.
     pub max_file_size: u64,
+    /// The room on the disk that uploads leave alone.
+    pub reserve_free: Reserve,
     /// How long an upload waits for its next byte.
     pub upload_ttl: Duration,
     /// How long a complete upload answers for its identity.
@@ -95,6 +100,7 @@ impl Default for Options {
             stitch_queue: limits::STITCH_QUEUE_LEN,
             memory_budget: limits::MEMORY_BUDGET,
             max_file_size: limits::FILE_LEN_MAX,
+            reserve_free: Reserve::Auto,
             upload_ttl: limits::UPLOAD_TTL,
             result_ttl: limits::RESULT_TTL,
             cancel_grace: limits::CANCEL_GRACE,
@@ -167,6 +173,8 @@ struct Shared {
     commits: mpsc::Sender<Pending>,
     /// Uploads that can be stitched further. Only hints: the catalog is the truth.
     hints: mpsc::Sender<UploadId>,
+    /// Held by whoever takes room: between asking how much there is and taking it.
+    room: tokio::sync::Mutex<()>,
     /// Held by whoever changes what catalog and coverage say of uploads: the two change together.
     ledger: tokio::sync::Mutex<()>,
     /// Requests, and clean-up that requests left behind.
@@ -200,6 +208,7 @@ impl Engine {
             registry: Registry::new(),
             commits,
             hints,
+            room: tokio::sync::Mutex::default(),
             ledger: tokio::sync::Mutex::default(),
             requests: TaskTracker::new(),
             stop: CancellationToken::new(),

@@ -112,7 +112,7 @@ impl Shared {
             state.record.state = UploadState::Complete;
             state.record.ended_at = Some(creative.created_at);
             state.creative = Some(creative);
-            state.trouble = None;
+            state.calm();
             state.full_at.take()
         };
         self.metrics.completed.inc();
@@ -183,16 +183,27 @@ impl Shared {
             self.discard(live.id).await;
             *placed = false;
         }
-        // A full one may have been published, and then not recorded.
-        if was_full && let Err(error) = self.store.unpublish(&live.published_name()).await {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(upload.id = %live.id, error, "A file without a creative stays");
+        if was_full {
+            self.bury_unrecorded(live).await;
         }
         if let Err(error) = self.catalog.drop_ranges(live.id).await {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "The ranges of an ended upload stay until it is purged");
         }
         Ok(ended)
+    }
+
+    /// A full upload may have been published, and then not recorded: its end doomed that file. If
+    /// it cannot be removed now, the next sweep does it.
+    async fn bury_unrecorded(&self, live: &Live) {
+        let (id, filename) = {
+            let state = live.lock();
+            (state.record.creative_id, state.record.filename.clone())
+        };
+        if let Err(error) = self.bury(id, &filename).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(upload.id = %live.id, error, "A file without a creative stays for now");
+        }
     }
 
     /// Whether an end that seemed to fail took effect: then what comes later has none, and must not

@@ -76,7 +76,8 @@ impl Engine {
                 }
                 Admission::Busy(slot) => slot.wait().await,
                 Admission::Stored | Admission::Ended(UploadState::Complete) => {
-                    shared.compare(&live, piece, body).await?;
+                    let compared = shared.compare(&live, piece, body).await;
+                    compared.map_err(|error| live.explain(error))?;
                     shared.commit_terms(&live).await?;
                     shared.metrics.count_chunk(ChunkResult::Duplicate);
                     break false;
@@ -156,7 +157,7 @@ impl Shared {
             if !state.is_running() {
                 return Err(UploadError::Gone(state));
             }
-            self.store.create(live.id, live.plan.total()).await?;
+            self.create(live.id, live.plan.total()).await?;
             *placed = true;
         }
         Ok(())

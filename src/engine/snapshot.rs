@@ -46,9 +46,7 @@ impl Snapshot {
 
     fn at(state: &LiveState, lifetimes: Lifetimes) -> Self {
         let creative = state.creative.clone();
-        let mut snapshot = Self::of_record(&state.record, &state.coverage, creative, lifetimes);
-        snapshot.error = snapshot.error.or_else(|| state.trouble.clone());
-        snapshot
+        Self::of_record(&state.record, &state.coverage, creative, lifetimes)
     }
 
     /// Built from what a catalog holds.
@@ -81,7 +79,7 @@ impl Snapshot {
             missing,
             created_at: record.created_at,
             expires_at: since.saturating_add(ttl).unwrap_or(Timestamp::MAX),
-            error: record.reason.as_ref().map(|reason| reason.0.clone()),
+            error: record.error(),
             creative,
         }
     }

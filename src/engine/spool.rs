@@ -177,12 +177,12 @@ impl Spool {
     async fn spill(&mut self) -> Result<(), UploadError> {
         if self.file.is_none() {
             let file = SpoolFile { id: UploadId::new(), shared: self.shared.clone() };
-            self.shared.store.create(file.id, 0).await?;
+            self.shared.create(file.id, 0).await?;
             self.file = Some(file);
         }
         let Some(file) = &self.file else { return Ok(()) };
         let offset = self.len - self.held_len as u64;
-        self.shared.store.grow(file.id, self.len).await?;
+        self.shared.grow(file.id, offset, self.len).await?;
         let frames = std::mem::take(&mut self.frames);
         self.shared.store.write(file.id, offset, frames).await?;
         self.held_len = 0;

@@ -23,7 +23,7 @@ use super::{
     load::{Source, slices},
 };
 use crate::upload::{
-    ByteRange, Checksum, Sha256Digest, UploadId, UploadState,
+    ByteRange, Checksum, Sha256Digest, StoredRange, Trouble, UploadId, UploadState,
     limits::{STITCH_AHEAD_LEN, STITCH_RETRY_MAX, STITCH_RETRY_MIN, STITCH_TICK},
 };
 
@@ -72,7 +72,7 @@ async fn work(shared: Arc<Shared>, hints: Arc<tokio::sync::Mutex<mpsc::Receiver<
         if attempt.is_err() {
             tracing::error!(upload.id = %id, "The stitch of an upload panicked; it is tried again");
             if let Ok(Some(live)) = Shared::by_id(&shared, id).await {
-                shared.postpone(&live, "an internal error");
+                shared.postpone(&live, "an internal error, see the log of the server").await;
             }
         }
     }
@@ -133,12 +133,12 @@ async fn stitch(shared: Arc<Shared>, id: UploadId) {
             Ok(Pass::Done) if live.was_passed_whole(run.rewinds) => {
                 let sha256 = Sha256Digest(run.sha256.finalize().into());
                 if let Err(error) = shared.finish(&live, sha256).await {
-                    shared.postpone_for(&live, &error);
+                    shared.postpone_for(&live, &error).await;
                 }
             }
             Ok(Pass::Done) => live.lock().calm(),
             Ok(Pass::Interrupted) => return,
-            Err(error) => shared.postpone_for(&live, &error),
+            Err(error) => shared.postpone_for(&live, &error).await,
         }
     }
 }
@@ -162,15 +162,15 @@ impl Shared {
             }
             // A copy: after an error or damage the range is to be passed again.
             let sha256 = progress.sha256.clone();
-            let (sha256, found) = self.read_back(&source, range, sha256).await?;
-            if found != checksum {
+            let stored = StoredRange { range, checksum };
+            let Some(sha256) = self.read_back(&source, stored, sha256).await? else {
                 tracing::error!(
                     upload.id = %live.id, %range,
                     "A stored range is not what it was: it is forgotten and asked for again"
                 );
                 self.lose(live, &source, range).await?;
                 return Ok(Pass::Done);
-            }
+            };
             progress.sha256 = sha256;
             progress.hashed = range.end();
             progress.passed_empty = range.is_empty();
@@ -183,16 +183,17 @@ impl Shared {
         Ok(Pass::Done)
     }
 
-    /// Reads one range in slices, through both checksums, on the threads that may block.
+    /// Reads one range in slices, through both checksums, on the threads that may block. Nothing if
+    /// its bytes are not what they were.
     async fn read_back(
         &self,
         source: &Source,
-        range: ByteRange,
+        stored: StoredRange,
         mut sha256: Sha256,
-    ) -> Result<(Sha256, Checksum), UploadError> {
+    ) -> Result<Option<Sha256>, UploadError> {
         let mut crc = crc32fast::Hasher::new();
-        for slice in slices(range) {
-            let bytes = self.read(source, slice).await?;
+        for slice in slices(stored.range) {
+            let Some(bytes) = self.read_or_lose(source, slice).await? else { return Ok(None) };
             let hash = move || {
                 sha256.update(&bytes);
                 crc.update(&bytes);
@@ -202,7 +203,7 @@ impl Shared {
                 .await
                 .map_err(|error| UploadError::Unavailable(error.into()))?;
         }
-        Ok((sha256, Checksum(crc.finalize())))
+        Ok((crc.finalize() == stored.checksum.0).then_some(sha256))
     }
 
     /// A range turned out to be damaged. One that is damaged where it was published goes with the
@@ -238,22 +239,30 @@ impl Shared {
         Ok(())
     }
 
-    fn postpone_for(&self, live: &Live, error: &UploadError) {
-        let source = error as &dyn std::error::Error;
-        tracing::error!(upload.id = %live.id, error = source, "Cannot stitch an upload for now");
-        self.postpone(live, &error.to_string());
+    async fn postpone_for(&self, live: &Live, error: &UploadError) {
+        let reason = error.chain();
+        tracing::error!(upload.id = %live.id, reason, "Cannot stitch an upload for now");
+        self.postpone(live, &reason).await;
     }
 
     /// The next attempt waits, longer each time; the reason is shown meanwhile.
-    fn postpone(&self, live: &Live, reason: &str) {
+    async fn postpone(&self, live: &Live, reason: &str) {
         self.metrics.stitch_retries.inc();
-        let mut state = live.lock();
-        let pause = STITCH_RETRY_MIN.saturating_mul(1 << state.attempts.min(16));
-        state.attempts += 1;
-        state.retry_at = Some(Instant::now() + Duration::min(pause, STITCH_RETRY_MAX));
-        state.trouble = Some(reason.to_owned());
-        drop(state);
+        let (trouble, full) = {
+            let mut state = live.lock();
+            let failed = state.record.trouble.as_ref().map_or(0, |trouble| trouble.attempts);
+            let pause = STITCH_RETRY_MIN.saturating_mul(1 << failed.min(16));
+            state.retry_at = Some(Instant::now() + Duration::min(pause, STITCH_RETRY_MAX));
+            let attempts = failed.saturating_add(1);
+            let trouble = Trouble { attempts, reason: reason.to_owned() };
+            state.record.trouble = Some(trouble.clone());
+            (trouble, state.record.state == UploadState::Stitching)
+        };
         live.announce();
+        if full && let Err(error) = self.catalog.hold_up(live.id, &trouble).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(upload.id = %live.id, error, "What holds up an upload is not recorded");
+        }
     }
 }
 

@@ -4,27 +4,62 @@
 
 use std::{error::Error, sync::Arc, time::Duration};
 
-use tokio::time::{MissedTickBehavior, interval};
+use jiff::SignedDuration;
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{Engine, Shared, UploadError};
 use crate::upload::{
     EndReason, Timestamp, UploadState,
-    limits::{LIVE_IDLE, SWEEP_BATCH_LEN_MAX},
+    limits::{CLOCK_JUMP_MIN, EXPIRY_GRACE, LIVE_IDLE, SWEEP_BATCH_LEN_MAX},
 };
 
 /// Sweeps every `sweep_interval` until the engine stops.
 pub(super) async fn run(shared: Arc<Shared>) {
     let mut ticks = interval(shared.options.sweep_interval.max(Duration::from_millis(1)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let grace = shared.options.upload_ttl.min(EXPIRY_GRACE);
+    let mut patience = Patience::new(shared.clock.now(), Instant::now(), grace);
     loop {
         tokio::select! {
             () = shared.stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        if let Err(error) = sweep(&shared).await {
+        let over = patience.is_over(shared.clock.now(), Instant::now());
+        let swept = if over { sweep(&shared).await } else { super::recover::bury(&shared).await };
+        if let Err(error) = swept {
             tracing::warn!(error = &error as &dyn Error, "A sweep was cut short; the next goes on");
         }
         shared.registry.evict(LIVE_IDLE);
+    }
+}
+
+/// Whether the wall clock may be believed when it says that nothing came for too long.
+///
+/// Clients cannot come while the server is down, and a clock that jumps ahead says of everyone that
+/// they stayed away. So after a start and after a jump nothing expires for a while.
+#[derive(Debug)]
+struct Patience {
+    grace: Duration,
+    /// What both clocks said last.
+    last: (Timestamp, Instant),
+    until: Instant,
+}
+
+impl Patience {
+    fn new(wall: Timestamp, now: Instant, grace: Duration) -> Self {
+        Self { grace, last: (wall, now), until: now + grace }
+    }
+
+    /// Looks at both clocks; at least once a sweep.
+    fn is_over(&mut self, wall: Timestamp, now: Instant) -> bool {
+        let (last_wall, last_now) = std::mem::replace(&mut self.last, (wall, now));
+        let on_the_wall = wall.duration_since(last_wall);
+        let passed = SignedDuration::try_from(now - last_now).unwrap_or(SignedDuration::MAX);
+        if CLOCK_JUMP_MIN < on_the_wall.saturating_sub(passed).unsigned_abs() {
+            tracing::warn!(%last_wall, %wall, "The clock jumped: nothing expires for a while");
+            self.until = now + self.grace;
+        }
+        self.until <= now
     }
 }
 
@@ -73,7 +108,8 @@ async fn expire(shared: &Arc<Shared>) -> Result<(), UploadError> {
     }
 }
 
-fn ago(shared: &Shared, span: Duration) -> Timestamp {
+/// So long ago.
+pub(super) fn ago(shared: &Shared, span: Duration) -> Timestamp {
     shared.clock.now().saturating_sub(span).unwrap_or(Timestamp::MIN)
 }
 
@@ -81,5 +117,74 @@ impl Engine {
     /// Sweeps now, whatever the interval.
     pub async fn sweep(&self) -> Result<(), UploadError> {
         sweep(&self.shared).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_mins(1);
+    const GRACE: Duration = Duration::from_hours(1);
+
+    /// Two clocks that go together unless one of them is moved.
+    struct Clocks {
+        wall: Timestamp,
+        now: Instant,
+    }
+
+    impl Clocks {
+        fn new() -> Self {
+            let wall = "2026-12-01T12:00:00Z".parse().expect("a time");
+            Self { wall, now: Instant::now() }
+        }
+
+        fn pass(&mut self, span: Duration) {
+            self.wall = self.wall.saturating_add(span).expect("inside the calendar");
+            self.now += span;
+        }
+
+        fn jump(&mut self, hours: i64) {
+            self.wall += SignedDuration::from_hours(hours);
+        }
+
+        /// How many looks, a minute apart, it takes until things expire again.
+        fn minutes_until_over(&mut self, patience: &mut Patience) -> u32 {
+            let mut minutes = 0;
+            while !patience.is_over(self.wall, self.now) {
+                self.pass(MINUTE);
+                minutes += 1;
+            }
+            minutes
+        }
+    }
+
+    #[test]
+    fn after_a_start_and_after_every_jump_of_the_clock_nothing_expires_for_the_grace() {
+        let mut clocks = Clocks::new();
+        let mut patience = Patience::new(clocks.wall, clocks.now, GRACE);
+        assert_eq!(clocks.minutes_until_over(&mut patience), 60);
+        for hours in [24, -24, 24 * 365, -1] {
+            clocks.jump(hours);
+            assert_eq!(clocks.minutes_until_over(&mut patience), 60, "after {hours} hours");
+        }
+        clocks.jump(25);
+        clocks.pass(MINUTE * 30);
+        assert!(!patience.is_over(clocks.wall, clocks.now));
+        clocks.jump(-25);
+        assert_eq!(clocks.minutes_until_over(&mut patience), 60, "each jump counts anew");
+    }
+
+    #[test]
+    fn a_clock_that_goes_as_it_should_is_believed_however_rarely_it_is_looked_at() {
+        let mut clocks = Clocks::new();
+        let mut patience = Patience::new(clocks.wall, clocks.now, Duration::ZERO);
+        for span in [Duration::ZERO, MINUTE, Duration::from_hours(1000)] {
+            clocks.pass(span);
+            assert!(patience.is_over(clocks.wall, clocks.now));
+        }
+        // Corrections by a time server are no jumps.
+        clocks.wall = clocks.wall.saturating_add(Duration::from_secs(59)).expect("a time");
+        assert!(patience.is_over(clocks.wall, clocks.now));
     }
 }

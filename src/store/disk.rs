@@ -125,9 +125,11 @@ impl Disk {
     /// Its folder is not synced: if power is lost and the file comes back, it is an upload that
     /// nobody knows, and goes the way of those. Nothing was promised on its being gone.
     pub(super) fn discard(&self, upload: UploadId) -> io::Result<()> {
-        self.open_files.forget(upload);
         self.unnamed().remove(&upload);
-        self.incomplete.remove(&Name::of_upload(upload))
+        let removed = self.incomplete.remove(&Name::of_upload(upload));
+        // Only now: whoever opened it anew before it was removed would keep its blocks.
+        self.open_files.forget(upload);
+        removed
     }
 
     pub(super) fn len(&self, upload: UploadId) -> io::Result<Option<u64>> {

@@ -5,6 +5,7 @@
 //! alone, and no symbolic link is ever followed: nothing here can leave the folder.
 
 use std::{
+    ffi::CString,
     fmt,
     fs::File,
     io::{self, IoSlice},
@@ -12,17 +13,17 @@ use std::{
     path::Path,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use bytes::Bytes;
 use rustix::{
-    fs::{AtFlags, Dir, FallocateFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags},
+    fs::{AtFlags, Dir, DirEntry, FileType, FlockOperation, Mode, OFlags, RenameFlags},
     io::{Errno, retry_on_intr},
 };
 
-use super::{PublishedName, Space};
+use super::{PublishedName, Space, room};
 use crate::upload::{ByteRange, UploadId};
 
 /// Folders: the server and its group look inside, nobody else.
@@ -63,6 +64,8 @@ impl Name {
 /// The handle stays with the folder when somebody renames it or puts another in its place.
 pub(super) struct Folder {
     handle: File,
+    /// Set once the file system has turned out not to reserve room.
+    promises: AtomicBool,
     /// How many syncs have failed.
     failures: AtomicU64,
     /// Held during a sync: see [`Self::sync`].
@@ -79,8 +82,14 @@ impl Folder {
     /// The folder itself may be a symbolic link: the operator named it.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         make_folder(path)?;
+        Self::open_existing(path)
+    }
+
+    /// As [`Self::open`], and makes nothing.
+    pub(super) fn open_existing(path: &Path) -> io::Result<Self> {
         let handle = open_folder(path)?;
-        Ok(Self { handle, failures: AtomicU64::new(0), turn: Mutex::new(()) })
+        let (promises, failures) = (AtomicBool::new(false), AtomicU64::new(0));
+        Ok(Self { handle, promises, failures, turn: Mutex::new(()) })
     }
 
     /// What tells it from every other folder, by whatever path it was opened.
@@ -105,8 +114,12 @@ impl Folder {
     /// there is no room for it, it does not stay.
     pub(super) fn create(&self, name: &Name, len: u64) -> io::Result<File> {
         let file = self.open_with(name, OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC)?;
-        match allocate(&file, len) {
-            Ok(()) => Ok(file),
+        match room::allocate(&file, len) {
+            Ok(room::Allocated::Reserved) => Ok(file),
+            Ok(room::Allocated::Promised) => {
+                self.promises.store(true, Ordering::Relaxed);
+                Ok(file)
+            }
             Err(error) => {
                 // If it cannot be removed either, it is found as an upload that nobody knows.
                 self.remove(name).ok();
@@ -190,32 +203,34 @@ impl Folder {
 
     /// The names of the regular files; those that are no UTF-8 are none of ours.
     pub(super) fn list(&self) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in Dir::read_from(&self.handle)? {
-            let entry = entry?;
-            let Ok(name) = entry.file_name().to_str() else { continue };
-            if self.is_regular(name, entry.file_type())? {
-                names.push(name.to_owned());
-            }
-        }
-        Ok(names)
+        let names = self.entries()?;
+        names.filter_map(|name| name.map(|name| name.into_string().ok()).transpose()).collect()
     }
 
-    /// Some file systems do not say in a listing what an entry is.
-    fn is_regular(&self, name: &str, listed: FileType) -> io::Result<bool> {
-        if listed == FileType::Unknown {
-            return Ok(self.len(&Name(name.to_owned()))?.is_some());
-        }
-        Ok(listed == FileType::RegularFile)
+    /// The names of the regular files, one after the other, ours or not.
+    pub(super) fn entries(&self) -> io::Result<impl Iterator<Item = io::Result<CString>>> {
+        Ok(Dir::read_from(&self.handle)?.filter_map(|entry| self.regular_name(entry).transpose()))
     }
 
-    /// The room that is left to us, without what is reserved for root.
+    fn regular_name(&self, entry: rustix::io::Result<DirEntry>) -> io::Result<Option<CString>> {
+        let entry = entry?;
+        let name = entry.file_name();
+        let is_regular = match (entry.file_type(), name.to_str()) {
+            // Some file systems do not say in a listing what an entry is.
+            (FileType::Unknown, Ok(name)) => self.len(&Name(name.to_owned()))?.is_some(),
+            (listed, _) => listed == FileType::RegularFile,
+        };
+        Ok(is_regular.then(|| name.into()))
+    }
+
+    /// The room that is left to us.
     pub(super) fn space(&self) -> io::Result<Space> {
-        let stat = rustix::fs::fstatvfs(&self.handle)?;
-        Ok(Space {
-            free: stat.f_bavail.saturating_mul(stat.f_frsize),
-            total: stat.f_blocks.saturating_mul(stat.f_frsize),
-        })
+        let mut space = room::space(&self.handle)?;
+        if self.promises.load(Ordering::Relaxed) {
+            let promised = room::promised(&self.handle, &self.list()?)?;
+            space.free = space.free.saturating_sub(promised);
+        }
+        Ok(space)
     }
 
     /// What is to be read before a name is changed, and given to [`Self::sync`] afterwards.
@@ -283,22 +298,6 @@ fn regular(file: File) -> io::Result<File> {
         return Ok(file);
     }
     Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"))
-}
-
-/// Reserves `len` bytes, and makes a shorter file that long: an upload that does not fit is refused
-/// with its first chunk, not its last.
-///
-/// Where the file system cannot reserve, the file only gets its length, and a write may find the
-/// disk full.
-pub(super) fn allocate(file: &File, len: u64) -> io::Result<()> {
-    if len == 0 {
-        return Ok(()); // fallocate refuses to reserve nothing
-    }
-    match retry_on_intr(|| rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len)) {
-        Ok(()) => Ok(()),
-        Err(Errno::OPNOTSUPP | Errno::NOSYS) => file.set_len(len),
-        Err(errno) => Err(errno.into()),
-    }
 }
 
 /// Writes all frames, one after the other, from `offset` on: as a rule in one call of the system,

@@ -11,15 +11,20 @@ mod fs;
 #[cfg(any(test, feature = "testing"))]
 mod memory;
 mod open_files;
+mod room;
+mod view;
 
 use std::{fmt, io};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub use self::fs::{FsStore, OpenError};
 #[cfg(any(test, feature = "testing"))]
 pub use self::memory::{MemoryStore, StoreOp};
+pub use self::{
+    fs::{FsStore, OpenError},
+    view::{Found, StoreView},
+};
 use crate::upload::{ByteRange, CreativeId, FileName, UploadId, limits};
 
 /// The bytes of uploads on their way in, and of the files that came of them.
@@ -99,7 +104,8 @@ pub trait ChunkStore: fmt::Debug + Send + Sync + 'static {
     /// The finished files that are here.
     async fn published(&self) -> Result<Vec<PublishedName>, StoreError>;
 
-    /// How much room there is.
+    /// How much room there is. What was given to the uploads that are here is not free, written or
+    /// not.
     async fn space(&self) -> Result<Space, StoreError>;
 
     /// Whether the store can be written to at this moment: creates, syncs and removes a probe.

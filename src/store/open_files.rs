@@ -18,7 +18,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::durable;
+use super::{durable, room};
 use crate::upload::{ByteRange, UploadId};
 
 /// One open file of an upload.
@@ -45,7 +45,7 @@ impl OpenFile {
 
     /// Makes the file `total` bytes long, if it is shorter.
     pub(super) fn grow(&self, total: u64) -> io::Result<()> {
-        durable::allocate(&self.file, total)?;
+        room::allocate(&self.file, total)?;
         self.len.fetch_max(total, Ordering::SeqCst);
         self.unsynced.store(true, Ordering::SeqCst);
         Ok(())

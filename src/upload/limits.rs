@@ -114,6 +114,8 @@ pub const STITCH_TICK: Duration = Duration::from_secs(2);
 pub const STITCH_RETRY_MIN: Duration = Duration::from_secs(1);
 /// See [`STITCH_RETRY_MIN`].
 pub const STITCH_RETRY_MAX: Duration = Duration::from_mins(1);
+/// How often a range is read that cannot be read, before it counts as lost.
+pub const READ_ATTEMPTS_MAX: u32 = 3;
 /// How long an upload that nobody uses stays in memory.
 pub const LIVE_IDLE: Duration = Duration::from_mins(1);
 /// How long a request head may take, and how long a connection may stay idle between requests.
@@ -132,11 +134,37 @@ pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often an event stream that has nothing to say shows that it is alive.
 pub const EVENT_KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+// The operator's tools.
+
+/// Files that `verify` reads at the same time: a disk serves few readers best, and the server, too,
+/// wants to be served.
+pub const VERIFY_AT_ONCE: usize = 2;
+/// Ids that `verify` takes from the catalog at a time.
+pub const VERIFY_PAGE_LEN: usize = 256;
+/// How long `verify` lets a running server go on before it calls what it saw a fault.
+pub const VERIFY_SECOND_LOOK: Duration = Duration::from_secs(1);
+/// Uploads that the plan of a sweep lists.
+pub const SWEEP_PLAN_LEN_MAX: usize = 10_000;
+/// How long a tool waits for the outcome of what it set going.
+pub const OPERATOR_WAIT: Duration = Duration::from_secs(30);
+/// How long a tool waits for the server's answer.
+pub const CONTROL_ANSWER_TIMEOUT: Duration = Duration::from_mins(10);
+/// Tools that the server serves at a time.
+pub const CONTROL_CONNECTIONS_MAX: usize = 16;
+/// Bytes of an answer that a tool reads.
+pub const CONTROL_ANSWER_LEN_MAX: usize = 16 * 1024 * 1024;
+/// How often a progress bar is drawn.
+pub const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
+
 /// Free bytes under which the service says that it is not ready.
 pub const READY_FREE_MIN: u64 = 64 * MIB;
 
 // Defaults of settings.
 
+/// Default of `reserve_free`: one part in so many of the disk, …
+pub const RESERVE_FREE_PART: u64 = 20;
+/// … and at most so many bytes.
+pub const RESERVE_FREE_MAX: u64 = GIB;
 /// Default of `max_file_size`, in bytes.
 pub const FILE_LEN_MAX: u64 = 1024 * GIB;
 /// Default of `memory_budget`, in bytes.
@@ -153,6 +181,11 @@ pub const CANCEL_GRACE: Duration = Duration::from_secs(30);
 pub const TOMBSTONE_TTL: Duration = Duration::from_hours(24);
 /// Default of `sweep_interval`.
 pub const SWEEP_INTERVAL: Duration = Duration::from_mins(1);
+/// How long nothing expires after a start, or after a jump of the wall clock, unless `upload_ttl`
+/// is shorter: whoever waited for the server has that long to come back.
+pub const EXPIRY_GRACE: Duration = Duration::from_hours(1);
+/// By how much the wall clock may leave the monotonic one between two sweeps and still be believed.
+pub const CLOCK_JUMP_MIN: Duration = Duration::from_mins(1);
 /// Default of `completion_wait`: how long the last answer waits for the stitch.
 pub const COMPLETION_WAIT: Duration = Duration::from_secs(10);
 /// Default of `body_idle_timeout`: how long a body may bring nothing.

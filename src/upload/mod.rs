@@ -13,6 +13,7 @@ mod name;
 mod plan;
 mod range;
 mod record;
+mod reserve;
 mod state;
 
 pub use coverage::Coverage;
@@ -20,10 +21,11 @@ pub use day::{Day, InvalidDay};
 pub use durability::Durability;
 pub use id::{CreativeId, InvalidId, UploadId};
 pub use identity::{Identity, IdentityKey, InvalidIdentity, Principal};
-pub use name::{FileName, InvalidName};
+pub use name::{FileName, InvalidName, escaped};
 pub use plan::{InvalidPlan, Plan};
 pub use range::{ByteRange, InvalidRange};
 pub use record::{
-    Checksum, Creative, EndReason, Sha256Digest, StoredRange, Timestamp, UploadRecord,
+    Checksum, Creative, EndReason, Sha256Digest, StoredRange, Timestamp, Trouble, UploadRecord,
 };
+pub use reserve::Reserve;
 pub use state::UploadState;

@@ -50,6 +50,23 @@ pub struct StoredRange {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndReason(pub String);
 
+/// What holds up the completion of an upload whose ranges are all here. It is tried again: what was
+/// acknowledged is given up by its client or by the operator, never by the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// How many attempts failed in a row; at least 1.
+    pub attempts: u32,
+    /// Why the last one failed, in words for the user and the operator.
+    pub reason: String,
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let times = if self.attempts == 1 { "once" } else { "several times" };
+        write!(f, "completing it has failed {times} and is tried again: {}", self.reason)
+    }
+}
+
 /// What is known of an upload but for its ranges.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UploadRecord {
@@ -71,6 +88,8 @@ pub struct UploadRecord {
     pub state: UploadState,
     /// Why it ended, if it ended without a file.
     pub reason: Option<EndReason>,
+    /// What holds up its completion. Only ever set while it is `stitching`.
+    pub trouble: Option<Trouble>,
     /// Whether its ranges must be read back before they are believed (an unclean start).
     pub suspect: bool,
     /// Whether a probe or a lookup came after it had ended without a file, so that its identity
@@ -82,6 +101,15 @@ pub struct UploadRecord {
     pub touched_at: Timestamp,
     /// When it reached a final state.
     pub ended_at: Option<Timestamp>,
+}
+
+impl UploadRecord {
+    /// Why it ended without a file, or what holds up its completion.
+    #[must_use]
+    pub fn error(&self) -> Option<String> {
+        let reason = self.reason.as_ref().map(|reason| reason.0.clone());
+        reason.or_else(|| self.trouble.as_ref().map(ToString::to_string))
+    }
 }
 
 /// The record of a published file.

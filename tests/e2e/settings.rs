@@ -101,11 +101,12 @@ fn the_version_is_told() {
 fn migrations_are_shown_and_applied() {
     let dir = tempfile::tempdir().expect("a directory");
     let migrate = |more: &[&str]| said(&run(dir.path(), &[&["migrate"], more].concat()));
-    assert_eq!(migrate(&["--dry-run"]), "0001 catalog missing\n");
+    let all = |state: &str| format!("0001 catalog {state}\n0002 troubles {state}\n");
+    assert_eq!(migrate(&["--dry-run"]), all("missing"));
     assert!(!dir.path().join("flowstitch.db").exists());
-    assert_eq!(migrate(&[]), "0001 catalog applied now\n");
-    assert_eq!(migrate(&[]), "0001 catalog applied\n");
-    assert_eq!(migrate(&["--dry-run"]), "0001 catalog applied\n");
+    assert_eq!(migrate(&[]), all("applied now"));
+    assert_eq!(migrate(&[]), all("applied"));
+    assert_eq!(migrate(&["--dry-run"]), all("applied"));
 }
 
 #[test]

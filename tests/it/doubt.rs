@@ -148,3 +148,21 @@ fn a_damaged_file_that_cannot_be_removed_does_not_stand_in_the_way_for_good() {
         assert_eq!(machine.files().await, (0, 1));
     });
 }
+
+#[test]
+fn a_chunk_is_not_acknowledged_for_an_upload_whose_end_seemed_to_fail() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        let file = app.flow(CONTENT);
+        let id = file.send([1]).await.upload_id();
+        // The end takes effect, seems to fail, and cannot be looked up.
+        machine.catalog.fail_after_next(CatalogOp::End);
+        machine.catalog.fail_next(CatalogOp::Upload);
+        app.delete(&format!("/uploads/{id}")).await.assert_problem(503, "unavailable");
+        file.post(2).await.assert_problem(415, "upload_gone");
+        file.post(2).await.assert_problem(415, "upload_gone");
+        file.probe(2).await.assert_missing();
+        file.send(1..=COUNT).await.assert_status(201);
+        app.assert_one_creative(CONTENT).await;
+    });
+}

@@ -309,17 +309,55 @@ fn a_chunk_that_rots_behind_the_stitch_and_comes_anew_is_hashed_anew() {
     });
 }
 
+/// How often a range is read before it counts as unreadable.
+const READS_OF_ONE_ATTEMPT: u64 = 3;
+
+#[test]
+fn a_range_that_stays_unreadable_on_a_disk_that_is_well_is_asked_for_again() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        let file = app.flow(CONTENT);
+        file.send(1..file.count()).await;
+        for _ in 0..READS_OF_ONE_ATTEMPT {
+            machine.disk.fail_next(StoreOp::Read, ErrorKind::Other);
+        }
+        let status = file.post(file.count()).await.json();
+        assert_eq!(status["upload"]["state"], "receiving");
+        file.probe(1).await.assert_status(204);
+        file.probe(2).await.assert_status(200);
+        file.post(1).await.assert_status(201);
+        app.assert_one_creative(file.content()).await;
+    });
+}
+
+#[test]
+fn a_range_that_is_read_at_the_last_attempt_is_not_lost() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        let file = app.flow(CONTENT);
+        file.send(1..file.count()).await;
+        for _ in 1..READS_OF_ONE_ATTEMPT {
+            machine.disk.fail_next(StoreOp::Read, ErrorKind::Other);
+        }
+        file.post(file.count()).await.assert_status(201);
+        app.assert_one_creative(file.content()).await;
+    });
+}
+
 #[test]
 fn a_stitch_that_cannot_read_ahead_rests_between_attempts() {
     const CHUNK: usize = 8 << 20;
     let machine = Machine::new();
     machine.process(async |app| {
         let file = app.flow(vec![1; 2 * CHUNK]).chunk_size(CHUNK);
-        for _ in 0..3 {
+        for _ in 0..READS_OF_ONE_ATTEMPT {
             machine.disk.fail_next(StoreOp::Read, ErrorKind::Other);
         }
+        // The whole store is ill, so that no range is to blame.
+        machine.disk.fail_next(StoreOp::Probe, ErrorKind::Other);
         file.send([1]).await;
-        assert_eq!(machine.disk.count(StoreOp::Read), 1, "one attempt, and then a rest");
+        let reads = machine.disk.count(StoreOp::Read);
+        assert_eq!(reads, READS_OF_ONE_ATTEMPT, "one attempt, and then a rest");
         file.send([2]).await.assert_status(201);
         app.assert_one_creative(file.content()).await;
     });

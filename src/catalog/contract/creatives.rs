@@ -1,7 +1,8 @@
 //! Creatives: by day, from one day to another, deleted with their files.
 
 use super::{
-    Shared, open_complete, open_full, sample_creative, sample_day, sample_upload_of, state,
+    Shared, open_complete, open_ended, open_full, sample_creative, sample_day, sample_time,
+    sample_upload, sample_upload_of, state,
 };
 use crate::{
     catalog::CreativeQuery,
@@ -85,4 +86,20 @@ pub(super) async fn a_deleted_creative_leaves_a_doomed_file(catalog: Shared) {
     catalog.buried(first.id).await.expect("it may be buried again");
     assert_eq!(catalog.doomed().await.expect("listed"), []);
     assert_eq!(catalog.creative(second.id).await.expect("read"), Some(second));
+}
+
+pub(super) async fn a_full_upload_that_ends_without_a_file_dooms_what_it_may_have_published(
+    catalog: Shared,
+) {
+    let (receiving, full) = (sample_upload("receiving"), sample_upload("full"));
+    open_ended(&*catalog, &receiving, UploadState::Cancelled).await;
+    assert_eq!(catalog.doomed().await.expect("listed"), []);
+    open_full(&*catalog, &full).await;
+    let cancel = || catalog.end(full.id, UploadState::Cancelled, None, sample_time(1));
+    assert!(cancel().await.expect("ended"));
+    let doomed = [(full.creative_id, full.filename.clone())];
+    assert_eq!(catalog.doomed().await.expect("listed"), doomed);
+    catalog.buried(full.creative_id).await.expect("buried");
+    assert!(!cancel().await.expect("it had ended"));
+    assert_eq!(catalog.doomed().await.expect("listed"), []);
 }

@@ -5,7 +5,7 @@ use super::{
     sample_name, sample_range, sample_time, sample_upload, sample_upload_of, state,
 };
 use crate::{
-    catalog::CatalogError,
+    catalog::{CatalogError, Committed},
     upload::{
         CreativeId, Durability, EndReason, Identity, Plan, Principal, Sha256Digest, Timestamp,
         UploadId, UploadRecord, UploadState,
@@ -159,8 +159,14 @@ pub(super) async fn facts_of_an_upload_that_is_not_running_have_no_effect(catalo
             Fact::Full { upload },
         ]
     };
-    let batch = [late(ended.id), late(UploadId::new()), late(running.id)].concat();
-    assert_eq!(commit(&*catalog, batch).await, [running.id]);
+    let (first, unknown) = (late(ended.id), late(UploadId::new()));
+    let committed = catalog.commit(first.to_vec(), Durability::Strict).await.expect("committed");
+    assert_eq!(committed, Committed { filled: vec![], ended: vec![ended.id] });
+    assert_eq!(find(&*catalog, ended.id).await, before);
+    let batch = [first.clone(), unknown, late(running.id), first].concat();
+    let committed = catalog.commit(batch, Durability::Strict).await.expect("committed");
+    assert_eq!(committed.filled, [running.id]);
+    assert_eq!(committed.ended.len(), 2, "each that is not running is named once");
     assert_eq!(find(&*catalog, ended.id).await, before);
     assert_eq!(catalog.ranges(ended.id).await.expect("read"), [sample_range(0, 10)]);
     assert_eq!(state(&*catalog, running.id).await, UploadState::Stitching);
@@ -174,8 +180,8 @@ pub(super) async fn relaxed_facts_are_seen_as_strict_ones_are(catalog: Shared) {
             Fact::Stored { upload: record.id, stored: sample_range(0, 30), at: sample_time(0) },
             Fact::Full { upload: record.id },
         ];
-        let full = catalog.commit(facts, durability).await.expect("committed");
-        assert_eq!(full, [record.id]);
+        let committed = catalog.commit(facts, durability).await.expect("committed");
+        assert_eq!(committed, Committed { filled: vec![record.id], ended: vec![] });
         assert_eq!(state(&*catalog, record.id).await, UploadState::Stitching);
         assert_eq!(catalog.ranges(record.id).await.expect("read"), [sample_range(0, 30)]);
     }

@@ -68,7 +68,7 @@ pub(super) async fn of_many_that_fill_an_upload_one_owns_it(catalog: Shared) {
             let (catalog, upload) = (Shared::clone(&catalog), record.id);
             async move {
                 let full = catalog.commit(vec![Fact::Full { upload }], Durability::Relaxed).await;
-                full.map(|full| full == [upload])
+                full.map(|committed| committed.filled == [upload])
             }
         })
         .await;

@@ -4,7 +4,7 @@ use super::{
     Fact, Shared, commit, find, open, open_complete, open_ended, open_full, sample_creative,
     sample_range, sample_time, sample_upload, state,
 };
-use crate::upload::{EndReason, UploadId, UploadRecord, UploadState};
+use crate::upload::{EndReason, Trouble, UploadId, UploadRecord, UploadState};
 
 pub(super) async fn an_upload_is_full_once(catalog: Shared) {
     let (one, other) = (sample_upload("one"), sample_upload("other"));
@@ -92,6 +92,32 @@ pub(super) async fn an_upload_ends_in_three_states_only(catalog: Shared) {
         let end = async move { catalog.end(UploadId::new(), wrong, None, sample_time(0)).await };
         let ended = tokio::spawn(end).await;
         assert!(ended.is_err_and(|error| error.is_panic()), "{wrong:?}");
+    }
+}
+
+pub(super) async fn what_holds_up_a_completion_is_known_until_it_is_over(catalog: Shared) {
+    let trouble = |attempts| Trouble { attempts, reason: format!("reason {attempts}") };
+    let held_up = async |id| find(&*catalog, id).await.trouble;
+    let record = sample_upload("x");
+    open(&*catalog, &record).await;
+    catalog.hold_up(record.id, &trouble(1)).await.expect("no effect");
+    assert_eq!(held_up(record.id).await, None);
+    catalog.hold_up(UploadId::new(), &trouble(1)).await.expect("no effect");
+
+    let [forgotten, done, failed] = ["forgotten", "done", "failed"].map(sample_upload);
+    for record in [&forgotten, &done, &failed] {
+        open_full(&*catalog, record).await;
+        for attempts in [1, 2] {
+            catalog.hold_up(record.id, &trouble(attempts)).await.expect("written");
+            assert_eq!(held_up(record.id).await, Some(trouble(attempts)));
+        }
+    }
+    catalog.forget(forgotten.id, &[sample_range(0, 10).range]).await.expect("forgotten");
+    assert!(catalog.complete(&sample_creative(&done)).await.expect("completed"));
+    let ended = catalog.end(failed.id, UploadState::Failed, None, sample_time(1)).await;
+    assert!(ended.expect("ended"));
+    for record in [&forgotten, &done, &failed] {
+        assert_eq!(held_up(record.id).await, None);
     }
 }
 

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    catalog::{CatalogError, Fact, Resemblance},
+    catalog::{CatalogError, Committed, Fact, Resemblance},
     upload::{
-        ByteRange, Creative, CreativeId, FileName, IdentityKey, StoredRange, Timestamp, UploadId,
-        UploadRecord, UploadState,
+        ByteRange, Creative, CreativeId, EndReason, FileName, IdentityKey, StoredRange, Timestamp,
+        UploadId, UploadRecord, UploadState,
     },
 };
 
@@ -38,13 +38,13 @@ impl Facts {
     }
 
     /// What can go wrong is looked for first, so that a batch is written as a whole or not at all.
-    pub(super) fn commit(&mut self, facts: Vec<Fact>) -> Result<Vec<UploadId>, CatalogError> {
+    pub(super) fn commit(&mut self, facts: Vec<Fact>) -> Result<Committed, CatalogError> {
         self.check(&facts)?;
-        let mut full = Vec::new();
+        let mut committed = Committed::default();
         for fact in facts {
-            self.write(fact, &mut full);
+            self.write(fact, &mut committed);
         }
-        Ok(full)
+        Ok(committed)
     }
 
     fn check(&self, facts: &[Fact]) -> Result<(), CatalogError> {
@@ -65,7 +65,7 @@ impl Facts {
         Ok(())
     }
 
-    fn write(&mut self, fact: Fact, full: &mut Vec<UploadId>) {
+    fn write(&mut self, fact: Fact, committed: &mut Committed) {
         match fact {
             Fact::Opened(mut record) => {
                 record.created_at = to_millis(record.created_at);
@@ -78,6 +78,8 @@ impl Facts {
                     record.touched_at = to_millis(at);
                     let ranges = self.ranges.entry(upload).or_default();
                     ranges.insert(stored.range.offset(), stored);
+                } else if !committed.ended.contains(&upload) {
+                    committed.ended.push(upload);
                 }
             }
             Fact::Scheduled { upload, day } => {
@@ -92,7 +94,7 @@ impl Facts {
             }
             Fact::Full { upload } => {
                 if self.advance(upload, UploadState::Stitching).is_some() {
-                    full.push(upload);
+                    committed.filled.push(upload);
                 }
             }
         }
@@ -113,7 +115,26 @@ impl Facts {
             return None;
         }
         record.state = next;
+        record.trouble = None;
         Some(record)
+    }
+
+    pub(super) fn end(
+        &mut self,
+        upload: UploadId,
+        state: UploadState,
+        reason: Option<EndReason>,
+        at: Timestamp,
+    ) -> bool {
+        let was_full = self.uploads.get(&upload).is_some_and(|u| u.state == UploadState::Stitching);
+        let Some(record) = self.advance(upload, state) else { return false };
+        record.reason = reason;
+        record.ended_at = Some(to_millis(at));
+        let (id, filename) = (record.creative_id, record.filename.clone());
+        if was_full {
+            self.doomed.insert(id, filename);
+        }
+        true
     }
 
     pub(super) fn complete(&mut self, creative: &Creative) -> bool {

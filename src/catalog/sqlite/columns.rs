@@ -9,7 +9,8 @@ use rusqlite::{
 
 use crate::upload::{
     ByteRange, Checksum, Creative, CreativeId, Day, EndReason, FileName, Identity, IdentityKey,
-    Plan, Principal, Sha256Digest, StoredRange, Timestamp, UploadId, UploadRecord, UploadState,
+    Plan, Principal, Sha256Digest, StoredRange, Timestamp, Trouble, UploadId, UploadRecord,
+    UploadState,
 };
 
 /// Implements a column as what `$write` makes of the value, read back by `$read`.
@@ -72,12 +73,19 @@ pub(super) fn upload(row: &Row<'_>) -> rusqlite::Result<UploadRecord> {
         creative_id: row.get("creative_id")?,
         state: row.get("state")?,
         reason: row.get("reason")?,
+        trouble: trouble(row)?,
         suspect: row.get("suspect")?,
         released: row.get("released")?,
         created_at: time("created_at")?,
         touched_at: time("touched_at")?,
         ended_at: row.get::<_, Option<Millis>>("ended_at")?.map(|Millis(time)| time),
     })
+}
+
+fn trouble(row: &Row<'_>) -> rusqlite::Result<Option<Trouble>> {
+    let attempts = row.get("attempts")?;
+    let reason: Option<String> = row.get("trouble")?;
+    Ok(reason.map(|reason| Trouble { attempts, reason }))
 }
 
 fn identity(row: &Row<'_>) -> rusqlite::Result<Identity> {

@@ -13,8 +13,10 @@ use crate::catalog::CatalogError;
 /// Name and text of each migration; the first has the number 1.
 type Migrations = [(&'static str, &'static str)];
 
-const MIGRATIONS: &Migrations =
-    &[("catalog", include_str!("../../../migrations/0001_catalog.sql"))];
+const MIGRATIONS: &Migrations = &[
+    ("catalog", include_str!("../../../migrations/0001_catalog.sql")),
+    ("troubles", include_str!("../../../migrations/0002_troubles.sql")),
+];
 
 /// What the first migration writes into the file's header: "flst".
 const APPLICATION_ID: i32 = 0x666c_7374;
@@ -46,6 +48,18 @@ pub fn migrations(path: &Path) -> Result<Vec<Migration>, CatalogError> {
 /// Refuses a file that is not a catalog, or is one of a newer program; tells the version of others.
 pub(super) fn check(connection: &Connection) -> Result<u32, CatalogError> {
     check_against(connection, MIGRATIONS)
+}
+
+/// Refuses whatever does not have exactly the schema of this program.
+pub(super) fn check_current(connection: &Connection) -> Result<(), CatalogError> {
+    let (found, known) = (check(connection)?, MIGRATIONS.len());
+    if found as usize == known {
+        return Ok(());
+    }
+    Err(CatalogError::Corrupt(format!(
+        "its schema has version {found} and this program needs version {known}: run `flowstitch \
+         migrate`, or start the server of this version"
+    )))
 }
 
 /// Applies what is missing.

@@ -15,6 +15,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 mod uploads;
+mod view;
 mod writer;
 
 use std::{fmt, path::Path};
@@ -22,12 +23,17 @@ use std::{fmt, path::Path};
 use async_trait::async_trait;
 use rusqlite::{Connection, Transaction};
 
-pub use self::migrate::{Migration, migrations};
+pub use self::{
+    migrate::{Migration, migrations},
+    view::{CatalogView, Received},
+};
 use self::{readers::Readers, writer::Writer};
-use super::{Catalog, CatalogError, CreativeQuery, Fact, Resemblance, UploadQuery, assert_endable};
+use super::{
+    Catalog, CatalogError, Committed, CreativeQuery, Fact, Resemblance, UploadQuery, assert_endable,
+};
 use crate::upload::{
     ByteRange, Creative, CreativeId, Day, Durability, EndReason, FileName, IdentityKey,
-    StoredRange, Timestamp, UploadId, UploadRecord, UploadState,
+    StoredRange, Timestamp, Trouble, UploadId, UploadRecord, UploadState,
 };
 
 /// A [`Catalog`] in one `SQLite` file.
@@ -89,7 +95,7 @@ impl Catalog for SqliteCatalog {
         &self,
         facts: Vec<Fact>,
         durability: Durability,
-    ) -> Result<Vec<UploadId>, CatalogError> {
+    ) -> Result<Committed, CatalogError> {
         self.writer.transaction(durability, move |tx| uploads::commit(tx, &facts)).await
     }
 
@@ -112,6 +118,11 @@ impl Catalog for SqliteCatalog {
     async fn forget(&self, upload: UploadId, ranges: &[ByteRange]) -> Result<(), CatalogError> {
         let ranges = ranges.to_vec();
         self.write(move |tx| ranges::forget(tx, upload, &ranges)).await
+    }
+
+    async fn hold_up(&self, upload: UploadId, trouble: &Trouble) -> Result<(), CatalogError> {
+        let trouble = trouble.clone();
+        self.write(move |tx| uploads::hold_up(tx, upload, &trouble)).await
     }
 
     async fn release(&self, upload: UploadId) -> Result<(), CatalogError> {
@@ -155,6 +166,10 @@ impl Catalog for SqliteCatalog {
 
     async fn purge(&self, before: Timestamp, limit: usize) -> Result<usize, CatalogError> {
         self.write(move |tx| uploads::purge(tx, before, limit)).await
+    }
+
+    async fn purgeable(&self, before: Timestamp) -> Result<u64, CatalogError> {
+        self.readers.read(move |db| uploads::purgeable(db, before)).await
     }
 
     async fn drop_ranges(&self, upload: UploadId) -> Result<(), CatalogError> {

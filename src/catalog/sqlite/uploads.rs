@@ -10,43 +10,48 @@ use super::{
     ranges,
 };
 use crate::{
-    catalog::{CatalogError, Fact, Resemblance, UploadQuery},
+    catalog::{CatalogError, Committed, Fact, Resemblance, UploadQuery},
     upload::{
-        Day, EndReason, IdentityKey, Sha256Digest, Timestamp, UploadId, UploadRecord, UploadState,
-        limits,
+        Day, EndReason, IdentityKey, Sha256Digest, Timestamp, Trouble, UploadId, UploadRecord,
+        UploadState, limits,
     },
 };
 
 type Result<T> = std::result::Result<T, CatalogError>;
 
-/// Writes facts in order. Returns the uploads that became `stitching`.
-pub(super) fn commit(tx: &Connection, facts: &[Fact]) -> Result<Vec<UploadId>> {
-    let mut full = Vec::new();
+/// Writes facts in order.
+pub(super) fn commit(tx: &Connection, facts: &[Fact]) -> Result<Committed> {
+    let mut committed = Committed::default();
     for fact in facts {
         match fact {
             Fact::Opened(record) => open(tx, record)?,
             Fact::Stored { upload, stored, at } => {
                 if touch(tx, *upload, *at)? {
                     ranges::store(tx, *upload, *stored)?;
+                } else if !committed.ended.contains(upload) {
+                    committed.ended.push(*upload);
                 }
             }
             Fact::Scheduled { upload, day } => schedule(tx, *upload, *day)?,
             Fact::Declared { upload, sha256 } => declare(tx, *upload, *sha256)?,
             Fact::Full { upload } => {
                 if advance(tx, *upload, UploadState::Stitching)? {
-                    full.push(*upload);
+                    committed.filled.push(*upload);
                 }
             }
         }
     }
-    Ok(full)
+    Ok(committed)
 }
 
 fn open(tx: &Connection, record: &UploadRecord) -> Result<()> {
     const SQL: &str = "INSERT INTO uploads
+            (id, principal, identifier, relative_path, total, stride, pieces, identity, filename,
+            scheduled, declared_sha256, creative_id, state, reason, trouble, attempts, suspect,
+            released, created_at, touched_at, ended_at)
         VALUES (:id, :principal, :identifier, :relative_path, :total, :stride, :pieces, :identity,
-                :filename, :scheduled, :declared_sha256, :creative_id, :state, :reason,
-                :suspect, :released, :created_at, :touched_at, :ended_at)
+                :filename, :scheduled, :declared_sha256, :creative_id, :state, :reason, :trouble,
+                :attempts, :suspect, :released, :created_at, :touched_at, :ended_at)
         ON CONFLICT (identity) WHERE ended_at IS NULL DO NOTHING";
     let (identity, plan) = (&record.identity, record.identity.plan());
     let inserted = tx.prepare_cached(SQL)?.execute(named_params! {
@@ -64,6 +69,8 @@ fn open(tx: &Connection, record: &UploadRecord) -> Result<()> {
         ":creative_id": record.creative_id,
         ":state": record.state,
         ":reason": record.reason,
+        ":trouble": record.trouble.as_ref().map(|trouble| &trouble.reason),
+        ":attempts": record.trouble.as_ref().map_or(0, |trouble| trouble.attempts),
         ":suspect": record.suspect,
         ":released": record.released,
         ":created_at": Millis(record.created_at),
@@ -93,7 +100,7 @@ fn declare(tx: &Connection, upload: UploadId, sha256: Sha256Digest) -> Result<()
 
 /// Goes to another running state. False if there is no way there from the present one.
 pub(super) fn advance(tx: &Connection, upload: UploadId, next: UploadState) -> Result<bool> {
-    const SQL: &str = "UPDATE uploads SET state = ?2 WHERE id = ?1";
+    const SQL: &str = "UPDATE uploads SET state = ?2, trouble = NULL, attempts = 0 WHERE id = ?1";
     if !may_become(tx, upload, next)? {
         return Ok(false);
     }
@@ -110,15 +117,35 @@ fn state(tx: &Connection, upload: UploadId) -> Result<Option<UploadState>> {
     Ok(tx.prepare_cached(SQL)?.query_row([upload], |row| row.get(0)).optional()?)
 }
 
-/// Goes to a final state. False if there is no way there from the present one.
+/// Ends it without a file. One that was full may have been published, and then not recorded: that
+/// file is doomed.
 pub(super) fn end(
+    tx: &Connection,
+    upload: UploadId,
+    how: UploadState,
+    reason: Option<&EndReason>,
+    at: Timestamp,
+) -> Result<bool> {
+    const DOOM: &str = "INSERT OR IGNORE INTO doomed (id, filename)
+        SELECT creative_id, filename FROM uploads WHERE id = ?1";
+    let was_full = state(tx, upload)? == Some(UploadState::Stitching);
+    let ended = finish(tx, upload, how, reason, at)?;
+    if ended && was_full {
+        tx.prepare_cached(DOOM)?.execute([upload])?;
+    }
+    Ok(ended)
+}
+
+/// Goes to a final state. False if there is no way there from the present one.
+fn finish(
     tx: &Connection,
     upload: UploadId,
     state: UploadState,
     reason: Option<&EndReason>,
     at: Timestamp,
 ) -> Result<bool> {
-    const SQL: &str = "UPDATE uploads SET state = ?2, reason = ?3, ended_at = ?4 WHERE id = ?1";
+    const SQL: &str = "UPDATE uploads
+        SET state = ?2, reason = ?3, trouble = NULL, attempts = 0, ended_at = ?4 WHERE id = ?1";
     if !may_become(tx, upload, state)? {
         return Ok(false);
     }
@@ -128,7 +155,14 @@ pub(super) fn end(
 
 /// `stitching` becomes `complete`. False from any other state.
 pub(super) fn complete(tx: &Connection, upload: UploadId, at: Timestamp) -> Result<bool> {
-    end(tx, upload, UploadState::Complete, None, at)
+    finish(tx, upload, UploadState::Complete, None, at)
+}
+
+pub(super) fn hold_up(tx: &Connection, upload: UploadId, trouble: &Trouble) -> Result<()> {
+    const SQL: &str = "UPDATE uploads SET trouble = ?2, attempts = ?3
+        WHERE id = ?1 AND state = 'stitching'";
+    tx.prepare_cached(SQL)?.execute(params![upload, trouble.reason, trouble.attempts])?;
+    Ok(())
 }
 
 pub(super) fn is_running(tx: &Connection, upload: UploadId) -> Result<bool> {
@@ -161,6 +195,11 @@ pub(super) fn purge(tx: &Connection, before: Timestamp, limit: usize) -> Result<
     const SQL: &str = "DELETE FROM uploads WHERE id IN
         (SELECT id FROM uploads WHERE ended_at < ?1 ORDER BY ended_at LIMIT ?2)";
     Ok(tx.prepare_cached(SQL)?.execute(params![Millis(before), comparable(limit as u64)])?)
+}
+
+pub(super) fn purgeable(db: &Connection, before: Timestamp) -> Result<u64> {
+    const SQL: &str = "SELECT count(*) FROM uploads WHERE ended_at < ?1";
+    Ok(db.prepare_cached(SQL)?.query_row([Millis(before)], |row| row.get(0))?)
 }
 
 pub(super) fn by_id(db: &Connection, id: UploadId) -> Result<Option<UploadRecord>> {
@@ -231,7 +270,11 @@ fn named<T: ToSql>(value: Option<&T>) -> Option<&dyn ToSql> {
     value.map(|value| value as &dyn ToSql)
 }
 
-fn records(db: &Connection, sql: &str, values: &[&dyn ToSql]) -> Result<Vec<UploadRecord>> {
+pub(super) fn records(
+    db: &Connection,
+    sql: &str,
+    values: &[&dyn ToSql],
+) -> Result<Vec<UploadRecord>> {
     let mut statement = db.prepare_cached(sql)?;
     let records = statement.query_map(values, columns::upload)?;
     Ok(records.collect::<rusqlite::Result<_>>()?)

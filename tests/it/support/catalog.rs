@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use flowstitch::{
-    catalog::{Catalog, CatalogError, CreativeQuery, Fact, Resemblance, UploadQuery},
+    catalog::{Catalog, CatalogError, Committed, CreativeQuery, Fact, Resemblance, UploadQuery},
     upload::{
         ByteRange, Creative, CreativeId, Day, Durability, EndReason, FileName, IdentityKey,
-        StoredRange, Timestamp, UploadId, UploadRecord, UploadState,
+        StoredRange, Timestamp, Trouble, UploadId, UploadRecord, UploadState,
     },
 };
 
@@ -21,6 +21,8 @@ pub(crate) enum CatalogOp {
     End,
     Forget,
     Release,
+    HoldUp,
+    Upload,
     DropRanges,
     DeleteCreative,
     Buried,
@@ -141,7 +143,7 @@ impl Catalog for StagedCatalog {
         &self,
         facts: Vec<Fact>,
         durability: Durability,
-    ) -> Result<Vec<UploadId>, CatalogError> {
+    ) -> Result<Committed, CatalogError> {
         self.call(CatalogOp::Commit, self.inner.commit(facts, durability)).await
     }
 
@@ -163,6 +165,10 @@ impl Catalog for StagedCatalog {
         self.call(CatalogOp::Forget, self.inner.forget(upload, ranges)).await
     }
 
+    async fn hold_up(&self, upload: UploadId, trouble: &Trouble) -> Result<(), CatalogError> {
+        self.call(CatalogOp::HoldUp, self.inner.hold_up(upload, trouble)).await
+    }
+
     async fn release(&self, upload: UploadId) -> Result<(), CatalogError> {
         self.call(CatalogOp::Release, self.inner.release(upload)).await
     }
@@ -172,7 +178,7 @@ impl Catalog for StagedCatalog {
     }
 
     async fn upload(&self, id: UploadId) -> Result<Option<UploadRecord>, CatalogError> {
-        self.call(CatalogOp::Look, self.inner.upload(id)).await
+        self.call(CatalogOp::Upload, self.inner.upload(id)).await
     }
 
     async fn ranges(&self, id: UploadId) -> Result<Vec<StoredRange>, CatalogError> {

@@ -1,0 +1,100 @@
+//! A completion that is held up is a state that everybody can see, and it ends well.
+
+use std::io::ErrorKind;
+
+use flowstitch::store::StoreOp;
+use serde_json::Value;
+
+use crate::support::{CatalogOp, Machine, TestApp, idle};
+
+const CONTENT: &[u8] = b"hello world, are you there?";
+const COUNT: usize = 6;
+
+/// Machines whose answers do not wait for a stitch.
+fn machine() -> Machine {
+    Machine::new().flag("--completion-wait=0s")
+}
+
+async fn status(app: &TestApp, id: &str) -> Value {
+    app.get(&format!("/uploads/{id}")).await.json()
+}
+
+/// Asserts that the upload is full and says why it is not complete.
+async fn assert_held_up(app: &TestApp, id: &str, reason: &str) {
+    idle().await;
+    for status in [status(app, id).await, app.flow(CONTENT).lookup().await.json()] {
+        let upload = &status["upload"];
+        let error = upload["error"].as_str().unwrap_or_default();
+        assert_eq!(upload["state"], "stitching");
+        assert!(error.contains("tried again") && error.contains(reason), "{error}");
+    }
+    let list = app.get("/uploads?state=stitching").await.json();
+    let error = list["uploads"][0]["upload"]["error"].clone();
+    assert!(error.as_str().is_some_and(|error| error.contains(reason)), "{list}");
+}
+
+#[test]
+fn what_holds_up_a_completion_is_shown_and_outlives_the_process() {
+    let machine = machine();
+    let id = machine.process(async |app| {
+        machine.disk.fail_next(StoreOp::Publish, ErrorKind::StorageFull);
+        let id = app.flow(CONTENT).send(1..=COUNT).await.upload_id();
+        assert_held_up(app, &id, "no space left").await;
+        id
+    });
+    // Killed. What the next process cannot do either is held up again.
+    machine.process(async |app| {
+        let list = app.get("/uploads?state=stitching").await.json();
+        let told = list["uploads"][0]["upload"]["error"].as_str().map(str::to_owned);
+        assert!(told.is_some_and(|told| told.contains("no space left")), "{list}");
+        assert_eq!(app.ended(&id).await.state.as_str(), "complete");
+        assert_eq!(status(app, &id).await["upload"]["error"], Value::Null);
+        app.assert_one_creative(CONTENT).await;
+    });
+}
+
+#[test]
+fn a_panic_holds_up_one_upload_until_it_is_over_and_says_so() {
+    let machine = machine().flag("--stitch-workers=1");
+    machine.process(async |app| {
+        machine.store.panic_next(StoreOp::Publish);
+        let id = app.flow(CONTENT).send(1..=COUNT).await.upload_id();
+        assert_held_up(app, &id, "internal error").await;
+        let other = app.flow("another file").name("b.bin");
+        let other_id = other.send(1..=other.count()).await.upload_id();
+        assert_eq!(app.ended(&other_id).await.state.as_str(), "complete");
+        assert_eq!(app.ended(&id).await.state.as_str(), "complete");
+        assert_eq!(app.creatives().await.len(), 2);
+    });
+}
+
+#[test]
+fn a_catalog_that_does_not_even_take_the_reason_holds_nothing_up_for_good() {
+    let machine = machine();
+    machine.process(async |app| {
+        machine.catalog.fail_next(CatalogOp::Complete);
+        machine.catalog.fail_next(CatalogOp::HoldUp);
+        let id = app.flow(CONTENT).send(1..=COUNT).await.upload_id();
+        assert_eq!(app.ended(&id).await.state.as_str(), "complete");
+        app.assert_one_creative(CONTENT).await;
+    });
+}
+
+#[test]
+fn a_cancel_of_what_was_published_and_not_recorded_removes_the_file_even_across_a_crash() {
+    let machine = machine();
+    machine.process(async |app| {
+        machine.catalog.fail_next(CatalogOp::Complete);
+        let id = app.flow(CONTENT).send(1..=COUNT).await.upload_id();
+        assert_held_up(app, &id, "catalog").await;
+        assert_eq!(machine.files().await, (0, 1), "published, and not recorded");
+        machine.disk.fail_next(StoreOp::Unpublish, ErrorKind::Other);
+        app.delete(&format!("/uploads/{id}")).await.assert_status(204);
+        assert_eq!(machine.files().await, (0, 1), "its file could not be removed");
+    });
+    machine.process(async |app| {
+        app.app().engine().sweep().await.expect("a sweep");
+        assert_eq!(machine.files().await, (0, 0));
+        assert!(app.creatives().await.is_empty());
+    });
+}

@@ -1,0 +1,47 @@
+//! The faults, in the order in which they take turns. A fault more is a file more, and a line in
+//! [`all`].
+
+mod cancel;
+mod duplicates;
+mod expiry;
+mod kill;
+mod points;
+mod recovery;
+mod rivals;
+
+use async_trait::async_trait;
+
+use crate::{failure::Failure, round::Round};
+
+/// One way to hurt the server.
+#[async_trait]
+pub(crate) trait Fault: Send + Sync {
+    /// What it is called on the command line and in the table.
+    fn name(&self) -> &'static str;
+
+    /// One sentence for `--list`.
+    fn about(&self) -> &'static str;
+
+    /// How many rounds the quick version runs.
+    fn quick_rounds(&self) -> u64 {
+        1
+    }
+
+    /// Runs one round: starts servers, hurts them, and lets `audit` judge. What it finds goes to
+    /// the round's tally. `NotRun` says that this machine cannot do it.
+    async fn round(&self, round: &mut Round) -> Result<(), Failure>;
+}
+
+/// All faults there are.
+pub(crate) fn all() -> Vec<Box<dyn Fault>> {
+    let mut all: Vec<Box<dyn Fault>> =
+        vec![Box::new(kill::Kill::STRICT), Box::new(kill::Kill::RELAXED)];
+    all.extend(points::POINTS.map(|point| Box::new(point) as Box<dyn Fault>));
+    all.push(Box::new(recovery::Recovery));
+    all.push(Box::new(cancel::Removal));
+    all.push(Box::new(cancel::Cancel));
+    all.push(Box::new(duplicates::Duplicates));
+    all.push(Box::new(expiry::Expiry));
+    all.push(Box::new(rivals::Rivals));
+    all
+}

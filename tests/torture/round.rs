@@ -1,0 +1,123 @@
+//! One round of a fault: its ground, its server, its files, its ledger. Whatever a fault draws, it
+//! draws from the round's own numbers, so that the round can be repeated.
+
+use std::{ops::RangeInclusive, path::Path, sync::Arc};
+
+use fastrand::Rng;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    client::{Client, Ended, Style},
+    failure::Failure,
+    ground::Ground,
+    ledger::{Fate, FileId, Ledger},
+    plan::Plan,
+    report::{Kind, Tally},
+    server::{Server, Setup},
+};
+
+/// What a fault works with.
+#[derive(Debug)]
+pub(crate) struct Round {
+    pub(crate) rng: Rng,
+    pub(crate) ground: Ground,
+    /// How the server is started; a fault adds its settings.
+    pub(crate) setup: Setup,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) tally: Arc<Tally>,
+    /// Whether there is time: not the quick version that runs with all other tests.
+    pub(crate) thorough: bool,
+}
+
+impl Round {
+    pub(crate) fn new(binary: &Path, seed: u64, thorough: bool) -> Result<Self, Failure> {
+        let (ground, tally) = (Ground::plain()?, Arc::new(Tally::default()));
+        let log = ground.scratch().join("server.log");
+        let setup = Setup::new(binary, &log, tally.clone())?.on(ground.data());
+        let ledger = Arc::new(Ledger::new(tally.clone()));
+        Ok(Self { rng: Rng::with_seed(seed), ground, setup, ledger, tally, thorough })
+    }
+
+    /// Adds files of so many chunks to what is to be uploaded.
+    pub(crate) fn add_files(&mut self, count: usize, chunks: RangeInclusive<u64>) -> Vec<FileId> {
+        let add = |_| {
+            let chunks = self.rng.u64(chunks.clone());
+            let ending = ["bin", "png", "tar.gz", "mp4"][self.rng.usize(..4)];
+            let name = format!("{}.{ending}", self.ledger.files().len());
+            self.ledger.add(Plan::any(name, chunks, &mut self.rng))
+        };
+        (0..count).map(add).collect()
+    }
+
+    /// Sets a client to work on each of the files.
+    pub(crate) fn send(&mut self, files: &[FileId], server: &Server, style: &Style) -> Crew {
+        let stop = CancellationToken::new();
+        let mut clients = JoinSet::new();
+        for file in files.iter().copied() {
+            let client = Client::new(server.address(), self.ledger.clone());
+            let client = Client { stop: stop.clone(), ..client };
+            let (style, mut rng) = (style.clone(), self.rng.fork());
+            clients.spawn(async move { (file, client.upload(file, &style, &mut rng).await) });
+        }
+        Crew { clients, stop, ended: Vec::new(), ledger: self.ledger.clone() }
+    }
+
+    /// Sets a client to work on each file that is to be published.
+    pub(crate) fn send_all(&mut self, server: &Server, style: &Style) -> Crew {
+        let entries = self.ledger.snapshot().0;
+        let published = |file: &FileId| entries[*file].fate == Fate::Published;
+        let files: Vec<FileId> = self.ledger.files().into_iter().filter(published).collect();
+        self.send(&files, server, style)
+    }
+
+    /// Notes refusals that nothing explains, and uploads that never ended.
+    pub(crate) fn note_refusals(&self, ended: &[(FileId, Ended)]) {
+        for (file, ended) in ended {
+            let name = &self.ledger.plan(*file).name;
+            match ended {
+                Ended::Refused(why) => {
+                    self.tally.broken(Kind::Other, format!("{name} was refused: {why}"));
+                }
+                Ended::Stuck => self.tally.broken(Kind::Stuck, format!("{name} never ended")),
+                // What has vanished was noted when it was asked for.
+                Ended::Complete | Ended::Stopped | Ended::Vanished => {}
+            }
+        }
+    }
+}
+
+/// Clients at work.
+#[derive(Debug)]
+pub(crate) struct Crew {
+    clients: JoinSet<(FileId, Ended)>,
+    stop: CancellationToken,
+    ended: Vec<(FileId, Ended)>,
+    ledger: Arc<Ledger>,
+}
+
+impl Crew {
+    /// Waits until every client has come to its end. May be dropped and called again.
+    pub(crate) async fn finished(&mut self) -> &[(FileId, Ended)] {
+        while let Some(client) = self.clients.join_next().await {
+            self.ended.push(client.expect("a client does not panic"));
+        }
+        &self.ended
+    }
+
+    /// Waits until so many answers more have come, or every client has come to its end.
+    pub(crate) async fn answers(&mut self, more: u64) {
+        let ledger = self.ledger.clone();
+        tokio::select! {
+            () = ledger.answers(more) => {}
+            _ = self.finished() => {}
+        }
+    }
+
+    /// Sends all clients away, in the middle of whatever they do.
+    pub(crate) async fn stopped(mut self) -> Vec<(FileId, Ended)> {
+        self.stop.cancel();
+        self.finished().await;
+        self.ended
+    }
+}
