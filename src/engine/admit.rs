@@ -170,11 +170,17 @@ impl Engine {
         range: ByteRange,
     ) -> Result<Option<Snapshot>, UploadError> {
         let Some(live) = self.look(intent).await? else { return Ok(None) };
-        let here = {
+        let is_here = || {
             let state = live.lock();
-            state.record.state == UploadState::Complete || state.coverage.contains(range)
+            let stored = state.record.state.is_running() && state.coverage.contains(range);
+            stored || state.record.state == UploadState::Complete
         };
-        if here { Ok(Some(self.settled(&live).await)) } else { Ok(None) }
+        if !is_here() {
+            return Ok(None);
+        }
+        // Asked again: while the stitch is waited for, the upload may be cancelled or lose a range.
+        let settled = self.settled(&live).await;
+        Ok(is_here().then_some(settled))
     }
 
     /// How the upload of this identity stands, if it runs or is complete. Frees an identity as

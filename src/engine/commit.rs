@@ -4,7 +4,10 @@
 //! While one batch is being flushed the next one gathers, and no connection that still brings
 //! bytes waits for either.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+};
 
 use tokio::{
     sync::{mpsc, oneshot},
@@ -88,7 +91,10 @@ async fn commit(shared: &Arc<Shared>, groups: Vec<Group>) {
     if groups.is_empty() {
         return;
     }
-    match shared.catalog.commit(facts, shared.options.durability).await {
+    // What a file is published for must not be lost by loss of power: the file stays.
+    let fills = groups.iter().any(|group| group.fills);
+    let durability = if fills { Durability::Strict } else { shared.options.durability };
+    match shared.catalog.commit(facts, durability).await {
         // Of an upload that is full by our account and is not among those that became `stitching`
         // just now, an earlier commit said so, which took effect and yet seemed to fail.
         Ok(Committed { filled: _, ended }) => {
@@ -125,7 +131,10 @@ async fn flush(shared: &Shared, groups: Vec<Group>) -> Vec<Group> {
     let mut flushed = Vec::with_capacity(groups.len());
     for (group, result) in groups.into_iter().zip(results) {
         match result {
-            Ok(()) => flushed.push(group),
+            Ok(()) => {
+                group.live.flushed.store(true, Ordering::SeqCst);
+                flushed.push(group);
+            }
             Err(error) => {
                 group.live.lock().epoch += 1;
                 let error: UploadError = error.into();

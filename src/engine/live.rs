@@ -40,6 +40,9 @@ pub(super) struct Live {
     pub(super) progress: tokio::sync::Mutex<Progress>,
     /// How far the stitch has come, for those who do not hold the claim.
     pub(super) hashed: AtomicU64,
+    /// Whether every range that is here was flushed, if this session flushes before it acknowledges:
+    /// not those that a former, relaxed one left.
+    pub(super) flushed: AtomicBool,
     /// Asks a stitch that runs to let go of its claim soon.
     pub(super) cancelling: AtomicBool,
 }
@@ -131,6 +134,7 @@ impl Live {
             changed: watch::Sender::new(0),
             progress: tokio::sync::Mutex::default(),
             hashed: AtomicU64::new(0),
+            flushed: AtomicBool::new(!persisted),
             cancelling: AtomicBool::new(false),
         }
     }

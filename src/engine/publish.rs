@@ -62,10 +62,14 @@ impl Shared {
     }
 
     /// The bytes survive loss of power, or none of them counts: see `failed fsync` in the design.
+    /// But those that were flushed before they were acknowledged have nothing to lose here.
     async fn flush_all(&self, live: &Live) -> Result<(), UploadError> {
+        let strict = self.options.durability == Durability::Strict;
         for result in self.store.sync(&[live.id]).await {
             if let Err(error) = result {
-                self.forget_all(live).await?;
+                if !(strict && live.flushed.load(Ordering::SeqCst)) {
+                    self.forget_all(live).await?;
+                }
                 return Err(error.into());
             }
         }

@@ -19,8 +19,9 @@ use crate::upload::{ByteRange, UploadId, limits};
 
 /// A store in memory, with knobs for tests.
 ///
-/// What was synced survives [`Self::lose_power`]; so does that an upload was discarded or a file
-/// published or removed.
+/// What was synced survives [`Self::lose_power`]; so does that a file was published or removed. An
+/// upload that was discarded comes back, unless its folder was synced since: with the name of a
+/// new upload, or by a publish.
 #[derive(Debug)]
 pub struct MemoryStore {
     state: Mutex<State>,
@@ -76,6 +77,13 @@ impl MemoryStore {
         self.state().faults.push(Fault { op: Some(op), at: None, strike: (When::After, kind) });
     }
 
+    /// The next operation of this sort comes half the way, and then fails: a write has written some
+    /// of its bytes; a publish or unpublish has moved or removed the file, and loss of power undoes
+    /// it, unless it is repeated before. Any other fails as in [`Self::fail_next`].
+    pub fn fail_halfway_next(&self, op: StoreOp, kind: io::ErrorKind) {
+        self.state().faults.push(Fault { op: Some(op), at: None, strike: (When::Halfway, kind) });
+    }
+
     /// The `k`th operation from now on, whichever it is, fails as in [`Self::fail_next`]; the next
     /// one is the first.
     pub fn fail_kth(&self, k: u64, kind: io::ErrorKind) {
@@ -107,9 +115,7 @@ impl MemoryStore {
 
     /// Everything that was not synced is gone: bytes are zero again, new uploads are not there.
     pub fn lose_power(&self) {
-        let mut state = self.state();
-        state.uploads.retain(|_, stored| stored.lose_power());
-        state.files.retain(|_, stored| stored.lose_power());
+        self.state().lose_power();
     }
 
     /// Counts an operation, and does it unless it is to fail.
@@ -118,10 +124,21 @@ impl MemoryStore {
         op: StoreOp,
         work: impl FnOnce(&mut State) -> io::Result<T>,
     ) -> Result<T, StoreError> {
+        self.on_or_half(op, work, |_| Ok(()))
+    }
+
+    /// As [`Self::on`], for an operation that may come half the way.
+    fn on_or_half<T>(
+        &self,
+        op: StoreOp,
+        work: impl FnOnce(&mut State) -> io::Result<T>,
+        half: impl FnOnce(&mut State) -> io::Result<()>,
+    ) -> Result<T, StoreError> {
         let mut state = self.state();
         let outcome = match state.begin(op) {
             None => work(&mut state),
             Some((When::Instead, kind)) => Err(kind.into()),
+            Some((When::Halfway, kind)) => half(&mut state).and(Err(kind.into())),
             Some((When::After, kind)) => work(&mut state).and(Err(kind.into())),
         };
         outcome.map_err(|source| StoreError::from_io("do as it was asked", source))
@@ -136,12 +153,21 @@ impl MemoryStore {
 struct State {
     uploads: HashMap<UploadId, Stored>,
     files: HashMap<PublishedName, Stored>,
+    undone: Undone,
     /// In bytes.
     room: u64,
     counts: HashMap<StoreOp, u64>,
     faults: Vec<Fault>,
     panics: HashSet<StoreOp>,
     failing_syncs: HashMap<UploadId, io::ErrorKind>,
+}
+
+/// What loss of power would undo, because no folder was synced since.
+#[derive(Debug, Default)]
+struct Undone {
+    discards: HashMap<UploadId, Stored>,
+    publishes: HashMap<PublishedName, UploadId>,
+    unpublishes: HashMap<PublishedName, Stored>,
 }
 
 /// Strikes once.
@@ -156,6 +182,7 @@ struct Fault {
 #[derive(Debug, Clone, Copy)]
 enum When {
     Instead,
+    Halfway,
     After,
 }
 
@@ -210,24 +237,71 @@ impl State {
         let own = self.failing_syncs.remove(&upload).map(|kind| (When::Instead, kind));
         let stored = self.upload(upload)?;
         match own.or(fault) {
-            Some((When::Instead, _)) => stored.unsynced.clear(),
-            Some((When::After, _)) | None => stored.sync(),
+            Some((When::Instead | When::Halfway, _)) => stored.unsynced.clear(),
+            Some((When::After, _)) | None => {
+                if stored.sync() {
+                    self.undone.discards.clear();
+                }
+            }
         }
         own.or(fault).map_or(Ok(()), |(_, kind)| Err(kind.into()))
     }
 
     fn publish(&mut self, upload: UploadId, name: &PublishedName) -> io::Result<()> {
         match (self.uploads.contains_key(&upload), self.files.contains_key(name)) {
-            (true, true) => Err(io::ErrorKind::AlreadyExists.into()),
-            (false, false) => Err(io::ErrorKind::NotFound.into()),
-            (false, true) => Ok(()),
+            (true, true) => return Err(io::ErrorKind::AlreadyExists.into()),
+            (false, false) => return Err(io::ErrorKind::NotFound.into()),
+            (false, true) => {}
             (true, false) => {
                 self.sync(upload, None)?;
                 let stored = self.uploads.remove(&upload).into_iter();
                 self.files.extend(stored.map(|stored| (name.clone(), stored)));
-                Ok(())
             }
         }
+        self.undone.publishes.remove(name);
+        self.undone.discards.clear();
+        Ok(())
+    }
+
+    /// The rename without the sync of the folders.
+    fn publish_half(&mut self, upload: UploadId, name: &PublishedName) -> io::Result<()> {
+        let is_new = !self.files.contains_key(name);
+        self.publish(upload, name)?;
+        if is_new {
+            self.undone.publishes.insert(name.clone(), upload);
+        }
+        Ok(())
+    }
+
+    fn discard(&mut self, upload: UploadId) {
+        if let Some(stored) = self.uploads.remove(&upload) {
+            self.undone.discards.insert(upload, stored);
+        }
+    }
+
+    fn unpublish(&mut self, name: &PublishedName) {
+        self.files.remove(name);
+        self.undone.publishes.remove(name);
+        self.undone.unpublishes.remove(name);
+    }
+
+    fn unpublish_half(&mut self, name: &PublishedName) {
+        let stored = self.files.remove(name).into_iter();
+        self.undone.unpublishes.extend(stored.map(|stored| (name.clone(), stored)));
+    }
+
+    fn lose_power(&mut self) {
+        let undone = std::mem::take(&mut self.undone);
+        for (name, upload) in undone.publishes {
+            let stored = self.files.remove(&name).into_iter();
+            self.uploads.extend(stored.map(|stored| (upload, stored)));
+        }
+        self.files.extend(undone.unpublishes);
+        for (upload, stored) in undone.discards {
+            self.uploads.entry(upload).or_insert(stored);
+        }
+        self.uploads.retain(|_, stored| stored.lose_power());
+        self.files.retain(|_, stored| stored.lose_power());
     }
 }
 
@@ -247,7 +321,12 @@ impl ChunkStore for MemoryStore {
         offset: u64,
         frames: Vec<Bytes>,
     ) -> Result<(), StoreError> {
-        self.on(StoreOp::Write, |state| state.upload(upload)?.write(offset, &frames))
+        let half = &frames.concat()[..frames.iter().map(Bytes::len).sum::<usize>() / 2];
+        self.on_or_half(
+            StoreOp::Write,
+            |state| state.upload(upload)?.write(offset, &frames),
+            |state| state.upload(upload)?.write(offset, &[Bytes::copy_from_slice(half)]),
+        )
     }
 
     async fn read(&self, upload: UploadId, range: ByteRange) -> Result<Bytes, StoreError> {
@@ -264,7 +343,11 @@ impl ChunkStore for MemoryStore {
     }
 
     async fn publish(&self, upload: UploadId, name: &PublishedName) -> Result<(), StoreError> {
-        let published = self.on(StoreOp::Publish, |state| state.publish(upload, name));
+        let published = self.on_or_half(
+            StoreOp::Publish,
+            |state| state.publish(upload, name),
+            |state| state.publish_half(upload, name),
+        );
         published.map_err(|error| match error {
             StoreError::Io { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => {
                 StoreError::Exists { name: name.clone() }
@@ -274,7 +357,10 @@ impl ChunkStore for MemoryStore {
     }
 
     async fn discard(&self, upload: UploadId) -> Result<(), StoreError> {
-        self.on(StoreOp::Discard, |state| Ok(state.uploads.remove(&upload))).map(drop)
+        self.on(StoreOp::Discard, |state| {
+            state.discard(upload);
+            Ok(())
+        })
     }
 
     async fn len(&self, upload: UploadId) -> Result<Option<u64>, StoreError> {
@@ -297,7 +383,17 @@ impl ChunkStore for MemoryStore {
     }
 
     async fn unpublish(&self, name: &PublishedName) -> Result<(), StoreError> {
-        self.on(StoreOp::Unpublish, |state| Ok(state.files.remove(name))).map(drop)
+        self.on_or_half(
+            StoreOp::Unpublish,
+            |state| {
+                state.unpublish(name);
+                Ok(())
+            },
+            |state| {
+                state.unpublish_half(name);
+                Ok(())
+            },
+        )
     }
 
     async fn uploads(&self) -> Result<Vec<UploadId>, StoreError> {
@@ -376,6 +472,43 @@ mod tests {
         store.lose_power();
         assert_eq!(read(&store, one).await, [0; 3].as_slice());
         assert_eq!(read(&store, other).await, "abc");
+    }
+
+    #[tokio::test]
+    async fn what_no_folder_was_synced_for_is_undone() {
+        let filename = FileName::new("a.txt").expect("short");
+        let name = PublishedName::new(CreativeId::new(), &filename);
+        let (store, range) = (MemoryStore::new(), ByteRange::new(0, 3).expect("short"));
+        let (done, gone) = (written(&store).await, written(&store).await);
+        assert!(store.sync(&[done, gone]).await.iter().all(Result::is_ok));
+        store.fail_halfway_next(StoreOp::Publish, ErrorKind::Other);
+        assert!(store.publish(done, &name).await.is_err());
+        store.discard(gone).await.expect("discard");
+        assert_eq!(store.read_published(&name, range).await.expect("read"), "abc");
+        store.lose_power();
+        assert_eq!(store.published().await.expect("a list"), []);
+        assert_eq!(
+            (read(&store, done).await, read(&store, gone).await),
+            ("abc".into(), "abc".into())
+        );
+        store.discard(gone).await.expect("discard");
+        store.publish(done, &name).await.expect("publish");
+        store.fail_halfway_next(StoreOp::Unpublish, ErrorKind::Other);
+        assert!(store.unpublish(&name).await.is_err());
+        assert_eq!(store.published().await.expect("a list"), []);
+        store.lose_power();
+        assert_eq!(store.uploads().await.expect("a list"), [], "the publish synced that folder");
+        assert_eq!(store.read_published(&name, range).await.expect("read"), "abc");
+    }
+
+    #[tokio::test]
+    async fn a_write_that_comes_half_the_way_says_so() {
+        let store = MemoryStore::new();
+        let id = written(&store).await;
+        store.fail_halfway_next(StoreOp::Write, ErrorKind::StorageFull);
+        let frames = vec![Bytes::from_static(b"AB"), Bytes::from_static(b"C")];
+        assert!(store.write(id, 0, frames).await.is_err());
+        assert_eq!(read(&store, id).await, "Abc");
     }
 
     #[tokio::test]

@@ -19,6 +19,7 @@ mod headers;
 mod held_up;
 mod late_fields;
 mod memory;
+mod model;
 mod names;
 mod openapi;
 mod operation;

@@ -10,7 +10,7 @@ use crate::{
     },
 };
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Facts {
     pub(super) uploads: BTreeMap<UploadId, UploadRecord>,
     /// By upload, then by offset.
@@ -20,7 +20,7 @@ pub(super) struct Facts {
     pub(super) session: Option<Session>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Session {
     epoch: String,
     pub(super) closed: bool,
