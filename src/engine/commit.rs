@@ -86,7 +86,7 @@ fn group(batch: impl Iterator<Item = Pending>) -> Vec<Group> {
 /// One batch: flush, record, tell.
 async fn commit(shared: &Arc<Shared>, groups: Vec<Group>) {
     let groups = flush(shared, groups).await;
-    let _ledger = shared.ledger.lock().await;
+    let ledger = shared.ledger.lock().await;
     let (groups, facts) = facts(shared, groups);
     if groups.is_empty() {
         return;
@@ -111,8 +111,14 @@ async fn commit(shared: &Arc<Shared>, groups: Vec<Group>) {
             let error: UploadError = error.into();
             tracing::error!(error = &error as &dyn std::error::Error, "A group commit failed");
             for group in groups {
-                group.live.lock().terms_changed = true;
+                {
+                    let mut state = group.live.lock();
+                    state.terms_changed = true;
+                    state.in_doubt.extend(group.ranges.iter().map(|p| p.stored.range));
+                }
                 learn_whether_opened(shared, &group.live).await;
+                // If it cannot be done now, the next range does it before it is written.
+                shared.settle_doubt(&ledger, &group.live).await.ok();
                 refuse(group, &error);
             }
         }

@@ -40,7 +40,7 @@ pub(super) struct Live {
     pub(super) progress: tokio::sync::Mutex<Progress>,
     /// How far the stitch has come, for those who do not hold the claim.
     pub(super) hashed: AtomicU64,
-    /// Whether every range that is here was flushed, if this session flushes before it acknowledges:
+    /// Whether every range that is here was flushed, if this session flushes what it acknowledges:
     /// not those that a former, relaxed one left.
     pub(super) flushed: AtomicBool,
     /// Asks a stitch that runs to let go of its claim soon.
@@ -56,6 +56,9 @@ pub(super) struct LiveState {
     /// Whether the client named a day or a digest that the catalog does not know yet.
     pub(super) terms_changed: bool,
     pub(super) coverage: Coverage<Checksum>,
+    /// Ranges whose commit seemed to fail and may have taken effect: until the catalog has taken
+    /// them back nothing is written, for a range that it knows must not be written over.
+    pub(super) in_doubt: Vec<ByteRange>,
     pub(super) creative: Option<Creative>,
     /// Ranges that are being written, by offset.
     pub(super) claims: HashMap<u64, Arc<ClaimSlot>>,
@@ -124,6 +127,7 @@ impl Live {
                 persisted,
                 terms_changed: false,
                 coverage,
+                in_doubt: Vec::new(),
                 creative,
                 claims: HashMap::new(),
                 epoch: 0,

@@ -122,6 +122,7 @@ impl Shared {
         mut body: Body,
     ) -> Result<bool, UploadError> {
         claim.at_work(true);
+        self.settle_doubt(&self.ledger.lock().await, live).await?;
         self.place(live).await?;
         let mut sink = Sink::new(self, live.id, piece);
         loop {

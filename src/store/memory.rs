@@ -2,10 +2,10 @@
 //!
 //! It can do what no test can ask of a disk: fail when it is told to, and lose power.
 
+mod state;
 mod stored;
 
 use std::{
-    collections::{HashMap, HashSet},
     io,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -13,7 +13,10 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use self::stored::Stored;
+use self::{
+    state::{Fault, State, When},
+    stored::Stored,
+};
 use super::{ChunkStore, PublishedName, Space, StoreError, assert_readable};
 use crate::upload::{ByteRange, UploadId, limits};
 
@@ -87,8 +90,22 @@ impl MemoryStore {
     /// The `k`th operation from now on, whichever it is, fails as in [`Self::fail_next`]; the next
     /// one is the first.
     pub fn fail_kth(&self, k: u64, kind: io::ErrorKind) {
+        self.strike_kth(k, When::Instead, kind);
+    }
+
+    /// As [`Self::fail_kth`], but it fails as in [`Self::fail_halfway_next`].
+    pub fn fail_kth_halfway(&self, k: u64, kind: io::ErrorKind) {
+        self.strike_kth(k, When::Halfway, kind);
+    }
+
+    /// As [`Self::fail_kth`], but it fails as in [`Self::fail_after_next`].
+    pub fn fail_kth_after(&self, k: u64, kind: io::ErrorKind) {
+        self.strike_kth(k, When::After, kind);
+    }
+
+    fn strike_kth(&self, k: u64, when: When, kind: io::ErrorKind) {
         let at = Some(self.operations() + k);
-        self.state().faults.push(Fault { op: None, at, strike: (When::Instead, kind) });
+        self.state().faults.push(Fault { op: None, at, strike: (when, kind) });
     }
 
     /// The next operation of this sort panics, as a mistake of ours would.
@@ -146,162 +163,6 @@ impl MemoryStore {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[derive(Debug, Default)]
-struct State {
-    uploads: HashMap<UploadId, Stored>,
-    files: HashMap<PublishedName, Stored>,
-    undone: Undone,
-    /// In bytes.
-    room: u64,
-    counts: HashMap<StoreOp, u64>,
-    faults: Vec<Fault>,
-    panics: HashSet<StoreOp>,
-    failing_syncs: HashMap<UploadId, io::ErrorKind>,
-}
-
-/// What loss of power would undo, because no folder was synced since.
-#[derive(Debug, Default)]
-struct Undone {
-    discards: HashMap<UploadId, Stored>,
-    publishes: HashMap<PublishedName, UploadId>,
-    unpublishes: HashMap<PublishedName, Stored>,
-}
-
-/// Strikes once.
-#[derive(Debug)]
-struct Fault {
-    op: Option<StoreOp>,
-    /// The number of an operation, as [`MemoryStore::operations`] counts.
-    at: Option<u64>,
-    strike: Strike,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum When {
-    Instead,
-    Halfway,
-    After,
-}
-
-type Strike = (When, io::ErrorKind);
-
-impl State {
-    fn operations(&self) -> u64 {
-        self.counts.values().sum()
-    }
-
-    fn begin(&mut self, op: StoreOp) -> Option<Strike> {
-        *self.counts.entry(op).or_default() += 1;
-        assert!(!self.panics.remove(&op), "on purpose");
-        let number = self.operations();
-        let due = self.faults.iter().position(|fault| {
-            fault.op.is_none_or(|only| only == op) && fault.at.is_none_or(|at| at == number)
-        })?;
-        Some(self.faults.remove(due).strike)
-    }
-
-    fn upload(&mut self, upload: UploadId) -> io::Result<&mut Stored> {
-        self.uploads.get_mut(&upload).ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-
-    fn free(&self) -> u64 {
-        let stored = self.uploads.values().chain(self.files.values());
-        self.room.saturating_sub(stored.map(Stored::len).sum())
-    }
-
-    fn create(&mut self, upload: UploadId, total: u64) -> io::Result<()> {
-        self.uploads.remove(&upload);
-        if self.free() < total {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        let len = usize::try_from(total).map_err(io::Error::other)?;
-        self.uploads.insert(upload, Stored::new(len));
-        Ok(())
-    }
-
-    fn grow(&mut self, upload: UploadId, total: u64) -> io::Result<()> {
-        let total = usize::try_from(total).map_err(io::Error::other)?;
-        let free = usize::try_from(self.free()).map_err(io::Error::other)?;
-        let bytes = &mut self.upload(upload)?.bytes;
-        if bytes.len() + free < total {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        bytes.resize(total.max(bytes.len()), 0);
-        Ok(())
-    }
-
-    fn sync(&mut self, upload: UploadId, fault: Option<Strike>) -> io::Result<()> {
-        let own = self.failing_syncs.remove(&upload).map(|kind| (When::Instead, kind));
-        let stored = self.upload(upload)?;
-        match own.or(fault) {
-            Some((When::Instead | When::Halfway, _)) => stored.unsynced.clear(),
-            Some((When::After, _)) | None => {
-                if stored.sync() {
-                    self.undone.discards.clear();
-                }
-            }
-        }
-        own.or(fault).map_or(Ok(()), |(_, kind)| Err(kind.into()))
-    }
-
-    fn publish(&mut self, upload: UploadId, name: &PublishedName) -> io::Result<()> {
-        match (self.uploads.contains_key(&upload), self.files.contains_key(name)) {
-            (true, true) => return Err(io::ErrorKind::AlreadyExists.into()),
-            (false, false) => return Err(io::ErrorKind::NotFound.into()),
-            (false, true) => {}
-            (true, false) => {
-                self.sync(upload, None)?;
-                let stored = self.uploads.remove(&upload).into_iter();
-                self.files.extend(stored.map(|stored| (name.clone(), stored)));
-            }
-        }
-        self.undone.publishes.remove(name);
-        self.undone.discards.clear();
-        Ok(())
-    }
-
-    /// The rename without the sync of the folders.
-    fn publish_half(&mut self, upload: UploadId, name: &PublishedName) -> io::Result<()> {
-        let is_new = !self.files.contains_key(name);
-        self.publish(upload, name)?;
-        if is_new {
-            self.undone.publishes.insert(name.clone(), upload);
-        }
-        Ok(())
-    }
-
-    fn discard(&mut self, upload: UploadId) {
-        if let Some(stored) = self.uploads.remove(&upload) {
-            self.undone.discards.insert(upload, stored);
-        }
-    }
-
-    fn unpublish(&mut self, name: &PublishedName) {
-        self.files.remove(name);
-        self.undone.publishes.remove(name);
-        self.undone.unpublishes.remove(name);
-    }
-
-    fn unpublish_half(&mut self, name: &PublishedName) {
-        let stored = self.files.remove(name).into_iter();
-        self.undone.unpublishes.extend(stored.map(|stored| (name.clone(), stored)));
-    }
-
-    fn lose_power(&mut self) {
-        let undone = std::mem::take(&mut self.undone);
-        for (name, upload) in undone.publishes {
-            let stored = self.files.remove(&name).into_iter();
-            self.uploads.extend(stored.map(|stored| (upload, stored)));
-        }
-        self.files.extend(undone.unpublishes);
-        for (upload, stored) in undone.discards {
-            self.uploads.entry(upload).or_insert(stored);
-        }
-        self.uploads.retain(|_, stored| stored.lose_power());
-        self.files.retain(|_, stored| stored.lose_power());
     }
 }
 

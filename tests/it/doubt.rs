@@ -166,3 +166,41 @@ fn a_chunk_is_not_acknowledged_for_an_upload_whose_end_seemed_to_fail() {
         app.assert_one_creative(CONTENT).await;
     });
 }
+
+#[test]
+fn what_was_recorded_though_it_seemed_not_is_not_written_over() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        let file = app.flow(CONTENT);
+        machine.catalog.fail_after_next(CatalogOp::Commit);
+        file.post(1).await.assert_problem(503, "unavailable");
+        let digest = crate::support::sha256_hex(file.chunk(1));
+        let damaged = file.clone().with("chunk_sha256", digest).post_bytes(1, b"????").await;
+        assert!(damaged.status.is_client_error(), "{damaged:?}");
+    });
+    machine.process(async |app| {
+        let file = app.flow(CONTENT);
+        let believed = file.probe(1).await.status == 200;
+        file.send(2..=COUNT).await;
+        assert_eq!(file.probe(1).await.status == 200, believed, "a probe does not lie");
+    });
+}
+
+#[test]
+fn an_upload_is_completed_though_a_chunk_of_it_was_recorded_and_seemed_not() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        let file = app.flow(CONTENT);
+        file.send([2]).await;
+        machine.catalog.fail_after_next(CatalogOp::Commit);
+        machine.catalog.fail_nth(CatalogOp::Forget, 0);
+        file.post(1).await.assert_problem(503, "unavailable");
+        file.send(3..=COUNT).await;
+    });
+    machine.process(async |app| {
+        let file = app.flow(CONTENT);
+        file.probe(1).await.assert_status(204);
+        file.post(1).await.assert_status(201);
+        app.assert_one_creative(CONTENT).await;
+    });
+}

@@ -17,6 +17,7 @@ mod flow_terms;
 mod flow_troubles;
 mod headers;
 mod held_up;
+mod kth;
 mod late_fields;
 mod memory;
 mod model;

@@ -143,7 +143,8 @@ fn fault() -> impl Strategy<Value = Fault> {
     let store = [S::Create, S::Write, S::Read, S::Sync, S::Publish, S::Discard, S::Unpublish];
     let store = store.into_iter().chain([S::Look]).map(Call::Store);
     let catalog = [C::Commit, C::Complete, C::End, C::Forget, C::Release, C::DropRanges];
-    let catalog = catalog.into_iter().chain([C::DeleteCreative, C::Buried, C::Look]);
+    let catalog =
+        catalog.into_iter().chain([C::HoldUp, C::DeleteCreative, C::Buried, C::Upload, C::Look]);
     let calls: Vec<Call> = store.chain(catalog.map(Call::Catalog)).collect();
     let kills = (any::<bool>(), any::<bool>());
     let strike = prop_oneof![

@@ -146,6 +146,13 @@ impl File {
             self.named = [None].into();
             self.days.insert(None);
         }
+        if self.may_be(Fate::Fresh) && self.may_run() {
+            // What was acknowledged may be of an upload that is no more.
+            self.doubt_chunks();
+        }
+        if self.may_be(Fate::Fresh) {
+            self.days.insert(None);
+        }
         if other_day || self.may_be(Fate::Fresh) {
             self.fates.insert(Fate::Running);
         }
@@ -230,7 +237,11 @@ impl File {
         self.doubt_chunks();
         if self.may_run() {
             self.days.clone_from(&self.named);
-            self.fates.insert(Fate::Fresh);
+            // If it is gone, the one before it counts again, if its time is not over.
+            self.fates.extend([Fate::Fresh, Fate::Gone]);
+            if self.creatives.values().any(|told| told.there != Some(false)) {
+                self.fates.insert(Fate::Complete);
+            }
         }
     }
 
@@ -346,7 +357,9 @@ impl File {
     /// 415 to a chunk.
     pub(super) fn is_refused(&mut self, reply: &Reply) {
         assert!(self.possible.contains(&Fate::Gone), "flow.js gives up: {reply:?}\n{self:?}");
-        self.fates = [Fate::Gone].into();
+        // A question that seemed to fail may have freed the identity for the next process.
+        self.fates.retain(|fate| *fate == Fate::Fresh);
+        self.fates.insert(Fate::Gone);
         self.renew();
     }
 
@@ -383,7 +396,10 @@ impl File {
         let told = self.creatives.get_mut(creative).expect("it was to be deleted");
         told.there = Some(false);
         if self.id.as_ref() == Some(&told.upload) && self.may_be(Fate::Complete) {
-            self.fates.remove(&Fate::Complete);
+            // What may run may be complete by now, and is another upload.
+            if !self.may_run() {
+                self.fates.remove(&Fate::Complete);
+            }
             self.fates.insert(Fate::Fresh);
         }
         self.settle();

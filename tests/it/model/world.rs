@@ -290,10 +290,9 @@ impl World {
     /// Tells the reference what is about to be done.
     fn expect(&mut self, deed: &Deed, about: Option<&(String, String)>) {
         match deed {
-            Deed::Post { file, chunk, how } => {
-                let right = matches!(how, How::Form | How::Octets);
+            Deed::Post { file, chunk, .. } => {
                 let chunk = chunk % FILES[*file].2;
-                self.files[*file].may_receive(chunk, right, self.now);
+                self.files[*file].may_receive(chunk, is_right(deed), self.now);
             }
             Deed::Cancel { file } => self.files[*file].may_cancel(),
             Deed::Delete { file } => {
@@ -353,7 +352,7 @@ impl World {
         let (now, (id, _)) = (self.now, about.unwrap_or_default());
         match (deed, status) {
             (Deed::Post { file, .. }, 415) => self.files[*file].is_refused(&reply),
-            (Deed::Post { file, chunk, how: How::Form | How::Octets }, 200 | 201) => {
+            (Deed::Post { file, chunk, .. }, 200 | 201) if is_right(deed) => {
                 self.files[*file].received(chunk % FILES[*file].2, &reply, now);
             }
             (Deed::Probe { file, chunk }, 200) => {
@@ -369,9 +368,7 @@ impl World {
             (Deed::Cancel { file }, 409) => self.files[*file].is_complete(&id),
             (Deed::Delete { file }, 204) => self.files[*file].is_deleted(&id),
             // It is gone already; or what was sent is refused for what it is.
-            (Deed::Delete { .. }, 404)
-            | (Deed::Post { how: How::Damaged | How::OtherLength | How::Cut(_), .. }, 400 | 409) => {
-            }
+            (Deed::Delete { .. }, 404) | (Deed::Post { .. }, 400 | 409) if !is_right(deed) => {}
             (deed, _) => panic!("{deed:?} is answered with {reply:?}"),
         }
     }
@@ -454,6 +451,11 @@ async fn died(kill: &Gate, cut: &Gate) -> End {
         () = kill.reached() => End::Process,
         () = cut.reached() => End::Power,
     }
+}
+
+/// Whether it sends a chunk as it is.
+fn is_right(deed: &Deed) -> bool {
+    matches!(deed, Deed::Post { how: How::Form | How::Octets, .. })
 }
 
 /// In which order answers of the same moment are told, so that what one says is not refuted by
