@@ -25,9 +25,13 @@ check: fmt clippy doc ## Check format, lints and documentation
 
 fmt:
 	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 
-clippy:
+# The fuzz targets in the same target directory: they share nearly all that is built.
+clippy: fuzz-tools
 	$(CARGO) clippy --all-targets --locked -- -D warnings
+	@! $(FUZZ_READY) || CARGO_TARGET_DIR="$(dir $(RELEASE_BIN)).." \
+	    $(CARGO) clippy --manifest-path fuzz/Cargo.toml --locked -- -D warnings
 
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked
