@@ -244,6 +244,7 @@ pub fn check(session: &Session) {
             if matches!(reply.status.as_u16(), 200 | 201) {
                 let part = Part { way: request.way, body: &body };
                 check_stored(&service, &after, &mut acknowledged, &part, &reply).await;
+                check_acknowledged(&before, &acknowledged, &part, &reply);
             } else {
                 check_unchanged(&before, &after, &reply);
             }
@@ -337,6 +338,19 @@ async fn check_stored(
         assert!(new <= 1, "one request, one range: {record:?}");
         assert!(new == 0 || status["upload"]["id"] == record.id.to_string(), "{status}");
     }
+}
+
+/// What this request brought is what is here: also where it was here before. But a complete upload
+/// gives its result to whoever asks.
+fn check_acknowledged(before: &Facts, acknowledged: &Acknowledged, part: &Part<'_>, reply: &Reply) {
+    let asks = matches!(part.way, Way::NoFile | Way::Probe | Way::Lookup);
+    let id = reply.json()["upload"]["id"].as_str().and_then(|id| id.parse().ok()).expect("an id");
+    let was_running = |(record, _): &(UploadRecord, Vec<ByteRange>)| record.state.is_running();
+    if asks || !before.uploads.get(&id).is_none_or(was_running) {
+        return;
+    }
+    let here = acknowledged.get(&id).into_iter().flat_map(BTreeMap::values);
+    assert!(here.into_iter().any(|bytes| part.sent(bytes)), "it is not what is here: {reply:?}");
 }
 
 /// The ranges of an upload that are here. Of a complete one they may be forgotten: they are all.
