@@ -212,6 +212,14 @@ impl Catalog for MemoryCatalog {
         self.change(|facts| facts.purge(before, limit))
     }
 
+    async fn purgeable(&self, before: Timestamp) -> Result<u64, CatalogError> {
+        let before = to_millis(before);
+        self.visit(|facts| {
+            let uploads = facts.uploads.values();
+            uploads.filter(|u| u.ended_at.is_some_and(|at| at < before)).count() as u64
+        })
+    }
+
     async fn drop_ranges(&self, upload: UploadId) -> Result<(), CatalogError> {
         self.change(|facts| {
             if facts.running(upload).is_none() {

@@ -209,6 +209,10 @@ impl Catalog for StagedCatalog {
         self.inner.purge(before, limit).await
     }
 
+    async fn purgeable(&self, before: Timestamp) -> Result<u64, CatalogError> {
+        self.inner.purgeable(before).await
+    }
+
     async fn drop_ranges(&self, upload: UploadId) -> Result<(), CatalogError> {
         self.call(CatalogOp::DropRanges, self.inner.drop_ranges(upload)).await
     }
