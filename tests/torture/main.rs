@@ -19,6 +19,7 @@ mod faults;
 mod ground;
 mod ledger;
 mod plan;
+mod proxy;
 mod report;
 mod round;
 mod server;
