@@ -24,6 +24,7 @@ mod report;
 mod round;
 mod server;
 mod strace;
+mod wall;
 mod wire;
 
 use std::{

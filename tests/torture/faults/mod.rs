@@ -2,12 +2,14 @@
 //! [`all`].
 
 mod cancel;
+mod clock;
 mod cut;
 mod duplicates;
 mod expiry;
 mod kill;
 mod line;
 mod lost;
+mod midnight;
 mod nginx;
 mod points;
 mod recovery;
@@ -58,5 +60,8 @@ pub(crate) fn all() -> Vec<Box<dyn Fault>> {
     all.push(Box::new(line::Line));
     all.push(Box::new(nginx::Nginx::BUFFERING));
     all.push(Box::new(nginx::Nginx::PASSING));
+    all.push(Box::new(clock::Jumps));
+    all.push(Box::new(clock::Ended));
+    all.push(Box::new(midnight::Passing));
     all
 }
