@@ -1,5 +1,5 @@
-//! The clock is set, forward and back, while files are uploaded: nothing expires early, and what has
-//! ended is remembered for neither shorter nor for ever.
+//! The clock is set, forward and back, while files are uploaded: nothing expires early, and what
+//! has ended is remembered for neither shorter nor for ever.
 
 use std::time::{Duration, Instant};
 

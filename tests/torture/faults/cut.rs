@@ -1,5 +1,5 @@
-//! Requests that are cut off at any byte of head and body, in order (FIN) or by force (RST): nothing
-//! is left of them, and their chunks are taken when they come again.
+//! Requests that are cut off at any byte of head and body, in order (FIN) or by force (RST):
+//! nothing is left of them, and their chunks are taken when they come again.
 
 use async_trait::async_trait;
 use futures_util::future::try_join_all;

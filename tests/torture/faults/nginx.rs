@@ -1,6 +1,6 @@
 //! A real nginx in front, as people run it: with request buffering, its default, it reads the whole
-//! request before the server sees a byte of it; without, it passes bytes on as they come. The server
-//! is killed behind it, and clients see its 502.
+//! request before the server sees a byte of it; without, it passes bytes on as they come. The
+//! server is killed behind it, and clients see its 502.
 
 use std::{net::TcpListener, path::Path, process::Stdio};
 

@@ -6,10 +6,15 @@
 //! look at the time at all, only at that the fresh one is answered while the other is still open,
 //! and long before the server would have given that one up.
 
-use std::time::{Duration, Instant};
+use std::{
+    future::pending,
+    io,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
+use tokio::time::interval;
 
 use super::Fault;
 use crate::{
@@ -24,13 +29,15 @@ use crate::{
     wire::{Answer, Connection, body_at},
 };
 
+/// Between two bytes of a trickle.
+const PAUSE: Duration = Duration::from_secs(1);
 /// What is promised.
 const WAIT_MAX: Duration = Duration::from_secs(1);
 
 pub(crate) struct Stall;
 
 /// Where a request falls silent.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     /// In its head.
     Head,
@@ -40,9 +47,11 @@ enum Place {
     Middle,
     /// Before its last byte.
     Last,
+    /// From the middle of its body on it brings a byte a second.
+    Trickle,
 }
 
-const PLACES: [Place; 4] = [Place::Head, Place::Body, Place::Middle, Place::Last];
+const PLACES: [Place; 5] = [Place::Head, Place::Body, Place::Middle, Place::Last, Place::Trickle];
 
 #[async_trait]
 impl Fault for Stall {
@@ -84,7 +93,7 @@ fn add(round: &mut Round) -> Vec<FileId> {
     for octet in [false, true] {
         for chunk_size in [100, 10_000, 200_000] {
             let name = format!("{}.bin", round.ledger.files().len());
-            let (seed, total) = (round.rng.u64(..), 6 * chunk_size);
+            let (seed, total) = (round.rng.u64(..), 7 * chunk_size);
             files.push(round.ledger.add(Plan {
                 name,
                 seed,
@@ -119,7 +128,7 @@ async fn beside(
 ) -> Result<(), Failure> {
     let plan = round.ledger.plan(file);
     let whole = post(&plan, number);
-    let at = place.of(&whole);
+    let mut at = place.of(&whole);
     let mut stalled = Connection::open(server.address()).await?;
     stalled.send(&whole[..at]).await?;
     round.ledger.sends(file, number);
@@ -137,7 +146,10 @@ async fn beside(
         }
     }
     let began = Instant::now();
-    let answer = fresh.ask(&whole).await?;
+    let answer = tokio::select! {
+        answer = fresh.ask(&whole) => answer?,
+        never = trickle(&mut stalled, &whole, &mut at), if place == Place::Trickle => never?,
+    };
     let waited = began.elapsed();
     round.tally.waited(waited);
     taken(round, (file, number), "beside one that stalls", &answer);
@@ -152,6 +164,17 @@ async fn beside(
         taken(round, (file, number), "after a stall", &answer);
     }
     Ok(())
+}
+
+/// Brings one byte and then another, but never the last.
+async fn trickle(stalled: &mut Connection, whole: &[u8], at: &mut usize) -> io::Result<Answer> {
+    let mut ticks = interval(PAUSE);
+    while *at < whole.len() - 1 {
+        ticks.tick().await;
+        stalled.send(&whole[*at..=*at]).await?;
+        *at += 1;
+    }
+    pending().await
 }
 
 fn taken(round: &Round, (file, number): (FileId, u64), how: &str, answer: &Answer) {
@@ -170,7 +193,7 @@ impl Place {
         match self {
             Self::Head => body - 2,
             Self::Body => body,
-            Self::Middle => body.midpoint(request.len()),
+            Self::Middle | Self::Trickle => body.midpoint(request.len()),
             Self::Last => request.len() - 1,
         }
     }
