@@ -143,7 +143,8 @@ impl Scene<'_> {
         let answer = self.ask(file, 1, Some(day)).await?;
         self.expect(&answer, 400, "a day that is over");
         let detail = answer.json()["detail"].as_str().unwrap_or_default().to_owned();
-        let is_helpful = detail.contains(day) && detail.contains(&format!("today is {today}: name"));
+        let is_helpful =
+            detail.contains(day) && detail.contains(&format!("today is {today}: name"));
         if answer.json()["code"] != "invalid_scheduled_at" || !is_helpful {
             let detail = format!("on {today}, {day} was refused with {}", answer.told());
             self.round.tally.broken(Kind::Other, detail);
