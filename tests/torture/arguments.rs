@@ -51,6 +51,11 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
+    /// A fault that was asked for and is none of these.
+    pub(crate) fn unknown<'a>(&'a self, faults: &[&str]) -> Option<&'a str> {
+        self.faults.iter().map(String::as_str).find(|name| !faults.contains(name))
+    }
+
     /// Whether a fault is to be run.
     pub(crate) fn wants(&self, fault: &str) -> bool {
         let filtered = self.filter.as_ref().is_none_or(|part| fault.contains(part.as_str()));

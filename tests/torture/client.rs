@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     ledger::{FileId, Ledger},
     plan::Plan,
-    wire::{Answer, Connection, request},
+    wire::{Answer, Connection, PATIENCE, request},
 };
 
 /// How long a client waits before it asks again, if nobody tells it to stop.
@@ -62,6 +62,8 @@ pub(crate) enum Ended {
     Refused(String),
     /// The server had every chunk, and does not know of them any more.
     Vanished,
+    /// It never came to an end.
+    Stuck,
 }
 
 /// What became of a cancel.
@@ -96,8 +98,12 @@ impl Client {
         Self { address, ledger, stop: CancellationToken::new() }
     }
 
-    /// Works on a file until it is complete.
+    /// Works on a file until it is complete, or it is clear that it never will be.
     pub(crate) async fn upload(&self, file: FileId, style: &Style, rng: &mut Rng) -> Ended {
+        timeout(PATIENCE, self.work_together(file, style, rng)).await.unwrap_or(Ended::Stuck)
+    }
+
+    async fn work_together(&self, file: FileId, style: &Style, rng: &mut Rng) -> Ended {
         let jobs = Arc::new(Mutex::new(jobs(&self.ledger.plan(file), style, rng)));
         let mut workers = JoinSet::new();
         for _ in 0..style.connections {

@@ -97,8 +97,8 @@ impl Ledger {
         Snapshot(self.entries().clone())
     }
 
-    /// From now on the server may have forgotten what is not complete: it was relaxed, and the power
-    /// was lost.
+    /// From now on the server may have forgotten what is not complete: it was relaxed, and the
+    /// power was lost.
     pub(crate) fn release_chunks(&self) {
         for entry in self.entries().iter_mut() {
             entry.acknowledged.clear();

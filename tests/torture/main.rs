@@ -1,9 +1,9 @@
 //! The torture program: attacks the real binary on purpose, and prints what it broke.
 //!
 //! It runs the server as a child process and flow.js clients of its own against it, and keeps a
-//! ledger of every answer. After each fault the server is started again, the clients finish, and the
-//! ledger is compared with the disk and the catalog. In the end there is a table, a row for each
-//! fault, of which every count of violations must be zero.
+//! ledger of every answer. After each fault the server is started again, the clients finish, and
+//! the ledger is compared with the disk and the catalog. In the end there is a table, a row for
+//! each fault, of which every count of violations must be zero.
 //!
 //! Without arguments it is the quick version, which runs with all other tests: `make torture` gives
 //! it time. What a round draws comes from its seed, and every violation is told with the command
@@ -45,8 +45,13 @@ use crate::{
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let faults: Vec<_> =
-        faults::all().into_iter().filter(|fault| arguments.wants(fault.name())).collect();
+    let mut faults = faults::all();
+    let names: Vec<_> = faults.iter().map(|fault| fault.name()).collect();
+    if let Some(name) = arguments.unknown(&names) {
+        say(&format!("torture: there is no fault {name}: --list shows those there are"));
+        return ExitCode::FAILURE;
+    }
+    faults.retain(|fault| arguments.wants(fault.name()));
     if arguments.list {
         for fault in &faults {
             say(&format!("{:16} {}", fault.name(), fault.about()));

@@ -76,12 +76,17 @@ impl Round {
         self.send(&files, server, style)
     }
 
-    /// Notes refusals that nothing explains.
+    /// Notes refusals that nothing explains, and uploads that never ended.
     pub(crate) fn note_refusals(&self, ended: &[(FileId, Ended)]) {
         for (file, ended) in ended {
             let name = &self.ledger.plan(*file).name;
-            if let Ended::Refused(why) = ended {
-                self.tally.broken(Kind::Other, format!("{name} was refused: {why}"));
+            match ended {
+                Ended::Refused(why) => {
+                    self.tally.broken(Kind::Other, format!("{name} was refused: {why}"));
+                }
+                Ended::Stuck => self.tally.broken(Kind::Stuck, format!("{name} never ended")),
+                // What has vanished was noted when it was asked for.
+                Ended::Complete | Ended::Stopped | Ended::Vanished => {}
             }
         }
     }

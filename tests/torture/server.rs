@@ -243,8 +243,8 @@ impl Log {
         Self { file: self.file.clone(), lines: Arc::default() }
     }
 
-    /// Reads until it is said where the server listens, and goes on in the background: a server must
-    /// never wait for us to read. Nothing if the log ends before.
+    /// Reads until it is said where the server listens, and goes on in the background: a server
+    /// must never wait for us to read. Nothing if the log ends before.
     async fn follow_to_address(
         &self,
         mut lines: Lines<BufReader<ChildStderr>>,
