@@ -65,7 +65,7 @@ fn large(round: &mut Round) -> Vec<FileId> {
     for _ in 0..CONNECTIONS {
         let (seed, name) = (round.rng.u64(..), format!("{}.bin", round.ledger.files().len()));
         let chunk_size = round.rng.u64(1000..most);
-        let total = chunk_size * if round.thorough { 12 } else { 3 };
+        let total = chunk_size * if round.thorough { 6 } else { 3 };
         let plan = Plan { name, seed, total, chunk_size, force: round.rng.bool(), octet: false };
         files.push(round.ledger.add(plan));
     }
