@@ -136,8 +136,9 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
     /// Marks an upload that ended without a file as `released`.
     async fn release(&self, upload: UploadId) -> Result<(), CatalogError>;
 
-    /// The running upload with this identity, or else the newest one. A complete one counts only
-    /// while its creative exists; once that is deleted, older ones do not count either.
+    /// The running upload with this identity, or else the one that was opened last, whatever the
+    /// clock said. A complete one counts only while its creative exists; once that is deleted,
+    /// older ones do not count either.
     async fn current(&self, key: &IdentityKey) -> Result<Option<UploadRecord>, CatalogError>;
 
     /// The upload with this id.

@@ -43,7 +43,7 @@ pub enum UploadError {
     #[error("name the day it is scheduled for in `scheduled_at`, as YYYY-MM-DD")]
     ScheduleMissing,
     /// The day is over.
-    #[error("{day} is in the past; today is {today}")]
+    #[error("{day} is in the past; today is {today}: name that day or a later one")]
     SchedulePast {
         /// The day that was named.
         day: crate::upload::Day,

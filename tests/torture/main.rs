@@ -19,10 +19,12 @@ mod faults;
 mod ground;
 mod ledger;
 mod plan;
+mod proxy;
 mod report;
 mod round;
 mod server;
 mod strace;
+mod wall;
 mod wire;
 
 use std::{

@@ -1,7 +1,7 @@
 //! One round of a fault: its ground, its server, its files, its ledger. Whatever a fault draws, it
 //! draws from the round's own numbers, so that the round can be repeated.
 
-use std::{ops::RangeInclusive, path::Path, sync::Arc};
+use std::{net::SocketAddr, ops::RangeInclusive, path::Path, sync::Arc};
 
 use fastrand::Rng;
 use tokio::task::JoinSet;
@@ -52,10 +52,15 @@ impl Round {
 
     /// Sets a client to work on each of the files.
     pub(crate) fn send(&mut self, files: &[FileId], server: &Server, style: &Style) -> Crew {
+        self.send_to(files, server.address(), style)
+    }
+
+    /// Sets a client to work on each of the files: perhaps not straight with the server.
+    pub(crate) fn send_to(&mut self, files: &[FileId], to: SocketAddr, style: &Style) -> Crew {
         let stop = CancellationToken::new();
         let mut clients = JoinSet::new();
         for file in files.iter().copied() {
-            let client = Client::new(server.address(), self.ledger.clone());
+            let client = Client::new(to, self.ledger.clone());
             let client = Client { stop: stop.clone(), ..client };
             let (style, mut rng) = (style.clone(), self.rng.fork());
             clients.spawn(async move { (file, client.upload(file, &style, &mut rng).await) });

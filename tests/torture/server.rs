@@ -8,13 +8,14 @@ use std::{
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     process::{Child, ChildStderr, Command},
-    time::timeout,
+    time::{interval, timeout},
 };
 
 use crate::{
@@ -25,6 +26,8 @@ use crate::{
 
 /// Lines of a log that are kept for a failure's sake.
 const LOG_LEN_MAX: usize = 200;
+/// How often it is looked whether something has come to be so.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 const LISTENING: &str = "listening on http://";
 
 /// How to start a server; what is started again on the same data is one of the same setup.
@@ -275,6 +278,21 @@ impl Log {
     fn told(&self) -> String {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
     }
+}
+
+/// Looks again and again until something is so.
+pub(crate) async fn until<F>(what: &str, mut is_so: impl FnMut() -> F) -> Result<(), Failure>
+where
+    F: Future<Output = Result<bool, Failure>>,
+{
+    let mut looks = interval(LOOK_AGAIN);
+    let looking = async {
+        while !is_so().await? {
+            looks.tick().await;
+        }
+        Ok(())
+    };
+    in_time(what, looking).await?
 }
 
 /// Waits for what must come.

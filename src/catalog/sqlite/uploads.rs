@@ -208,10 +208,12 @@ pub(super) fn by_id(db: &Connection, id: UploadId) -> Result<Option<UploadRecord
 }
 
 pub(super) fn current(db: &Connection, key: IdentityKey) -> Result<Option<UploadRecord>> {
+    // Rows are numbered in the order of their writing. Ids are not: they hold the time of a clock
+    // that may have been set back since.
     const SQL: &str = "SELECT * FROM uploads
-        WHERE id = coalesce(
-                (SELECT id FROM uploads WHERE identity = ?1 AND ended_at IS NULL),
-                (SELECT id FROM uploads WHERE identity = ?1 ORDER BY id DESC LIMIT 1))
+        WHERE rowid = coalesce(
+                (SELECT rowid FROM uploads WHERE identity = ?1 AND ended_at IS NULL),
+                (SELECT max(rowid) FROM uploads WHERE identity = ?1))
             AND (state <> 'complete'
                 OR EXISTS (SELECT 1 FROM creatives WHERE upload_id = uploads.id))";
     Ok(db.prepare_cached(SQL)?.query_row([key], columns::upload).optional()?)

@@ -2,12 +2,21 @@
 //! [`all`].
 
 mod cancel;
+mod clock;
+mod cut;
 mod duplicates;
 mod expiry;
 mod kill;
+mod line;
+mod lost;
+mod midnight;
+mod nginx;
 mod points;
 mod recovery;
 mod rivals;
+mod slow;
+mod split;
+mod stall;
 
 use async_trait::async_trait;
 
@@ -43,5 +52,16 @@ pub(crate) fn all() -> Vec<Box<dyn Fault>> {
     all.push(Box::new(duplicates::Duplicates));
     all.push(Box::new(expiry::Expiry));
     all.push(Box::new(rivals::Rivals));
+    all.push(Box::new(cut::Cut));
+    all.push(Box::new(stall::Stall));
+    all.push(Box::new(slow::Slow));
+    all.push(Box::new(split::Split));
+    all.push(Box::new(lost::Lost));
+    all.push(Box::new(line::Line));
+    all.push(Box::new(nginx::Nginx::BUFFERING));
+    all.push(Box::new(nginx::Nginx::PASSING));
+    all.push(Box::new(clock::Jumps));
+    all.push(Box::new(clock::Ended));
+    all.push(Box::new(midnight::Passing));
     all
 }
