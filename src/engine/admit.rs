@@ -65,6 +65,7 @@ impl Shared {
     ) -> Result<Option<Use>, UploadError> {
         let key = intent.identity.key();
         if let Some(live) = Registry::by_key(shared, &key) {
+            shared.make_sure(&live).await?;
             return Ok(Some(live));
         }
         let _gate = shared.registry.gate(&key).lock().await;
@@ -77,6 +78,7 @@ impl Shared {
     ) -> Result<Option<Use>, UploadError> {
         let key = intent.identity.key();
         if let Some(live) = Registry::by_key(shared, &key) {
+            shared.make_sure(&live).await?;
             return Ok(Some(live));
         }
         match shared.catalog.current(&key).await? {
@@ -89,10 +91,11 @@ impl Shared {
     /// then it answers for the request.
     pub(super) async fn admit(shared: &Arc<Self>, intent: &Intent) -> Result<Use, UploadError> {
         let key = intent.identity.key();
-        if let Some(live) = Registry::by_key(shared, &key)
-            && live.upload_state().is_running()
-        {
-            return shared.join(live, intent);
+        if let Some(live) = Registry::by_key(shared, &key) {
+            shared.make_sure(&live).await?;
+            if live.upload_state().is_running() {
+                return shared.join(live, intent);
+            }
         }
         let _gate = shared.registry.gate(&key).lock().await;
         let Some(live) = Self::find_under_gate(shared, intent).await? else {

@@ -59,6 +59,9 @@ pub(super) struct LiveState {
     /// Ranges whose commit seemed to fail and may have taken effect: until the catalog has taken
     /// them back nothing is written, for a range that it knows must not be written over.
     pub(super) in_doubt: Vec<ByteRange>,
+    /// Whether an end of the upload seemed to fail and nobody knows yet whether it took effect: see
+    /// [`super::Shared::make_sure`].
+    pub(super) end_in_doubt: bool,
     pub(super) creative: Option<Creative>,
     /// Ranges that are being written, by offset.
     pub(super) claims: HashMap<u64, Arc<ClaimSlot>>,
@@ -128,6 +131,7 @@ impl Live {
                 terms_changed: false,
                 coverage,
                 in_doubt: Vec::new(),
+                end_in_doubt: false,
                 creative,
                 claims: HashMap::new(),
                 epoch: 0,

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{Shared, UploadError, live::Live};
 use crate::{
     catalog::Fact,
-    upload::{ByteRange, Creative, Durability, EndReason, Sha256Digest, UploadId, UploadState},
+    upload::{ByteRange, Creative, Durability, EndReason, Sha256Digest, UploadState},
 };
 
 /// Bytes from the start of a file that tell what it is.
@@ -164,7 +164,7 @@ impl Shared {
         }
         let ended = match self.catalog.end(live.id, how, reason.clone(), at).await {
             Ok(ended) => ended,
-            Err(error) => self.has_ended(live.id, how).await.then_some(true).ok_or(error)?,
+            Err(error) => self.has_ended(live, how).await.then_some(true).ok_or(error)?,
         };
         {
             let mut state = live.lock();
@@ -207,9 +207,35 @@ impl Shared {
     }
 
     /// Whether an end that seemed to fail took effect: then what comes later has none, and must not
-    /// be acknowledged.
-    async fn has_ended(&self, id: UploadId, how: UploadState) -> bool {
-        matches!(self.catalog.upload(id).await, Ok(Some(record)) if record.state == how)
+    /// be acknowledged. If that cannot be told, it is in doubt.
+    async fn has_ended(&self, live: &Live, how: UploadState) -> bool {
+        let record = self.catalog.upload(live.id).await;
+        live.lock().end_in_doubt = record.is_err();
+        matches!(record, Ok(Some(record)) if record.state == how)
+    }
+
+    /// Before anything is said of an upload whose end is in doubt, the catalog is asked.
+    ///
+    /// Errors: it does not answer. Then nothing can be said.
+    pub(super) async fn make_sure(&self, live: &Live) -> Result<(), UploadError> {
+        if !live.lock().end_in_doubt {
+            return Ok(());
+        }
+        let record = self.catalog.upload(live.id).await?;
+        let ended = record.filter(|record| !record.state.is_running());
+        let has_ended = ended.is_some();
+        {
+            let mut state = live.lock();
+            state.end_in_doubt = false;
+            state.record = ended.unwrap_or_else(|| state.record.clone());
+        }
+        live.announce();
+        if has_ended {
+            let mut placed = live.placed.lock().await;
+            self.discard(live.id).await;
+            *placed = false;
+        }
+        Ok(())
     }
 
     /// Gives up an upload because its client wants to: a stitch that runs is asked to let go.

@@ -108,6 +108,8 @@ pub const CATALOG_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a writer may bring nothing before a newer request for its range takes over.
 pub const CLAIM_STALL: Duration = Duration::from_millis(500);
+/// Bytes that a writer must bring meanwhile to keep its range: fewer are no progress.
+pub const CLAIM_PROGRESS_LEN: u64 = 8 * KIB;
 /// How often the uploads that are being stitched are looked through for work that lost its hint.
 pub const STITCH_TICK: Duration = Duration::from_secs(2);
 /// First and longest pause between two attempts to stitch one upload.
