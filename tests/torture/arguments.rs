@@ -9,6 +9,7 @@ use crate::failure::Failure;
 /// Attacks the server on purpose, and prints what it broke.
 #[derive(Debug, Parser)]
 #[command(name = "torture")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Arguments {
     /// Go on for so many seconds; without it, a few rounds of each fault
     #[arg(long)]
@@ -44,6 +45,10 @@ pub(crate) struct Arguments {
     /// Nothing is captured here; for `cargo test -- --nocapture`
     #[arg(long, hide = true)]
     nocapture: bool,
+
+    /// It has started itself over, where its mounts are its own
+    #[arg(long, hide = true)]
+    pub(crate) enclosed: bool,
 
     /// One round at a time is run here; for `cargo test -- --test-threads=…`
     #[arg(long, hide = true)]

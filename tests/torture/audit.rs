@@ -27,15 +27,15 @@ pub(crate) async fn promises(
         if entry.fate != Fate::Published {
             continue;
         }
-        for number in &entry.acknowledged {
-            acknowledged(round, &mut connection, (file, *number), entry).await?;
+        for number in entry.promised() {
+            promised(round, &mut connection, (file, number), entry).await?;
         }
     }
     Ok(())
 }
 
-/// A chunk that was acknowledged is there; and if the file was complete, it is so still.
-async fn acknowledged(
+/// A chunk that was promised is there; and if the file was complete, it is so still.
+async fn promised(
     round: &Round,
     connection: &mut Connection,
     (file, number): (FileId, u64),

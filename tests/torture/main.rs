@@ -18,10 +18,14 @@ mod failure;
 mod faults;
 mod ground;
 mod ledger;
+mod order;
 mod plan;
 mod report;
 mod round;
 mod server;
+mod tools;
+mod trace;
+mod volume;
 mod wire;
 
 use std::{
@@ -42,6 +46,9 @@ use crate::{
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if !arguments.enclosed {
+        volume::enclose("--enclosed");
+    }
     let faults: Vec<_> =
         faults::all().into_iter().filter(|fault| arguments.wants(fault.name())).collect();
     if arguments.list {

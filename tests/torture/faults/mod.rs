@@ -2,6 +2,8 @@
 //! [`all`].
 
 mod kill;
+mod order;
+mod power;
 
 use async_trait::async_trait;
 
@@ -28,5 +30,11 @@ pub(crate) trait Fault: Send + Sync {
 
 /// All faults there are.
 pub(crate) fn all() -> Vec<Box<dyn Fault>> {
-    vec![Box::new(kill::Kill::STRICT), Box::new(kill::Kill::RELAXED)]
+    vec![
+        Box::new(kill::Kill::STRICT),
+        Box::new(kill::Kill::RELAXED),
+        Box::new(power::Shutdown),
+        Box::new(power::Image),
+        Box::new(order::Order),
+    ]
 }
