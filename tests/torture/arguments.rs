@@ -4,7 +4,7 @@ use std::{ops::Range, path::PathBuf, time::Duration};
 
 use clap::Parser;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, syncs::Syncs};
 
 /// Attacks the server on purpose, and prints what it broke.
 #[derive(Debug, Parser)]
@@ -30,6 +30,10 @@ pub(crate) struct Arguments {
     /// Another server than the one that was built with this program
     #[arg(long, value_name = "PATH")]
     server: Option<PathBuf>,
+
+    /// Where power is lost: do not carry these syncs out, and see what breaks
+    #[arg(long, value_name = "SYNCS")]
+    pub(crate) without: Option<Syncs>,
 
     /// Keep the data of rounds in which something was broken, and say where
     #[arg(long)]

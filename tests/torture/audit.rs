@@ -58,6 +58,20 @@ async fn promised(
     Ok(())
 }
 
+/// Fetches every file that had been told to be complete.
+pub(crate) async fn completions(
+    round: &Round,
+    server: &Server,
+    before: &Snapshot,
+) -> Result<(), Failure> {
+    for entry in &before.0 {
+        for creative in entry.creatives.values() {
+            content(round, server, (entry, &before.0), creative).await?;
+        }
+    }
+    Ok(())
+}
+
 /// The end of a round: lets the clients finish, and compares what is there with what was sent.
 pub(crate) async fn conclude(round: &mut Round, server: Server) -> Result<(), Failure> {
     finish(round, &server).await;
@@ -129,11 +143,17 @@ async fn content(
     creative: &Value,
 ) -> Result<(), Failure> {
     let path = creative["creative_url"].as_str().unwrap_or_default();
-    let answer = server.ask("GET", path).await?;
-    if answer.status == 200 {
-        compare::content(&round.tally, entry, entries, &answer.body);
-    } else {
-        let detail = format!("{}: {path}: {}", entry.plan.name, answer.told());
+    let trouble = match server.ask("GET", path).await {
+        Ok(answer) if answer.status == 200 => {
+            compare::content(&round.tally, entry, entries, &answer.body);
+            None
+        }
+        Ok(answer) => Some(answer.told()),
+        // The file was missed only after the answer had begun.
+        Err(error) => Some(error.to_string()),
+    };
+    if let Some(trouble) = trouble {
+        let detail = format!("{}: {path}: {trouble}", entry.plan.name);
         round.tally.broken(Kind::CreativeOnly, detail);
     }
     if creative["sha256"] != entry.plan.sha256().as_str() {

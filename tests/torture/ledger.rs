@@ -202,6 +202,11 @@ impl Ledger {
         !self.entries()[file].creatives.is_empty()
     }
 
+    /// How many files it has said are complete.
+    pub(crate) fn complete(&self) -> usize {
+        self.entries().iter().filter(|entry| !entry.creatives.is_empty()).count()
+    }
+
     /// Waits until so many answers more have come.
     pub(crate) async fn answers(&self, more: u64) {
         let mut answers = self.answers.subscribe();

@@ -23,6 +23,7 @@ mod plan;
 mod report;
 mod round;
 mod server;
+mod syncs;
 mod tools;
 mod trace;
 mod volume;
@@ -106,6 +107,7 @@ async fn one(
     let thorough = arguments.time().is_some();
     let own_seed = round_seed(seed, fault.name(), number);
     let mut round = Round::new(&arguments.server()?, own_seed, thorough)?;
+    round.without = arguments.without;
     match fault.round(&mut round).await {
         Ok(()) => {}
         Err(Failure::NotRun(why)) => {

@@ -197,6 +197,11 @@ impl Model {
             let line = event.begun;
             self.breaches.push(format!("line {line}: published before the bytes are safe: {from}"));
         }
+        // A file of which the catalog forgets everything would stay for ever.
+        if self.record != Record::Safe {
+            let line = event.begun;
+            self.breaches.push(format!("line {line}: published before it is on record: {from}"));
+        }
         self.known.remove(from);
         self.known.insert(to.to_owned());
         self.names.remove(from);

@@ -31,6 +31,8 @@ const LISTENING: &str = "listening on http://";
 pub(crate) struct Setup {
     binary: PathBuf,
     data: PathBuf,
+    /// Where the catalog is, if it is not beside the data.
+    database: Option<PathBuf>,
     flags: Vec<String>,
     wrapper: Vec<OsString>,
     tally: Arc<Tally>,
@@ -68,7 +70,13 @@ impl Setup {
     /// The binary must be a path with all links resolved: that is how it is found under a wrapper.
     pub(crate) fn new(binary: &Path, data: &Path, tally: Arc<Tally>) -> Self {
         let (flags, wrapper) = (Vec::new(), Vec::new());
-        Self { binary: binary.into(), data: data.into(), flags, wrapper, tally }
+        let (binary, data) = (binary.into(), data.into());
+        Self { binary, data, database: None, flags, wrapper, tally }
+    }
+
+    /// What is started.
+    pub(crate) fn binary(&self) -> &Path {
+        &self.binary
     }
 
     /// With a setting more, as on the command line.
@@ -76,6 +84,16 @@ impl Setup {
         let mut setup = self.clone();
         setup.flags.push(flag.into());
         setup
+    }
+
+    /// With the catalog in another file.
+    pub(crate) fn with_database(&self, database: PathBuf) -> Self {
+        Self { database: Some(database), ..self.clone() }
+    }
+
+    /// The file of the catalog.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.database.clone().unwrap_or_else(|| self.data.join("flowstitch.db"))
     }
 
     /// On other data.
@@ -97,6 +115,7 @@ impl Setup {
         let mut words = self.wrapper.iter().cloned().chain([self.binary.clone().into()]);
         let mut command = Command::new(words.next().expect("the binary at least"));
         command.args(words).arg("--listen=127.0.0.1:0").arg("--data-dir").arg(&self.data);
+        command.arg("--database").arg(self.database());
         command.args(&self.flags).current_dir(&self.data).stdin(Stdio::null());
         // What its user has set is not for the servers under test.
         let vars = std::env::vars_os().map(|(name, _)| name);

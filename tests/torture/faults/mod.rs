@@ -4,6 +4,7 @@
 mod kill;
 mod order;
 mod power;
+mod proof;
 
 use async_trait::async_trait;
 
@@ -36,5 +37,9 @@ pub(crate) fn all() -> Vec<Box<dyn Fault>> {
         Box::new(power::Shutdown),
         Box::new(power::Image),
         Box::new(order::Order),
+        Box::new(proof::Proof::BYTES),
+        Box::new(proof::Proof::NAMES),
+        Box::new(proof::Proof::JOURNAL),
+        Box::new(proof::Proof::DATABASE),
     ]
 }

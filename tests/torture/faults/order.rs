@@ -38,7 +38,7 @@ impl Fault for Order {
         // Apart from each other, so that no folder is synced for the other's sake.
         let database = round.ground.scratch().join("catalog/flowstitch.db");
         std::fs::create_dir(round.ground.scratch().join("catalog"))?;
-        let setup = round.setup.flag(format!("--database={}", database.display()));
+        let setup = round.setup.with_database(database.clone());
         let runs = record(round, &setup).await?;
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
         let data = text(round.ground.data().to_owned());
