@@ -71,6 +71,13 @@ impl Tally {
         self.operations.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// What was done in a round inside this one.
+    pub(crate) fn add_work(&self, inner: &Self) {
+        for (sum, more) in [(&self.starts, &inner.starts), (&self.operations, &inner.operations)] {
+            sum.fetch_add(more.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+
     /// A promise was broken.
     pub(crate) fn broken(&self, kind: Kind, detail: impl Into<String>) {
         self.violations.lock().unwrap_or_else(PoisonError::into_inner).push((kind, detail.into()));

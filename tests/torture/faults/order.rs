@@ -47,9 +47,15 @@ impl Fault for Order {
             round.tally.broken(Kind::Other, breach);
         }
         for (point, what) in Point::ALL {
-            if breaches(&places, &runs, Some(point)).is_empty() {
-                let detail = format!("it would not be missed if nobody synced {what}");
-                round.tally.broken(Kind::Other, detail);
+            match breaches(&places, &runs, Some(point)).first() {
+                Some(breach) if round.thorough => {
+                    crate::say(&format!("without the sync of {what}: {breach}"));
+                }
+                Some(_) => {}
+                None => {
+                    let detail = format!("it would not be missed if nobody synced {what}");
+                    round.tally.broken(Kind::Other, detail);
+                }
             }
         }
         Ok(())

@@ -87,7 +87,7 @@ impl Scene {
         let mut server = setup.start().await?;
         let losses = round.rng.u64(2..=if round.thorough { 6 } else { 3 });
         for _ in 0..losses {
-            server = self.upload(round, server, &setup).await?;
+            server = self.restart(round, server, (&setup, &mut disks)).await?;
             let style = Style { connections: round.rng.usize(1..=4), copies: 1..=2 };
             let mut crew = round.send_all(&server, &style);
             in_time("the moment to lose power", self.moment.come(round, &mut crew)).await??;
@@ -113,12 +113,13 @@ impl Scene {
         audit::conclude(round, server).await
     }
 
-    /// Lets clients upload, and the server stop and start, if it is to.
-    async fn upload(
+    /// Stops the server in order in the middle of uploads, if it is to, and starts it again. What
+    /// it said before then survives that power is lost, even if it is relaxed.
+    async fn restart(
         &self,
         round: &mut Round,
         server: Server,
-        setup: &Setup,
+        (setup, disks): (&Setup, &mut Disks),
     ) -> Result<Server, Failure> {
         if !self.restarts {
             return Ok(server);
@@ -131,7 +132,14 @@ impl Scene {
         }
         // Whoever comes while it stops is refused.
         crew.stopped().await;
-        setup.start().await
+        let before = round.ledger.snapshot();
+        if round.rng.bool() {
+            disks.cut_power()?;
+            disks.remount()?;
+        }
+        let server = setup.start().await?;
+        judge(round, &server, &before, true).await?;
+        Ok(server)
     }
 }
 

@@ -74,6 +74,7 @@ impl Fault for Proof {
             inner.without = Some(self.without);
             let scene = self.scene(&mut inner);
             scene.play(&mut inner).await?;
+            round.tally.add_work(&inner.tally);
             if let Some((_, detail)) = inner.tally.violations().first() {
                 crate::say(&format!("{}: caught in round {tries}, {scene}: {detail}", self.name));
                 return Ok(());
