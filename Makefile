@@ -11,11 +11,11 @@ CARGO ?= cargo
 SECONDS ?= 600
 RELEASE_BIN := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/release/flowstitch
 
-.PHONY: help build run check fmt clippy doc test unit torture browser browser-tools \
+.PHONY: help build run check fmt clippy doc test unit torture torture-proof browser browser-tools \
     fuzz fuzz-quick fuzz-build fuzz-tools
 
 help: ## List what can be done
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build the optimised binary, target/release/flowstitch
 	$(CARGO) build --release --locked
@@ -48,6 +48,10 @@ unit:
 
 torture: ## Attack the optimised binary for SECONDS=600 and print what it lost
 	$(CARGO) test --release --locked --test torture -- --seconds $(SECONDS)
+
+torture-proof: ## Take each sync out of the server and see that it is missed
+	$(CARGO) test --release --locked --test torture -- --seconds 1 --fault power-order \
+	    --fault proof-bytes --fault proof-names --fault proof-journal --fault proof-database
 
 # run.mjs says in one line which tests did not run when there is no browser, and fails with CI=true.
 browser: build browser-tools ## Run the tests in a real browser

@@ -91,10 +91,7 @@ async fn commit(shared: &Arc<Shared>, groups: Vec<Group>) {
     if groups.is_empty() {
         return;
     }
-    // What a file is published for must not be lost by loss of power: the file stays.
-    let fills = groups.iter().any(|group| group.fills);
-    let durability = if fills { Durability::Strict } else { shared.options.durability };
-    match shared.catalog.commit(facts, durability).await {
+    match shared.catalog.commit(facts, durability(shared, &groups)).await {
         // Of an upload that is full by our account and is not among those that became `stitching`
         // just now, an earlier commit said so, which took effect and yet seemed to fail.
         Ok(Committed { filled: _, ended }) => {
@@ -123,6 +120,13 @@ async fn commit(shared: &Arc<Shared>, groups: Vec<Group>) {
             }
         }
     }
+}
+
+/// What becomes full is published at once, and that lasts. So must the record of the upload, even
+/// in `relaxed`: a file in `completed/` of which the catalog knows nothing would stay for ever.
+fn durability(shared: &Shared, groups: &[Group]) -> Durability {
+    let fills = groups.iter().any(|group| group.fills);
+    if fills { Durability::Strict } else { shared.options.durability }
 }
 
 /// Makes the bytes of every group safe. A group whose flush failed is refused, and everything that

@@ -419,6 +419,18 @@ mod tests {
     }
 
     #[test]
+    fn the_old_name_stays_until_the_new_one_is_safe() {
+        let it = Move::new();
+        let (old, new) = (&it.old.0, &it.new.0);
+        rustix::fs::linkat(&it.from.handle, old, &it.to.handle, new, AtFlags::empty())
+            .expect("the first half");
+        let since = it.to.failures();
+        it.to.failures.fetch_add(1, Ordering::SeqCst);
+        it.from.finish_link(&it.old, &it.to, since).expect_err("a sync failed meanwhile");
+        assert!(it.contents().iter().all(Option::is_some), "one of the names may be lost");
+    }
+
+    #[test]
     fn a_planted_pipe_is_refused_at_once() {
         let it = Move::new();
         let mode = Mode::from_raw_mode(0o600);

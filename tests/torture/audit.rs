@@ -26,15 +26,15 @@ pub(crate) async fn promises(
         if entry.fate != Fate::Published {
             continue;
         }
-        for number in &entry.acknowledged {
-            acknowledged(round, &mut connection, (file, *number), entry).await?;
+        for number in entry.promised() {
+            promised(round, &mut connection, (file, number), entry).await?;
         }
     }
     Ok(())
 }
 
-/// A chunk that was acknowledged is there; and if the file was complete, it is so still.
-async fn acknowledged(
+/// A chunk that was promised is there; and if the file was complete, it is so still.
+async fn promised(
     round: &Round,
     connection: &mut Connection,
     (file, number): (FileId, u64),
@@ -53,6 +53,20 @@ async fn acknowledged(
     if !entry.creatives.is_empty() && answer.json()["complete"] != true {
         let detail = format!("{} was complete, and is so no more", entry.plan.name);
         round.tally.broken(Kind::Lost, detail);
+    }
+    Ok(())
+}
+
+/// Fetches every file that had been told to be complete.
+pub(crate) async fn completions(
+    round: &Round,
+    server: &Server,
+    before: &Snapshot,
+) -> Result<(), Failure> {
+    for entry in &before.0 {
+        for creative in entry.creatives.values() {
+            content(round, server, (entry, &before.0), creative).await?;
+        }
     }
     Ok(())
 }

@@ -18,12 +18,17 @@ mod failure;
 mod faults;
 mod ground;
 mod ledger;
+mod order;
 mod plan;
 mod proxy;
 mod report;
 mod round;
 mod server;
 mod strace;
+mod syncs;
+mod tools;
+mod trace;
+mod volume;
 mod wall;
 mod wire;
 
@@ -45,6 +50,9 @@ use crate::{
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if !arguments.enclosed {
+        volume::enclose("--enclosed");
+    }
     let mut faults = faults::all();
     let names: Vec<_> = faults.iter().map(|fault| fault.name()).collect();
     if let Some(name) = arguments.unknown(&names) {
@@ -107,6 +115,7 @@ async fn one(
     let thorough = arguments.time().is_some();
     let own_seed = round_seed(seed, fault.name(), number);
     let mut round = Round::new(&arguments.server()?, own_seed, thorough)?;
+    round.without = arguments.without;
     match fault.round(&mut round).await {
         Ok(()) => {}
         Err(Failure::NotRun(why)) => {

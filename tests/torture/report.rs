@@ -84,6 +84,13 @@ impl Tally {
         self.waits.lock().unwrap_or_else(PoisonError::into_inner).push(wait);
     }
 
+    /// What was done in a round inside this one.
+    pub(crate) fn add_work(&self, inner: &Self) {
+        for (sum, more) in [(&self.starts, &inner.starts), (&self.operations, &inner.operations)] {
+            sum.fetch_add(more.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+
     /// A promise was broken.
     pub(crate) fn broken(&self, kind: Kind, detail: impl Into<String>) {
         self.violations.lock().unwrap_or_else(PoisonError::into_inner).push((kind, detail.into()));

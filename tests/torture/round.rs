@@ -15,6 +15,7 @@ use crate::{
     plan::Plan,
     report::{Kind, Tally},
     server::{Server, Setup},
+    syncs::Syncs,
 };
 
 /// What a fault works with.
@@ -28,6 +29,8 @@ pub(crate) struct Round {
     pub(crate) tally: Arc<Tally>,
     /// Whether there is time: not the quick version that runs with all other tests.
     pub(crate) thorough: bool,
+    /// Syncs that are not carried out, where power is lost.
+    pub(crate) without: Option<Syncs>,
 }
 
 impl Round {
@@ -36,7 +39,13 @@ impl Round {
         let log = ground.scratch().join("server.log");
         let setup = Setup::new(binary, &log, tally.clone())?.on(ground.data());
         let ledger = Arc::new(Ledger::new(tally.clone()));
-        Ok(Self { rng: Rng::with_seed(seed), ground, setup, ledger, tally, thorough })
+        let rng = Rng::with_seed(seed);
+        Ok(Self { rng, ground, setup, ledger, tally, thorough, without: None })
+    }
+
+    /// A round inside this one, which counts for itself.
+    pub(crate) fn inner(&mut self) -> Result<Self, Failure> {
+        Self::new(self.setup.binary(), self.rng.u64(..), self.thorough)
     }
 
     /// Adds files of so many chunks to what is to be uploaded.
@@ -117,6 +126,22 @@ impl Crew {
             () = ledger.answers(more) => {}
             _ = self.finished() => {}
         }
+    }
+
+    /// Waits until one file more is complete, or every client has come to its end.
+    pub(crate) async fn completion(&mut self) {
+        let before = self.ledger.complete();
+        while !self.is_finished() && self.ledger.complete() == before {
+            self.answers(1).await;
+        }
+    }
+
+    /// Whether every client has come to its end.
+    pub(crate) fn is_finished(&mut self) -> bool {
+        while let Some(client) = self.clients.try_join_next() {
+            self.ended.push(client.expect("a client does not panic"));
+        }
+        self.clients.is_empty()
     }
 
     /// Sends all clients away, in the middle of whatever they do.

@@ -35,6 +35,8 @@ const LISTENING: &str = "listening on http://";
 pub(crate) struct Setup {
     binary: PathBuf,
     data: PathBuf,
+    /// Where the catalog is, if it is not beside the data.
+    database: Option<PathBuf>,
     flags: Vec<String>,
     wrapper: Vec<OsString>,
     log: Log,
@@ -77,8 +79,14 @@ impl Setup {
     /// Its servers write their logs to a file.
     pub(crate) fn new(binary: &Path, log: &Path, tally: Arc<Tally>) -> io::Result<Self> {
         let log = Log::new(File::create(log)?);
-        let (data, flags, wrapper) = (PathBuf::new(), Vec::new(), Vec::new());
-        Ok(Self { binary: binary.into(), data, flags, wrapper, log, tally })
+        let (data, database) = (PathBuf::new(), None);
+        let (flags, wrapper, binary) = (Vec::new(), Vec::new(), binary.into());
+        Ok(Self { binary, data, database, flags, wrapper, log, tally })
+    }
+
+    /// What is started.
+    pub(crate) fn binary(&self) -> &Path {
+        &self.binary
     }
 
     /// With a setting more, as on the command line.
@@ -86,6 +94,16 @@ impl Setup {
         let mut setup = self.clone();
         setup.flags.push(flag.into());
         setup
+    }
+
+    /// With the catalog in another file.
+    pub(crate) fn with_database(&self, database: PathBuf) -> Self {
+        Self { database: Some(database), ..self.clone() }
+    }
+
+    /// The file of the catalog.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.database.clone().unwrap_or_else(|| self.data.join("flowstitch.db"))
     }
 
     /// On this data.
@@ -107,6 +125,7 @@ impl Setup {
         let mut words = self.wrapper.iter().cloned().chain([self.binary.clone().into()]);
         let mut command = Command::new(words.next().expect("the binary at least"));
         command.args(words).arg("--listen=127.0.0.1:0").arg("--data-dir").arg(&self.data);
+        command.arg("--database").arg(self.database());
         command.args(&self.flags).current_dir(&self.data).stdin(Stdio::null());
         // What its user has set is not for the servers under test.
         let vars = std::env::vars_os().map(|(name, _)| name);

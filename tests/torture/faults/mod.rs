@@ -11,7 +11,10 @@ mod line;
 mod lost;
 mod midnight;
 mod nginx;
+mod order;
 mod points;
+mod power;
+mod proof;
 mod recovery;
 mod rivals;
 mod slow;
@@ -47,6 +50,9 @@ pub(crate) fn all() -> Vec<Box<dyn Fault>> {
         vec![Box::new(kill::Kill::STRICT), Box::new(kill::Kill::RELAXED)];
     all.extend(points::POINTS.map(|point| Box::new(point) as Box<dyn Fault>));
     all.push(Box::new(recovery::Recovery));
+    all.push(Box::new(power::Shutdown));
+    all.push(Box::new(power::Image));
+    all.push(Box::new(order::Order));
     all.push(Box::new(cancel::Removal));
     all.push(Box::new(cancel::Cancel));
     all.push(Box::new(duplicates::Duplicates));
@@ -63,5 +69,9 @@ pub(crate) fn all() -> Vec<Box<dyn Fault>> {
     all.push(Box::new(clock::Jumps));
     all.push(Box::new(clock::Ended));
     all.push(Box::new(midnight::Passing));
+    all.push(Box::new(proof::Proof::BYTES));
+    all.push(Box::new(proof::Proof::NAMES));
+    all.push(Box::new(proof::Proof::JOURNAL));
+    all.push(Box::new(proof::Proof::DATABASE));
     all
 }
