@@ -12,7 +12,7 @@ SECONDS ?= 600
 RELEASE_BIN := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/release/flowstitch
 
 .PHONY: help build run check fmt clippy doc test unit torture torture-proof browser browser-tools \
-    fuzz fuzz-quick fuzz-build fuzz-tools
+    torture-tools fuzz fuzz-quick fuzz-build fuzz-tools
 
 help: ## List what can be done
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,16 +42,32 @@ doc:
 # the others, which are the many.
 test: check browser fuzz-quick unit ## Run everything: check, browser and Rust tests, fuzz targets
 
-unit:
+unit: torture-tools
 	$(CARGO) test --locked --doc
 	$(CARGO) test --locked --all-targets
 
-torture: ## Attack the optimised binary for SECONDS=600 and print what it lost
+torture: torture-tools ## Attack the optimised binary for SECONDS=600 and print what it lost
 	$(CARGO) test --release --locked --test torture -- --seconds $(SECONDS)
 
-torture-proof: ## Take each sync out of the server and see that it is missed
+torture-proof: torture-tools ## Take each sync out of the server and see that it is missed
 	$(CARGO) test --release --locked --test torture -- --seconds 1 --fault power-order \
 	    --fault proof-bytes --fault proof-names --fault proof-journal --fault proof-database
+
+# What breaks machines in ways that a process cannot. What is missing is a line of the table: that
+# fault is not run. RUNLEVEL=1 keeps nginx from being started as a service.
+torture-tools:
+	@missing=""; \
+	for tool in strace:strace xfs_io:xfsprogs mkfs.btrfs:btrfs-progs fiu-run:fiu-utils \
+	    faketime:faketime nginx:nginx-light; do \
+	    PATH="$$PATH:/usr/sbin:/sbin" command -v "$${tool%%:*}" >/dev/null \
+	        || missing="$$missing $${tool##*:}"; \
+	done; \
+	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "Installing for the torture program: $$missing"; \
+	    export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1; \
+	    { apt-get update -qq && apt-get install -qq -y --no-install-recommends $$missing; } \
+	        >/dev/null || echo "Could not install them."; \
+	fi
 
 # run.mjs says in one line which tests did not run when there is no browser, and fails with CI=true.
 browser: build browser-tools ## Run the tests in a real browser

@@ -39,6 +39,10 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) keep: bool,
 
+    /// Fail if there is a fault that cannot be run on this machine
+    #[arg(long)]
+    pub(crate) all: bool,
+
     /// List the faults
     #[arg(long)]
     pub(crate) list: bool,
@@ -96,11 +100,5 @@ impl Arguments {
     pub(crate) fn server(&self) -> Result<PathBuf, Failure> {
         let built = || PathBuf::from(env!("CARGO_BIN_EXE_flowstitch"));
         Ok(self.server.clone().unwrap_or_else(built).canonicalize()?)
-    }
-
-    /// Whether nobody will miss what is not run, so that it has to fail.
-    #[expect(clippy::disallowed_methods, reason = "it is no setting of the server")]
-    pub(crate) fn in_ci() -> bool {
-        std::env::var("CI").is_ok_and(|value| value == "true")
     }
 }
