@@ -21,6 +21,10 @@ use crate::{
 pub(super) const OTHER_BYTES: &str = "other bytes are stored for this chunk; \
     if the file has changed, cancel the upload or choose another `flowIdentifier`";
 
+/// The detail of the conflict with a complete upload whose file somebody took away.
+const NO_FILE: &str = "the file of this upload is missing on the server; \
+    delete its creative and send it again";
+
 impl Shared {
     /// Reads a body to its end and compares it with what is stored.
     ///
@@ -92,6 +96,10 @@ impl Shared {
         range: ByteRange,
         error: StoreError,
     ) -> UploadError {
+        let is_gone = matches!(error, StoreError::NotFound { .. });
+        if is_gone && live.upload_state() == UploadState::Complete {
+            return UploadError::Conflict(NO_FILE);
+        }
         match self.contradiction(live, range).await {
             // It could be read in the end, or there is nothing that could be forgotten.
             UploadError::Conflict(_) => error.into(),

@@ -96,6 +96,17 @@ impl Engine {
         Ok(true)
     }
 
+    /// Whether the file of a creative is there. Errors: it is not, or not as long as it was;
+    /// somebody took it away, or what it lies on.
+    pub async fn check_file(&self, creative: &Creative) -> Result<(), UploadError> {
+        let name = PublishedName::new(creative.id, &creative.filename);
+        if self.shared.store.published_len(&name).await? == Some(creative.size) {
+            return Ok(());
+        }
+        tracing::error!(creative.id = %creative.id, "The file of a creative is missing: verify");
+        Err(UploadError::unavailable("the file of the creative is missing"))
+    }
+
     /// Reads a slice of a published file; at most [`limits::READ_LEN_MAX`] bytes.
     pub async fn read_creative(
         &self,

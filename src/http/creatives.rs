@@ -177,6 +177,10 @@ pub(super) async fn content(
     let creative = find(&state, principal, id).await?;
     let selection = content::select(method, headers, &Representation::of(&creative));
     let refused = selection.status.is_client_error();
+    if selection.range.is_some() {
+        // Once the answer has begun it can only be broken off.
+        state.engine.check_file(&creative).await?;
+    }
     let described = content::describe(&creative);
     let mut response = selection.into_response(request_id, |range| {
         body::stream(stream::try_unfold(

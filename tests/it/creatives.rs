@@ -308,3 +308,20 @@ async fn a_file_that_cannot_be_removed_at_once_is_removed_by_the_next_sweep() {
     app.app().engine().sweep().await.expect("a sweep");
     assert_eq!(store.published().await.expect("a list").len(), 0);
 }
+
+#[tokio::test]
+async fn a_file_that_somebody_took_away_is_missed_before_the_answer_begins() {
+    let app = TestApp::start().await;
+    let file = app.flow("hello world, are you there?");
+    let creative = file.upload().await;
+    let [name] = &app.files("completed")[..] else { panic!("one file") };
+    std::fs::remove_file(app.dir().join("completed").join(name)).expect("it is there");
+    let url = creative["creative_url"].as_str().expect("a URL");
+    app.get(url).await.assert_problem(503, "unavailable");
+    // A client that sends it again is not kept trying for ever.
+    let detail = file.post(1).await.assert_problem(409, "conflict");
+    assert!(detail.contains("delete its creative"), "{detail}");
+    let id = creative["id"].as_str().expect("an id");
+    app.delete(&format!("/creatives/{id}")).await.assert_status(204);
+    app.get(file.upload().await["creative_url"].as_str().expect("a URL")).await.assert_status(200);
+}

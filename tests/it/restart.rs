@@ -324,3 +324,20 @@ async fn a_stop_waits_for_a_stitch_that_nobody_waits_for() {
     let id = machine.facts.stitching().await.expect("a list");
     assert_eq!((id.len(), machine.files().await), (0, (0, 1)));
 }
+
+#[test]
+fn a_file_that_was_published_and_not_recorded_is_not_orphaned_by_loss_of_power() {
+    let machine = Machine::new().flag("--durability=relaxed").flag("--completion-wait=0s");
+    let id = machine.process(async |app| {
+        machine.catalog.fail_next(CatalogOp::Complete);
+        let id = app.flow(CONTENT).send(1..=COUNT).await.upload_id();
+        idle().await;
+        assert_eq!(machine.files().await, (0, 1), "published");
+        id
+    });
+    machine.lose_power();
+    machine.process(async |app| {
+        assert_eq!(app.ended(&id).await.state.as_str(), "complete");
+        app.assert_one_creative(CONTENT).await;
+    });
+}
