@@ -86,7 +86,7 @@ impl Arguments {
 
     /// Whether nobody will miss what is not run, so that it has to fail.
     #[expect(clippy::disallowed_methods, reason = "it is no setting of the server")]
-    pub(crate) fn in_ci(&self) -> bool {
+    pub(crate) fn in_ci() -> bool {
         std::env::var("CI").is_ok_and(|value| value == "true")
     }
 }

@@ -33,11 +33,13 @@ pub(crate) struct Style {
     pub(crate) connections: usize,
     /// How often each chunk is sent. Copies go out together.
     pub(crate) copies: RangeInclusive<usize>,
+    /// Whether it asks for a chunk before it sends it: flow.js's `testChunks`.
+    pub(crate) probes: bool,
 }
 
 impl Style {
     /// As an unmodified flow.js.
-    pub(crate) const FLOW_JS: Self = Self { connections: 3, copies: 1..=1 };
+    pub(crate) const FLOW_JS: Self = Self { connections: 3, copies: 1..=1, probes: true };
 }
 
 /// What a client works with.
@@ -58,6 +60,19 @@ pub(crate) enum Ended {
     Stopped,
     /// The server refused, in a way that is final for flow.js.
     Refused(String),
+    /// The server had every chunk, and does not know of them any more.
+    Vanished,
+}
+
+/// What became of a cancel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Cancelled {
+    /// The upload has ended without a file.
+    Gone,
+    /// Too late: the file was published.
+    Published,
+    /// The server has not said.
+    Unknown,
 }
 
 /// A chunk that has to be there.
@@ -77,6 +92,10 @@ enum Next {
 }
 
 impl Client {
+    pub(crate) fn new(address: SocketAddr, ledger: Arc<Ledger>) -> Self {
+        Self { address, ledger, stop: CancellationToken::new() }
+    }
+
     /// Works on a file until it is complete.
     pub(crate) async fn upload(&self, file: FileId, style: &Style, rng: &mut Rng) -> Ended {
         let jobs = Arc::new(Mutex::new(jobs(&self.ledger.plan(file), style, rng)));
@@ -92,6 +111,19 @@ impl Client {
             }
         }
         self.completion(file).await
+    }
+
+    /// Gives an upload up, whatever is being sent meanwhile.
+    pub(crate) async fn cancel(&self, upload: &str) -> Cancelled {
+        let mut line = Line { address: self.address, connection: None };
+        let request = request("DELETE", &format!("/uploads/{upload}"), &[], b"");
+        let Ok(answer) = line.ask(&request).await else { return Cancelled::Unknown };
+        self.ledger.answered();
+        match answer.status {
+            204 => Cancelled::Gone,
+            409 => Cancelled::Published,
+            _ => Cancelled::Unknown,
+        }
     }
 
     /// One connection's share of the work.
@@ -173,8 +205,10 @@ impl Client {
         let asking = async {
             while !self.ledger.is_complete(file) {
                 self.pause().await;
-                if let Next::GiveUp(why) = self.probe(file, &plan, 1, &mut line).await {
-                    return Ended::Refused(why);
+                match self.probe(file, &plan, 1, &mut line).await {
+                    Next::Done | Next::Again => {}
+                    Next::Send => return Ended::Vanished,
+                    Next::GiveUp(why) => return Ended::Refused(why),
                 }
             }
             Ended::Complete
@@ -214,7 +248,7 @@ fn jobs(plan: &Plan, style: &Style, rng: &mut Rng) -> VecDeque<Job> {
     let mut jobs = VecDeque::new();
     for number in numbers {
         let copies = rng.usize(style.copies.clone());
-        jobs.extend((0..copies).map(|copy| Job { number, probe: copy == 0 }));
+        jobs.extend((0..copies).map(|copy| Job { number, probe: style.probes && copy == 0 }));
     }
     jobs
 }
@@ -245,9 +279,11 @@ fn multipart(plan: &Plan, number: u64) -> Vec<u8> {
     let disposition = format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=");
     let mut body = String::new();
     for (name, value) in plan.fields(number) {
-        body += &format!("{disposition}\"{name}\"\r\n\r\n{value}\r\n");
+        for text in [&disposition, "\"", name, "\"\r\n\r\n", &value, "\r\n"] {
+            body += text;
+        }
     }
-    body += &format!("{disposition}\"file\"; filename=\"{}\"\r\n\r\n", plan.name);
+    let file = format!("{disposition}\"file\"; filename=\"{}\"\r\n\r\n", plan.name);
     let end = format!("\r\n--{BOUNDARY}--\r\n");
-    [body.as_bytes(), &plan.chunk(number), end.as_bytes()].concat()
+    [body.as_bytes(), file.as_bytes(), &plan.chunk(number), end.as_bytes()].concat()
 }

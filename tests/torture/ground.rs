@@ -28,14 +28,9 @@ impl Ground {
         &self.data
     }
 
-    /// A folder for what the round needs besides: logs, images, copies.
+    /// A folder for what the round needs besides: the log of its servers, images.
     pub(crate) fn scratch(&self) -> &Path {
         self.scratch.path()
-    }
-
-    /// From now on the data is elsewhere, such as below a mount point.
-    pub(crate) fn lie_at(&mut self, data: PathBuf) {
-        self.data = data;
     }
 
     /// Leaves everything where it is, and says where.

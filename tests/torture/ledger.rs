@@ -168,12 +168,6 @@ impl Ledger {
         self.answered();
     }
 
-    /// The server has said how an upload stands.
-    pub(crate) fn told(&self, file: FileId, status: &Value) {
-        self.entries()[file].told(status);
-        self.answered();
-    }
-
     /// Any other answer.
     pub(crate) fn answered(&self) {
         self.tally.answered();

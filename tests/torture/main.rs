@@ -22,6 +22,7 @@ mod plan;
 mod report;
 mod round;
 mod server;
+mod strace;
 mod wire;
 
 use std::{
@@ -85,7 +86,7 @@ fn run(arguments: &Arguments, faults: &[Box<dyn Fault>]) -> Result<bool, Failure
         }
     }
     say(&format!("\n{}", table(&rows)));
-    let not_run_is_bad = arguments.in_ci();
+    let not_run_is_bad = Arguments::in_ci();
     Ok(rows.iter().all(|row| row.is_clean() && (row.not_run.is_none() || !not_run_is_bad)))
 }
 

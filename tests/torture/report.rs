@@ -56,6 +56,7 @@ impl Kind {
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     starts: AtomicU64,
+    hits: AtomicU64,
     operations: AtomicU64,
     violations: Mutex<Vec<(Kind, String)>>,
 }
@@ -64,6 +65,11 @@ impl Tally {
     /// A server was started; all but the first are restarts.
     pub(crate) fn started(&self) {
         self.starts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The server was hurt.
+    pub(crate) fn hit(&self) {
+        self.hits.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A request was answered.
@@ -86,6 +92,7 @@ impl Tally {
 pub(crate) struct Row {
     pub(crate) fault: &'static str,
     pub(crate) rounds: u64,
+    hits: u64,
     restarts: u64,
     operations: u64,
     counts: [u64; Kind::ALL.len()],
@@ -96,12 +103,13 @@ pub(crate) struct Row {
 impl Row {
     pub(crate) fn new(fault: &'static str) -> Self {
         let counts = [0; Kind::ALL.len()];
-        Self { fault, rounds: 0, restarts: 0, operations: 0, counts, not_run: None }
+        Self { fault, rounds: 0, hits: 0, restarts: 0, operations: 0, counts, not_run: None }
     }
 
     /// Adds a round. Returns whether it kept all promises.
     pub(crate) fn add(&mut self, tally: &Tally) -> bool {
         self.rounds += 1;
+        self.hits += tally.hits.load(Ordering::Relaxed);
         self.restarts += tally.starts.load(Ordering::Relaxed).saturating_sub(1);
         self.operations += tally.operations.load(Ordering::Relaxed);
         let violations = tally.violations();
@@ -116,7 +124,7 @@ impl Row {
     }
 
     fn cells(&self) -> Vec<String> {
-        let numbers = [self.rounds, self.restarts, self.operations];
+        let numbers = [self.rounds, self.hits, self.restarts, self.operations];
         let numbers = numbers.iter().chain(&self.counts).map(u64::to_string);
         std::iter::once(self.fault.to_owned()).chain(numbers).collect()
     }
@@ -124,7 +132,7 @@ impl Row {
 
 /// The table, with what each column counts below it.
 pub(crate) fn table(rows: &[Row]) -> String {
-    let heads = ["fault", "rounds", "restarts", "operations"].into_iter();
+    let heads = ["fault", "rounds", "hits", "restarts", "operations"].into_iter();
     let heads: Vec<String> =
         heads.chain(Kind::ALL.iter().map(|(_, heading)| *heading)).map(String::from).collect();
     let lines: Vec<Vec<String>> = rows.iter().map(Row::cells).collect();
@@ -137,10 +145,14 @@ pub(crate) fn table(rows: &[Row]) -> String {
     let rules: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
     table += &line(&rules, &widths);
     for (row, cells) in rows.iter().zip(&lines) {
-        table += &match &row.not_run {
-            None => line(cells, &widths),
-            Some(why) => format!("| {:w$} | not run: {why}\n", row.fault, w = widths[0]),
-        };
+        match &row.not_run {
+            None => table += &line(cells, &widths),
+            Some(why) => {
+                let width = widths[0];
+                writeln!(table, "| {:width$} | not run: {why}", row.fault)
+                    .expect("a String takes everything");
+            }
+        }
     }
     table
 }

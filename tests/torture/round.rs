@@ -33,7 +33,8 @@ pub(crate) struct Round {
 impl Round {
     pub(crate) fn new(binary: &Path, seed: u64, thorough: bool) -> Result<Self, Failure> {
         let (ground, tally) = (Ground::plain()?, Arc::new(Tally::default()));
-        let setup = Setup::new(binary, ground.data(), tally.clone());
+        let log = ground.scratch().join("server.log");
+        let setup = Setup::new(binary, &log, tally.clone())?.on(ground.data());
         let ledger = Arc::new(Ledger::new(tally.clone()));
         Ok(Self { rng: Rng::with_seed(seed), ground, setup, ledger, tally, thorough })
     }
@@ -54,11 +55,8 @@ impl Round {
         let stop = CancellationToken::new();
         let mut clients = JoinSet::new();
         for file in files.iter().copied() {
-            let client = Client {
-                address: server.address(),
-                ledger: self.ledger.clone(),
-                stop: stop.clone(),
-            };
+            let client = Client::new(server.address(), self.ledger.clone());
+            let client = Client { stop: stop.clone(), ..client };
             let (style, mut rng) = (style.clone(), self.rng.fork());
             clients.spawn(async move { (file, client.upload(file, &style, &mut rng).await) });
         }

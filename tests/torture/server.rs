@@ -2,7 +2,8 @@
 
 use std::{
     ffi::OsString,
-    io,
+    fs::File,
+    io::{self, Write},
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
@@ -33,6 +34,7 @@ pub(crate) struct Setup {
     data: PathBuf,
     flags: Vec<String>,
     wrapper: Vec<OsString>,
+    log: Log,
     tally: Arc<Tally>,
 }
 
@@ -47,7 +49,7 @@ pub(crate) struct Server {
 /// What came of a start.
 #[derive(Debug)]
 pub(crate) enum Start {
-    Serving(Server),
+    Serving(Box<Server>),
     /// It ended before it served: how, and what it said.
     Ended(ExitStatus, String),
 }
@@ -60,15 +62,20 @@ struct Process {
     log: Log,
 }
 
-/// The last lines on standard error.
-#[derive(Debug, Clone, Default)]
-struct Log(Arc<Mutex<Vec<String>>>);
+/// What servers write to standard error: all of it in a file, the last lines at hand.
+#[derive(Debug, Clone)]
+struct Log {
+    file: Arc<File>,
+    lines: Arc<Mutex<Vec<String>>>,
+}
 
 impl Setup {
     /// The binary must be a path with all links resolved: that is how it is found under a wrapper.
-    pub(crate) fn new(binary: &Path, data: &Path, tally: Arc<Tally>) -> Self {
-        let (flags, wrapper) = (Vec::new(), Vec::new());
-        Self { binary: binary.into(), data: data.into(), flags, wrapper, tally }
+    /// Its servers write their logs to a file.
+    pub(crate) fn new(binary: &Path, log: &Path, tally: Arc<Tally>) -> io::Result<Self> {
+        let log = Log::new(File::create(log)?);
+        let (data, flags, wrapper) = (PathBuf::new(), Vec::new(), Vec::new());
+        Ok(Self { binary: binary.into(), data, flags, wrapper, log, tally })
     }
 
     /// With a setting more, as on the command line.
@@ -78,7 +85,7 @@ impl Setup {
         setup
     }
 
-    /// On other data.
+    /// On this data.
     pub(crate) fn on(&self, data: &Path) -> Self {
         Self { data: data.into(), ..self.clone() }
     }
@@ -113,12 +120,13 @@ impl Setup {
         let mut child = command.spawn()?;
         let stderr = child.stderr.take().expect("piped");
         self.tally.started();
-        let log = Log::default();
+        let log = self.log.anew();
         let mut process = Process { binary: self.binary.clone(), child, log: log.clone() };
         let lines = BufReader::new(stderr).lines();
         match in_time("a server that starts", log.follow_to_address(lines)).await?? {
             Some(address) => {
-                Ok(Start::Serving(Server { address, process, tally: self.tally.clone() }))
+                let tally = self.tally.clone();
+                Ok(Start::Serving(Box::new(Server { address, process, tally })))
             }
             None => Ok(Start::Ended(process.ended().await?, log.told())),
         }
@@ -127,7 +135,7 @@ impl Setup {
     /// Starts it; what keeps it from serving is a failure.
     pub(crate) async fn start(&self) -> Result<Server, Failure> {
         match self.launch().await? {
-            Start::Serving(server) => Ok(server),
+            Start::Serving(server) => Ok(*server),
             Start::Ended(status, log) => {
                 Err(Failure::broken(format!("the server does not start: {status}\n{log}")))
             }
@@ -151,12 +159,7 @@ impl Server {
         self.process.ended().await.map(drop)
     }
 
-    /// Waits for it to end by what was done to it.
-    pub(crate) async fn ended(mut self) -> Result<ExitStatus, Failure> {
-        self.process.ended().await
-    }
-
-    /// Waits until it has ended by what was done to it, and leaves it at that.
+    /// Waits until it has ended by what is done to it. May be dropped and called again.
     pub(crate) async fn died(&mut self) -> Result<ExitStatus, Failure> {
         self.process.ended().await
     }
@@ -176,11 +179,6 @@ impl Server {
         let answer = connection.ask(&request(method, path, &[], b"")).await;
         self.tally.answered();
         answer
-    }
-
-    /// The last lines of its log.
-    pub(crate) fn log(&self) -> String {
-        self.process.log.told()
     }
 }
 
@@ -233,6 +231,15 @@ fn children(id: u32) -> Vec<u32> {
 }
 
 impl Log {
+    fn new(file: File) -> Self {
+        Self { file: Arc::new(file), lines: Arc::default() }
+    }
+
+    /// That of the next server.
+    fn anew(&self) -> Self {
+        Self { file: self.file.clone(), lines: Arc::default() }
+    }
+
     /// Reads until it is said where the server listens, and goes on in the background: a server must
     /// never wait for us to read. Nothing if the log ends before.
     async fn follow_to_address(
@@ -256,7 +263,9 @@ impl Log {
     }
 
     fn push(&self, line: String) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // It is for people; the round does not depend on it.
+        writeln!(&*self.file, "{line}").ok();
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() == LOG_LEN_MAX {
             lines.remove(0);
         }
@@ -264,7 +273,7 @@ impl Log {
     }
 
     fn told(&self) -> String {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
     }
 }
 

@@ -39,10 +39,11 @@ impl Fault for Kill {
         let mut server = setup.start().await?;
         let kills = round.rng.u64(2..=if round.thorough { 10 } else { 5 });
         for _ in 0..kills {
-            let style = Style { connections: round.rng.usize(1..=4), copies: 1..=2 };
+            let style = Style { connections: round.rng.usize(1..=4), copies: 1..=2, probes: true };
             let mut crew = round.send_all(&server, &style);
             crew.answers(round.rng.u64(0..40)).await;
             server.kill().await?;
+            round.tally.hit();
             let ended = crew.stopped().await;
             round.note_refusals(&ended);
             let before = round.ledger.snapshot();

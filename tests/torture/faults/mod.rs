@@ -1,7 +1,13 @@
 //! The faults, in the order in which they take turns. A fault more is a file more, and a line in
 //! [`all`].
 
+mod cancel;
+mod duplicates;
+mod expiry;
 mod kill;
+mod points;
+mod recovery;
+mod rivals;
 
 use async_trait::async_trait;
 
@@ -28,5 +34,14 @@ pub(crate) trait Fault: Send + Sync {
 
 /// All faults there are.
 pub(crate) fn all() -> Vec<Box<dyn Fault>> {
-    vec![Box::new(kill::Kill::STRICT), Box::new(kill::Kill::RELAXED)]
+    let mut all: Vec<Box<dyn Fault>> =
+        vec![Box::new(kill::Kill::STRICT), Box::new(kill::Kill::RELAXED)];
+    all.extend(points::POINTS.map(|point| Box::new(point) as Box<dyn Fault>));
+    all.push(Box::new(recovery::Recovery));
+    all.push(Box::new(cancel::Removal));
+    all.push(Box::new(cancel::Cancel));
+    all.push(Box::new(duplicates::Duplicates));
+    all.push(Box::new(expiry::Expiry));
+    all.push(Box::new(rivals::Rivals));
+    all
 }
