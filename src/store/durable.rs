@@ -63,7 +63,8 @@ impl Name {
 /// The handle stays with the folder when somebody renames it or puts another in its place.
 pub(super) struct Folder {
     handle: File,
-    /// Set once the file system has turned out not to reserve room.
+    /// Whether files may be here whose room is not reserved: so it is until the file system has
+    /// turned out to reserve it, for a former process may have left some.
     promises: AtomicBool,
     /// How many syncs have failed.
     failures: AtomicU64,
@@ -82,7 +83,7 @@ impl Folder {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         make_folder(path)?;
         let handle = open_folder(path)?;
-        let (promises, failures) = (AtomicBool::new(false), AtomicU64::new(0));
+        let (promises, failures) = (AtomicBool::new(true), AtomicU64::new(0));
         Ok(Self { handle, promises, failures, turn: Mutex::new(()) })
     }
 
@@ -109,9 +110,11 @@ impl Folder {
     pub(super) fn create(&self, name: &Name, len: u64) -> io::Result<File> {
         let file = self.open_with(name, OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC)?;
         match room::allocate(&file, len) {
-            Ok(room::Allocated::Reserved) => Ok(file),
-            Ok(room::Allocated::Promised) => {
-                self.promises.store(true, Ordering::Relaxed);
+            Ok(allocated) => {
+                // Nothing can be learned from an empty file.
+                if 0 < len {
+                    self.promises.store(allocated == room::Allocated::Promised, Ordering::Relaxed);
+                }
                 Ok(file)
             }
             Err(error) => {
@@ -218,11 +221,13 @@ impl Folder {
 
     /// The room that is left to us.
     pub(super) fn space(&self) -> io::Result<Space> {
+        // Before the room is asked for: what is written in between counts twice, never not at all.
+        let promised = match self.promises.load(Ordering::Relaxed) {
+            true => room::promised(&self.handle, &self.list()?)?,
+            false => 0,
+        };
         let mut space = room::space(&self.handle)?;
-        if self.promises.load(Ordering::Relaxed) {
-            let promised = room::promised(&self.handle, &self.list()?)?;
-            space.free = space.free.saturating_sub(promised);
-        }
+        space.free = space.free.saturating_sub(promised);
         Ok(space)
     }
 

@@ -172,7 +172,7 @@ impl Client {
                 self.ledger.denied(file, number, before);
                 Next::Send
             }
-            _ => self.troubled(&answer),
+            _ => self.troubled(file, &answer),
         }
     }
 
@@ -184,12 +184,12 @@ impl Client {
                 self.ledger.stored(file, number, &answer.json());
                 Next::Done
             }
-            _ => self.troubled(&answer),
+            _ => self.troubled(file, &answer),
         }
     }
 
-    fn troubled(&self, answer: &Answer) -> Next {
-        self.ledger.answered();
+    fn troubled(&self, file: FileId, answer: &Answer) -> Next {
+        self.ledger.refused(file, answer.status);
         let incomplete = answer.status == 400 && answer.json()["code"] == "incomplete_body";
         match answer.status {
             408 | 429 | 502..=504 | 507 => Next::Again,

@@ -17,6 +17,7 @@ mod disk;
 mod failure;
 mod faults;
 mod ground;
+mod image;
 mod ledger;
 mod plan;
 mod report;

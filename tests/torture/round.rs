@@ -11,6 +11,7 @@ use crate::{
     client::{Client, Ended, Style},
     failure::Failure,
     ground::Ground,
+    image::{Format, Image},
     ledger::{Fate, FileId, Ledger},
     plan::Plan,
     report::{Kind, Tally},
@@ -48,6 +49,29 @@ impl Round {
             self.ledger.add(Plan::any(name, chunks, &mut self.rng))
         };
         (0..count).map(add).collect()
+    }
+
+    /// Adds files of so many bytes, in chunks that it takes some of to fill anything.
+    pub(crate) fn add_large_files(
+        &mut self,
+        count: usize,
+        len: RangeInclusive<u64>,
+    ) -> Vec<FileId> {
+        let add = |_| {
+            let name = format!("{}.bin", self.ledger.files().len());
+            let mut plan = Plan::any(name, 1, &mut self.rng);
+            plan.chunk_size = [1 << 16, 200_000, 1 << 18][self.rng.usize(..3)];
+            plan.total = self.rng.u64(len.clone());
+            self.ledger.add(plan)
+        };
+        (0..count).map(add).collect()
+    }
+
+    /// Moves to a file system of its own.
+    pub(crate) fn image(&mut self, format: Format, len: u64) -> Result<Image, Failure> {
+        let image = Image::new(self.ground.scratch(), format, len)?;
+        self.setup = self.setup.on(&image.data());
+        Ok(image)
     }
 
     /// Sets a client to work on each of the files.

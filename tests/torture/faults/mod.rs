@@ -1,13 +1,17 @@
 //! The faults, in the order in which they take turns. A fault more is a file more, and a line in
 //! [`all`].
 
+mod aborted;
 mod cancel;
 mod duplicates;
 mod expiry;
+mod full;
 mod kill;
 mod points;
+mod quota;
 mod recovery;
 mod rivals;
+mod thin;
 
 use async_trait::async_trait;
 
@@ -43,5 +47,10 @@ pub(crate) fn all() -> Vec<Box<dyn Fault>> {
     all.push(Box::new(duplicates::Duplicates));
     all.push(Box::new(expiry::Expiry));
     all.push(Box::new(rivals::Rivals));
+    all.extend(full::Full::ALL.map(|full| Box::new(full) as Box<dyn Fault>));
+    all.push(Box::new(full::Filled));
+    all.push(Box::new(aborted::Aborted));
+    all.push(Box::new(quota::Quota));
+    all.push(Box::new(thin::Thin));
     all
 }

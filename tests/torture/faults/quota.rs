@@ -1,0 +1,62 @@
+//! A quota: the disk has room, and still there is none for this folder.
+
+use std::ffi::OsStr;
+
+use async_trait::async_trait;
+
+use super::Fault;
+use crate::{
+    audit,
+    client::Style,
+    failure::Failure,
+    image::{Format, MIB, run},
+    round::Round,
+    server::in_time,
+};
+
+/// Most that the folder may take.
+const LIMIT: &str = "10M";
+
+/// Requests that are refused before there is room again.
+const REFUSED: u64 = 5;
+
+pub(crate) struct Quota;
+
+#[async_trait]
+impl Fault for Quota {
+    fn name(&self) -> &'static str {
+        "quota"
+    }
+
+    fn about(&self) -> &'static str {
+        "a quota ends in mid-upload (EDQUOT), on btrfs"
+    }
+
+    async fn round(&self, round: &mut Round) -> Result<(), Failure> {
+        let image = round.image(Format::Btrfs, 0)?;
+        let (root, folder) = (image.root().as_os_str(), image.root().join("limited"));
+        let folder = folder.as_os_str();
+        btrfs(&["quota", "enable"], [root])?;
+        btrfs(&["subvolume", "create"], [folder])?;
+        btrfs(&["qgroup", "limit", LIMIT], [folder])?;
+        round.setup = round.setup.on(folder.as_ref());
+        let mut server = round.setup.clone().start().await?;
+        round.add_large_files(5, 2 * MIB..=4 * MIB);
+        round.add_files(3, 1..=20);
+        let mut crew = round.send_all(&server, &Style::FLOW_JS);
+        in_time("the end of a quota", round.ledger.refusals(REFUSED)).await?;
+        round.tally.hit();
+        btrfs(&["qgroup", "limit", "none"], [folder])?;
+        if round.rng.bool() {
+            (server, crew) = audit::crash(round, server, crew).await?;
+        }
+        let ended = in_time("uploads that have room again", crew.finished()).await?;
+        round.note_refusals(ended);
+        audit::conclude(round, server).await
+    }
+}
+
+fn btrfs(words: &[&str], place: [&OsStr; 1]) -> Result<(), Failure> {
+    let words = ["btrfs"].iter().chain(words).map(OsStr::new);
+    run(words.chain(place))
+}
