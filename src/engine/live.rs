@@ -59,7 +59,7 @@ pub(super) struct LiveState {
     /// Rises when bytes that were written may be lost (a failed sync): a range that was begun in
     /// an older epoch must not be committed.
     pub(super) epoch: u64,
-    /// Rises when ranges are forgotten: a stitch that may have passed them begins anew.
+    /// Rises when ranges are forgotten or in doubt: a stitch that may have passed them begins anew.
     pub(super) rewinds: u64,
     /// When its last range came, for measuring the stitch.
     pub(super) full_at: Option<Instant>,

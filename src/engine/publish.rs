@@ -61,11 +61,16 @@ impl Shared {
         creative.ok_or(UploadError::unavailable("the upload was ended elsewhere"))
     }
 
-    /// The bytes survive loss of power, or none of them counts: see `failed fsync` in the design.
+    /// The bytes survive loss of power. If that fails, ranges that were flushed before they were
+    /// acknowledged are not lost by it, but read back anew, as the disk has them; of others nothing
+    /// is known, and none of them counts.
     async fn flush_all(&self, live: &Live) -> Result<(), UploadError> {
         for result in self.store.sync(&[live.id]).await {
             if let Err(error) = result {
-                self.forget_all(live).await?;
+                match self.options.durability {
+                    Durability::Strict => live.lock().rewinds += 1,
+                    Durability::Relaxed => self.forget_all(live).await?,
+                }
                 return Err(error.into());
             }
         }

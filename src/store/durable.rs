@@ -18,7 +18,7 @@ use std::{
 
 use bytes::Bytes;
 use rustix::{
-    fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags},
+    fs::{Advice, AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags},
     io::{Errno, retry_on_intr},
 };
 
@@ -330,9 +330,15 @@ pub(super) fn read_exact_at(file: &File, range: ByteRange) -> io::Result<Vec<u8>
 /// its length is, its times are not.
 ///
 /// After an error the kernel may have dropped the bytes and will say nothing the next time: an
-/// error must never be followed by another try that is believed.
+/// error must never be followed by another try that is believed. Nor may what is written again to
+/// the same place be believed, while the kernel remembers it as it was: ext4 then says that it is
+/// flushed and leaves the place marked as never written (seen on Linux 6.18). So the memory of it
+/// goes, and the file is again what the disk has of it.
 pub(super) fn sync_bytes(file: &File) -> io::Result<()> {
-    file.sync_data()
+    file.sync_data().inspect_err(|_| {
+        // Advice, and yet: whatever is clean is dropped, and what failed is clean.
+        rustix::fs::fadvise(file, 0, None, Advice::DontNeed).ok();
+    })
 }
 
 #[cfg(test)]

@@ -23,8 +23,6 @@ pub(crate) enum Format {
     Ext4,
     /// ext4 as it was before extents: it cannot reserve room.
     Ext2,
-    /// ext4 without a journal: a write that fails is seen by whoever syncs, not by a journal.
-    Bare,
     Xfs,
     Btrfs,
 }
@@ -43,6 +41,15 @@ pub(crate) struct Image {
     file: PathBuf,
     point: PathBuf,
     mount: Option<Mount>,
+    /// Settings of its device, which outlive it: the next image may be on the same device.
+    lent: Vec<Lent>,
+}
+
+/// A setting of the system, which is as it was before once this is dropped.
+#[derive(Debug)]
+struct Lent {
+    path: PathBuf,
+    before: String,
 }
 
 /// Room on a file system, in bytes.
@@ -60,7 +67,7 @@ impl Format {
     /// The least size at which it works.
     pub(crate) fn len_min(self) -> u64 {
         match self {
-            Self::Ext4 | Self::Ext2 | Self::Bare => 64 * MIB,
+            Self::Ext4 | Self::Ext2 => 64 * MIB,
             Self::Btrfs => 192 * MIB,
             Self::Xfs => 304 * MIB,
         }
@@ -68,9 +75,9 @@ impl Format {
 
     fn make(self) -> &'static [&'static str] {
         match self {
-            Self::Ext4 => &["mkfs.ext4", "-q", "-F", "-m0"],
-            Self::Ext2 => &["mkfs.ext4", "-q", "-F", "-m0", "-O^extent,^64bit"],
-            Self::Bare => &["mkfs.ext4", "-q", "-F", "-m0", "-O^has_journal"],
+            // In blocks of the size that a larger disk has.
+            Self::Ext4 => &["mkfs.ext4", "-q", "-F", "-m0", "-b4096"],
+            Self::Ext2 => &["mkfs.ext4", "-q", "-F", "-m0", "-b4096", "-O^extent,^64bit"],
             Self::Xfs => &["mkfs.xfs", "-q", "-f"],
             Self::Btrfs => &["mkfs.btrfs", "-q", "-f"],
         }
@@ -122,7 +129,7 @@ impl Image {
         let (file, point) = (folder.join("image"), folder.join("mounted"));
         File::create(&file)?.set_len(len.max(format.len_min()))?;
         run(format.make().iter().map(OsStr::new).chain([file.as_os_str()]))?;
-        let mut image = Self { format, file, point, mount: None };
+        let mut image = Self { format, file, point, mount: None, lent: Vec::new() };
         image.mount()?;
         fs::create_dir(image.data())?;
         Ok(image)
@@ -149,6 +156,7 @@ impl Image {
     }
 
     pub(crate) fn unmount(&mut self) -> Result<(), Failure> {
+        self.lent.clear();
         self.mount.take().map_or(Ok(()), Mount::end)
     }
 
@@ -177,10 +185,40 @@ impl Image {
         space(&self.point)
     }
 
+    /// From now on, until it is unmounted, it writes block by block. A loop device takes a write of
+    /// which its file took a part for a success, and the rest is lost without a word: no server can
+    /// keep what such a disk drops. A block is written or it is not.
+    pub(crate) fn write_blocks(&mut self) -> io::Result<()> {
+        let setting = format!("/sys/dev/block/{}/queue/max_sectors_kb", self.device()?);
+        self.lent.push(Lent::set(setting.into(), "4")?);
+        Ok(())
+    }
+
     /// The number of its device, as control groups want it.
     pub(crate) fn device(&self) -> io::Result<String> {
         let device = fs::metadata(&self.point)?.dev();
         Ok(format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device)))
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        // While the device is still its own.
+        self.lent.clear();
+    }
+}
+
+impl Lent {
+    fn set(path: PathBuf, value: &str) -> io::Result<Self> {
+        let before = fs::read_to_string(&path)?;
+        fs::write(&path, value)?;
+        Ok(Self { path, before })
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        fs::write(&self.path, &self.before).ok();
     }
 }
 
@@ -197,9 +235,9 @@ impl Ballast {
         let mut step = space(folder)?.free.saturating_sub(left);
         while step != 0 {
             let taken = ballast.take(folder, step);
-            let room = space(folder)?.free.saturating_sub(left);
             // What does not fit at once may fit in parts.
-            step = if taken.is_ok() { room } else { (step / 2).min(room) };
+            step = if taken.is_ok() { step } else { step / 2 };
+            step = step.min(space(folder)?.free.saturating_sub(left));
         }
         Ok(ballast)
     }

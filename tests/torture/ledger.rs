@@ -209,10 +209,14 @@ impl Ledger {
         answers.wait_for(|_| is_so(&self.entries())).await.ok();
     }
 
+    /// How many requests were refused for now.
+    pub(crate) fn count_refusals(&self) -> u64 {
+        self.entries().iter().map(Entry::held_off).sum()
+    }
+
     /// Waits until so many requests in all were refused for now.
     pub(crate) async fn refusals(&self, count: u64) {
-        let refused = |entries: &[Entry]| entries.iter().map(Entry::held_off).sum::<u64>();
-        self.until(|entries| count <= refused(entries)).await;
+        self.until(|entries| count <= entries.iter().map(Entry::held_off).sum()).await;
     }
 
     fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {

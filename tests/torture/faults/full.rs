@@ -19,7 +19,7 @@ use crate::{
     plan::Plan,
     report::{Kind, Tally},
     round::Round,
-    server::{Server, in_time},
+    server::{Server, Start, in_time},
 };
 
 /// What uploads find free above the reserve.
@@ -183,7 +183,7 @@ impl Fault for Filled {
     }
 
     async fn round(&self, round: &mut Round) -> Result<(), Failure> {
-        let formats = [Format::Ext4, Format::Xfs, Format::Ext2, Format::Btrfs];
+        let formats = [Format::Ext4, Format::Xfs, Format::Ext2];
         let format = formats[round.rng.usize(..formats.len())];
         let image = round.image(format, 0)?;
         let mut server = round.setup.clone().start().await?;
@@ -195,7 +195,7 @@ impl Fault for Filled {
         // Until it has met the end of the disk, or everything was done before.
         let ledger = round.ledger.clone();
         let met = tokio::select! {
-            () = ledger.refusals(REFUSED) => true,
+            met = in_time("the end of a disk", ledger.refusals(REFUSED)) => { met?; true }
             _ = crew.finished() => false,
         };
         if met {
@@ -204,11 +204,38 @@ impl Fault for Filled {
         // What is here is here, and can be asked for.
         audit::promises(round, &server, &round.ledger.snapshot()).await?;
         if round.rng.bool() {
-            (server, crew) = audit::crash(round, server, crew).await?;
+            server.kill().await?;
+            let ended = crew.stopped().await;
+            round.note_refusals(&ended);
+            let before = round.ledger.snapshot();
+            server = started_on_a_full_disk(round, ballast).await?;
+            audit::promises(round, &server, &before).await?;
+            crew = round.send_all(&server, &Style::FLOW_JS);
+        } else {
+            ballast.release()?;
         }
-        ballast.release()?;
         let ended = in_time("uploads that have room again", crew.finished()).await?;
         round.note_refusals(ended);
         audit::conclude(round, server).await
+    }
+}
+
+/// A start on a disk that has not a byte left comes about, or says why not and comes about when there
+/// is room.
+async fn started_on_a_full_disk(round: &Round, ballast: Ballast) -> Result<Server, Failure> {
+    let setup = round.setup.clone();
+    match setup.launch().await? {
+        Start::Serving(server) => {
+            ballast.release()?;
+            Ok(*server)
+        }
+        Start::Ended(status, log) => {
+            let says_why = ["No space left", "no space left"].iter().any(|why| log.contains(why));
+            if !says_why {
+                round.tally.broken(Kind::Other, format!("a start on a full disk: {status} {log}"));
+            }
+            ballast.release()?;
+            setup.start().await
+        }
     }
 }

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Most that the folder may take.
-const LIMIT: &str = "10M";
+const LIMIT: &str = "5M";
 
 /// Requests that are refused before there is room again.
 const REFUSED: u64 = 5;
@@ -41,7 +41,7 @@ impl Fault for Quota {
         btrfs(&["qgroup", "limit", LIMIT], [folder])?;
         round.setup = round.setup.on(folder.as_ref());
         let mut server = round.setup.clone().start().await?;
-        round.add_large_files(5, 2 * MIB..=4 * MIB);
+        round.add_large_files(5, MIB..=2 * MIB);
         round.add_files(3, 1..=20);
         let mut crew = round.send_all(&server, &Style::FLOW_JS);
         in_time("the end of a quota", round.ledger.refusals(REFUSED)).await?;

@@ -1,5 +1,10 @@
-//! A disk that is smaller than it says: it takes writes, and loses them later. Who syncs is told, and
-//! nobody else: first that there is no room (ENOSPC), then that there was an error (EIO).
+//! A disk that is smaller than it says: it takes writes, and loses them later. Who syncs is told,
+//! once, that there is no room (ENOSPC) or that there was an error (EIO).
+//!
+//! With a journal, so that the file system itself loses nothing that it said it had: what it cannot
+//! write there ends it, read-only. Without one it says once that a block of its own is lost, and
+//! from then on that all is well; nothing can be promised on such a disk, of which we saw whole
+//! catalogs vanish.
 
 use std::{ffi::OsStr, path::Path};
 
@@ -18,9 +23,11 @@ use crate::{
 /// What the image says it holds.
 const SAID_LEN: u64 = 128 * MIB;
 /// What it can hold, beside what the file system itself has written when it is made.
-const ROOM: u64 = 6 * MIB;
+const ROOM: u64 = 3 * MIB;
 /// Requests that are refused before there is room again.
 const REFUSED: u64 = 8;
+/// Requests that are refused after that, which means that it is of no use.
+const MORE_REFUSED: u64 = 100;
 
 pub(crate) struct Thin;
 
@@ -37,22 +44,30 @@ impl Fault for Thin {
     async fn round(&self, round: &mut Round) -> Result<(), Failure> {
         let place = round.ground.scratch().join("thin");
         let holder = Mount::new(&["-t", "tmpfs"], OsStr::new("none"), &place)?;
-        let mut image = Image::new(&place, Format::Bare, SAID_LEN)?;
+        let mut image = Image::new(&place, Format::Ext4, SAID_LEN)?;
+        image.write_blocks()?;
         round.setup = round.setup.on(&image.data());
         let setup = round.setup.clone();
         let server = setup.start().await?;
         holder.change(&format!("size={}", occupied(image.file())? + ROOM))?;
-        round.add_large_files(4, 2 * MIB..=4 * MIB);
+        round.add_large_files(4, MIB..=2 * MIB);
         round.add_files(3, 1..=20);
         let mut crew = round.send_all(&server, &Style::FLOW_JS);
         in_time("syncs that fail", round.ledger.refusals(REFUSED)).await?;
         round.tally.hit();
-        let stays = round.rng.bool();
+        let refused = round.ledger.count_refusals();
         holder.change("size=1G")?;
-        if stays {
-            // Whatever was lost was said to be: those who were refused send it again.
-            let ended = in_time("uploads that have room again", crew.finished()).await?;
-            round.note_refusals(ended);
+        if round.rng.bool() {
+            // Whatever was lost was said to be: those who were refused send it again, to their end
+            // or to that of the file system.
+            let ledger = round.ledger.clone();
+            let goes_on = async {
+                tokio::select! {
+                    () = ledger.refusals(refused + MORE_REFUSED) => {}
+                    _ = crew.finished() => {}
+                }
+            };
+            in_time("an end of what goes on", goes_on).await?;
         }
         server.kill().await?;
         let ended = crew.stopped().await;
