@@ -11,10 +11,11 @@ CARGO ?= cargo
 SECONDS ?= 600
 RELEASE_BIN := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/release/flowstitch
 
-.PHONY: help build run check fmt clippy doc test unit torture browser browser-tools
+.PHONY: help build run check fmt clippy doc test unit torture torture-proof browser browser-tools \
+    fuzz fuzz-quick fuzz-build fuzz-tools
 
 help: ## List what can be done
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## Build the optimised binary, target/release/flowstitch
 	$(CARGO) build --release --locked
@@ -26,16 +27,20 @@ check: fmt clippy doc ## Check format, lints and documentation
 
 fmt:
 	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 
-clippy:
+# The fuzz targets in the same target directory: they share nearly all that is built.
+clippy: fuzz-tools
 	$(CARGO) clippy --all-targets --locked -- -D warnings
+	@! $(FUZZ_READY) || CARGO_TARGET_DIR="$(dir $(RELEASE_BIN)).." \
+	    $(CARGO) clippy --manifest-path fuzz/Cargo.toml --locked -- -D warnings
 
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked
 
 # The runner stands last, so that the output ends with its counts. Documentation tests come before
 # the others, which are the many.
-test: check browser unit ## Run everything: check, browser tests, Rust tests
+test: check browser fuzz-quick unit ## Run everything: check, browser and Rust tests, fuzz targets
 
 unit:
 	$(CARGO) test --locked --doc
@@ -43,6 +48,10 @@ unit:
 
 torture: ## Attack the optimised binary for SECONDS=600 and print what it lost
 	$(CARGO) test --release --locked --test torture -- --seconds $(SECONDS)
+
+torture-proof: ## Take each sync out of the server and see that it is missed
+	$(CARGO) test --release --locked --test torture -- --seconds 1 --fault power-order \
+	    --fault proof-bytes --fault proof-names --fault proof-journal --fault proof-database
 
 # run.mjs says in one line which tests did not run when there is no browser, and fails with CI=true.
 browser: build browser-tools ## Run the tests in a real browser
@@ -68,4 +77,51 @@ browser-tools:
 	    export DEBIAN_FRONTEND=noninteractive; \
 	    { apt-get update -qq && apt-get install -qq -y --no-install-recommends $$missing; } \
 	        >/dev/null || echo "Could not install them."; \
+	fi
+
+# The targets are plain programs that bring libFuzzer along: any stable toolchain builds them, and
+# nothing needs to be installed but a C++ compiler. Without sanitizers: no unsafe code is ours.
+FUZZ_TARGETS := config content_ranges file_names flow_fields raw_form session
+FUZZ_SECONDS ?= 300
+FUZZ_HOST := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+FUZZ_BIN = fuzz/target/$(FUZZ_HOST)/release
+FUZZ_FLAGS := --cfg fuzzing -Cpasses=sancov-module \
+    $(addprefix -Cllvm-args=-sanitizer-coverage-,level=4 inline-8bit-counters pc-table \
+    trace-compares)
+
+# What a run finds worth keeping is kept for the next one, but outside of what is committed:
+# $(1) where, $(2) more options. A finding ends in fuzz/artifacts.
+define FUZZ
+	@$(FUZZ_READY) || { $(FUZZ_NOT_RUN); exit; }; \
+	for target in $(FUZZ_TARGETS); do \
+	    echo "fuzz $$target"; \
+	    mkdir -p "$(1)/$$target" "fuzz/artifacts/$$target"; \
+	    "$(FUZZ_BIN)/$$target" "$(1)/$$target" "fuzz/corpus/$$target" \
+	        -dict="fuzz/dict/$$target.dict" -artifact_prefix="fuzz/artifacts/$$target/" \
+	        -max_len=4096 -timeout=20 -print_final_stats=1 $(2) >"$(1)/$$target.log" 2>&1 \
+	        || { tail -n 60 "$(1)/$$target.log"; exit 1; }; \
+	    grep -a 'cov:' "$(1)/$$target.log" | tail -n 1; \
+	done
+endef
+FUZZ_READY = command -v c++ >/dev/null
+FUZZ_NOT_RUN = echo "Not run: all fuzz targets. Missing: a C++ compiler."; [ "$${CI:-}" != true ]
+
+fuzz: fuzz-build ## Fuzz every target for FUZZ_SECONDS (300)
+	$(call FUZZ,fuzz/target/corpus,-max_total_time=$(FUZZ_SECONDS))
+
+# The same inputs each time, but for ids of ours, which are random.
+fuzz-quick: fuzz-build ## Run every fuzz target for a few seconds
+	@rm -rf fuzz/target/quick
+	$(call FUZZ,fuzz/target/quick,-runs=5000 -seed=1)
+
+fuzz-build: fuzz-tools
+	@! $(FUZZ_READY) || CARGO_TARGET_DIR=fuzz/target RUSTFLAGS="$(FUZZ_FLAGS)" \
+	    $(CARGO) build --manifest-path fuzz/Cargo.toml --release --locked --target $(FUZZ_HOST)
+
+fuzz-tools:
+	@if ! $(FUZZ_READY) && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "Installing for the fuzz targets: g++"; \
+	    export DEBIAN_FRONTEND=noninteractive; \
+	    { apt-get update -qq && apt-get install -qq -y --no-install-recommends g++; } \
+	        >/dev/null || echo "Could not install it."; \
 	fi

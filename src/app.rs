@@ -1,5 +1,7 @@
 //! The composition root: builds everything once, runs it, and stops it in order.
 
+mod control;
+
 use std::{error::Error, io, net::SocketAddr, path::Path, sync::Arc};
 
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
@@ -9,11 +11,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use self::control::ControlSocket;
 use crate::{
     catalog::{CatalogError, SqliteCatalog},
     config::{Config, Schedule},
     engine::{Clock, Engine, Options, Parts, UploadError},
     http::{
+        control::Control,
         cors::CorsOrigins,
         middleware,
         server::{self, ServerOptions},
@@ -95,6 +99,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 pub struct App {
     config: Config,
     state: Arc<State>,
+    control: Option<ControlSocket>,
 }
 
 impl App {
@@ -123,7 +128,14 @@ impl App {
         let metrics = parts.metrics.clone();
         let engine = Engine::start(parts, epoch).await.map_err(StartError::Recover)?;
         let state = State { engine, metrics, stopping: CancellationToken::new() };
-        Ok(Self { config, state: Arc::new(state) })
+        Ok(Self { config, state: Arc::new(state), control: None })
+    }
+
+    /// Listens to the operator's tools, too, from now on: at `control_socket`, unless it cannot be
+    /// used, which is said and is no reason not to serve.
+    pub async fn with_control(mut self) -> Self {
+        self.control = ControlSocket::bind(&self.config.control_socket).await;
+        self
     }
 
     /// The engine, for a test that looks behind the service.
@@ -135,11 +147,25 @@ impl App {
     /// The service with its middleware, for a test that needs no socket.
     #[must_use]
     pub fn service(&self) -> middleware::Stack {
-        let options = middleware::Options {
-            cors: CorsOrigins::new(self.config.cors_origins.clone()),
-            body_idle_timeout: self.config.body_idle_timeout,
-        };
-        middleware::stack(Service::new(self.state.clone()), &options)
+        let cors = CorsOrigins::new(self.config.cors_origins.clone());
+        middleware::stack(Service::new(self.state.clone()), &self.around(cors))
+    }
+
+    /// What answers the operator's tools.
+    #[must_use]
+    pub fn control(&self) -> middleware::Stack {
+        let nobody_else = CorsOrigins::new([]);
+        middleware::stack(Control::new(self.state.clone()), &self.around(nobody_else))
+    }
+
+    fn around(&self, cors: CorsOrigins) -> middleware::Options {
+        middleware::Options { cors, body_idle_timeout: self.config.body_idle_timeout }
+    }
+
+    /// Stops in order without having served: see 3 to 5 of [`Self::run`].
+    pub async fn close(self) -> Result<(), UploadError> {
+        self.state.stopping.cancel();
+        self.state.engine.stop().await
     }
 
     /// Serves until `stop`, and then stops in this order:
@@ -155,7 +181,8 @@ impl App {
     ///
     /// A panic in one of the engine's own tasks stops it, too: better to be started anew than to go
     /// on in part.
-    pub async fn run(self, listener: TcpListener, stop: CancellationToken) -> Ended {
+    pub async fn run(mut self, listener: TcpListener, stop: CancellationToken) -> Ended {
+        let control = self.control.take();
         let state = &self.state;
         let timeout = self.config.shutdown_timeout;
         let for_engine = (timeout / 4).min(limits::ENGINE_STOP_TIMEOUT);
@@ -164,6 +191,11 @@ impl App {
         let stopping = state.stopping.clone();
         let for_requests = timeout.saturating_sub(for_engine);
         let serving = server::serve(listener, self.service(), options, stopping, for_requests);
+        let controlling = async {
+            if let Some(control) = control {
+                control.serve(self.control(), state.stopping.clone(), for_requests).await;
+            }
+        };
         let told = async {
             let failed = tokio::select! {
                 () = stop.cancelled() => false,
@@ -175,7 +207,7 @@ impl App {
             state.stopping.cancel();
             (failed, Instant::now() + timeout)
         };
-        let (outcome, (failed, deadline)) = tokio::join!(serving, told);
+        let (outcome, (), (failed, deadline)) = tokio::join!(serving, controlling, told);
         let closed = timeout_at(deadline, state.engine.stop()).await;
         if let Ok(Err(error)) = &closed {
             tracing::error!(error = error as &dyn Error, "The catalog was not closed in order");
@@ -234,6 +266,8 @@ fn machine_epoch() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use http::{Request, StatusCode};
     use tower::ServiceExt;
 
@@ -261,10 +295,13 @@ mod tests {
 
     async fn run(app: App, stop: &CancellationToken) -> Ended {
         let listener = listen(app.config.listen).expect("a free port");
-        app.run(listener, stop.clone()).await
+        // A service that never ends fails its test and does not hang it: time is paused, and the
+        // hour passes as soon as there is nothing left to do.
+        let ended = tokio::time::timeout(Duration::from_hours(1), app.run(listener, stop.clone()));
+        ended.await.expect("it ends by itself")
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_panic_of_the_group_commit_stops_the_service_instead_of_half_of_it() {
         let store = Arc::new(MemoryStore::new());
         let (app, upload) = app(&store).await;
@@ -276,7 +313,7 @@ mod tests {
         assert_eq!((status, ended), (StatusCode::SERVICE_UNAVAILABLE, Ended::InTrouble));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn what_is_in_flight_at_the_stop_is_brought_to_its_end() {
         let store = Arc::new(MemoryStore::new());
         let (app, upload) = app(&store).await;

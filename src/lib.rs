@@ -2,7 +2,8 @@
 //!
 //! The layers, in reading order; each imports only from those before it:
 //! [`upload`] (values) ← [`store`] (bytes), [`catalog`] (facts) ← [`engine`] (receive, commit,
-//! stitch) ← [`dialect`] (what clients say) ← [`http`] (the service) ← [`app`] (all of it).
+//! stitch) ← [`dialect`] (what clients say) ← [`http`] (the service) ← [`app`] (all of it)
+//! ← [`operate`] (what an operator does beside it).
 
 pub mod upload;
 
@@ -16,6 +17,8 @@ pub mod dialect;
 pub mod http;
 
 pub mod app;
+
+pub mod operate;
 
 pub mod config;
 pub mod metrics;

@@ -10,8 +10,8 @@ use std::{
 use flowstitch::{
     app::{self, App, Ended, StartError},
     catalog::{self, SqliteCatalog},
-    config::{self, Cli, Command, Config},
-    shutdown, telemetry,
+    config::{self, Chosen, Cli, Command, Config, LogFilter, Uploads},
+    operate, shutdown, telemetry,
     upload::limits,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -24,7 +24,8 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             complain(&*error);
-            ExitCode::FAILURE
+            // Of a tool 1 is an answer: that it has none must be told from that.
+            if cli.command().is_tool() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }
@@ -38,7 +39,38 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Migrate { dry_run } => migrate(&config, dry_run),
+        Command::Verify { json } => answer(operate::verify(&config, json)),
+        Command::Uploads { command } => {
+            telemetry::start(config.log_format, &quiet())?;
+            uploads(&config, &command)
+        }
+        Command::Sweep { dry_run, json } => {
+            telemetry::start(config.log_format, &quiet())?;
+            answer(operate::sweep(&config, dry_run, json))
+        }
     }
+}
+
+fn uploads(config: &Config, command: &Uploads) -> Result<ExitCode, Failure> {
+    match *command {
+        Uploads::List { state, limit, json } => answer(operate::list(config, state, limit, json)),
+        Uploads::Show(Chosen { id, json }) => answer(operate::show(config, id, json)),
+        Uploads::Cancel(Chosen { id, json }) => answer(operate::cancel(config, id, json)),
+        Uploads::Retry(Chosen { id, json }) => answer(operate::retry(config, id, json)),
+    }
+}
+
+/// Of what happens inside a tool its user wants to hear only what is wrong.
+fn quiet() -> LogFilter {
+    "warn".parse().expect("a level")
+}
+
+/// Runs one of the operator's tools: yes is 0, no is 1.
+fn answer(tool: impl Future<Output = Result<bool, operate::Failure>>) -> Result<ExitCode, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let is_well = runtime.block_on(tool)?;
+    runtime.shutdown_background();
+    Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn serve(mut config: Config) -> Result<ExitCode, Failure> {
@@ -48,7 +80,7 @@ fn serve(mut config: Config) -> Result<ExitCode, Failure> {
     let ended = runtime.block_on(async {
         let stop = shutdown::on_signals()?;
         let listener = app::listen(config.listen)?;
-        let app = App::open(config).await?;
+        let app = App::open(config).await?.with_control().await;
         announce(&listener.local_addr()?.to_string());
         Ok::<_, Failure>(app.run(listener, stop).await)
     })?;

@@ -11,12 +11,15 @@ const STALL_MS = 120_000;
 /**
  * POSTs `blob` with `fields` as flow.js does: multipart, the file part last. Resolves with the
  * status body; rejects with a RequestError, or with the signal's reason when it was aborted.
+ *
+ * The part is not called as the file is, which `fields` say: browsers write a control character
+ * of a name into the head of the part as it stands, and a head may have none.
  */
-export function sendChunk({ target, fields, blob, filename, digest, signal, onProgress }) {
+export function sendChunk({ target, fields, blob, digest, signal, onProgress }) {
   return new Promise((resolve, reject) => {
     const form = new FormData();
     for (const [name, value] of Object.entries(fields)) form.append(name, value);
-    form.append('file', blob, filename);
+    form.append('file', blob, 'chunk');
 
     const xhr = new XMLHttpRequest();
     let stall;

@@ -190,7 +190,6 @@ export class Upload extends EventTarget {
           ...this.#fields(),
         },
         blob: new Blob([bytes], { type: this.file.type }),
-        filename: this.file.name,
         digest,
         signal,
         onProgress: (share) => {

@@ -52,7 +52,7 @@ where
         transitions::ranges_that_are_forgotten_are_gone,
         transitions::an_upload_that_has_ended_forgets_nothing,
         transitions::only_what_ended_without_a_file_is_released,
-        transitions::the_current_upload_is_the_running_or_the_newest,
+        transitions::the_current_upload_is_running_or_was_opened_last,
         transitions::a_complete_upload_counts_while_its_creative_exists,
         races::of_many_that_open_one_identity_one_does,
         races::of_many_that_fill_an_upload_one_owns_it,

@@ -22,10 +22,20 @@ use crate::upload::{
 };
 
 /// A [`Catalog`] in memory.
+///
+/// It keeps no more through loss of power than a journal does that is flushed when it must be: what
+/// was committed as [`Durability::Relaxed`] is on the disk after the next call that takes none.
 #[derive(Debug, Default)]
 pub struct MemoryCatalog {
-    facts: Arc<Mutex<Facts>>,
+    facts: Arc<Mutex<Written>>,
     closed: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Written {
+    now: Facts,
+    /// What would be left after loss of power, if that is not the same.
+    durable: Option<Facts>,
 }
 
 impl MemoryCatalog {
@@ -41,8 +51,28 @@ impl MemoryCatalog {
         Self { facts: Arc::clone(&self.facts), closed: AtomicBool::new(false) }
     }
 
+    /// What was committed in relaxed mode, and flushed by nothing since, is gone.
+    pub fn lose_power(&self) {
+        let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(durable) = facts.durable.take() {
+            facts.now = durable;
+        }
+    }
+
     /// Every call is one visit: a transaction, because nobody else is inside.
     fn visit<T>(&self, call: impl FnOnce(&mut Facts) -> T) -> Result<T, CatalogError> {
+        self.enter(|written| call(&mut written.now))
+    }
+
+    /// A visit after which everything is durable.
+    fn change<T>(&self, call: impl FnOnce(&mut Facts) -> T) -> Result<T, CatalogError> {
+        self.enter(|written| {
+            written.durable = None;
+            call(&mut written.now)
+        })
+    }
+
+    fn enter<T>(&self, call: impl FnOnce(&mut Written) -> T) -> Result<T, CatalogError> {
         if self.closed.load(Ordering::SeqCst) {
             return Err(CatalogError::Unavailable("the catalog is closed".into()));
         }
@@ -53,11 +83,11 @@ impl MemoryCatalog {
 #[async_trait]
 impl Catalog for MemoryCatalog {
     async fn open_session(&self, epoch: &str) -> Result<bool, CatalogError> {
-        self.visit(|facts| facts.open_session(epoch))
+        self.change(|facts| facts.open_session(epoch))
     }
 
     async fn close(&self) -> Result<(), CatalogError> {
-        self.visit(|facts| {
+        self.change(|facts| {
             if let Some(session) = &mut facts.session {
                 session.closed = true;
             }
@@ -72,13 +102,19 @@ impl Catalog for MemoryCatalog {
     async fn commit(
         &self,
         facts: Vec<Fact>,
-        _durability: Durability,
+        durability: Durability,
     ) -> Result<Committed, CatalogError> {
-        self.visit(|all| all.commit(facts))?
+        if durability == Durability::Strict {
+            return self.change(|all| all.commit(facts))?;
+        }
+        self.enter(|written| {
+            written.durable.get_or_insert_with(|| written.now.clone());
+            written.now.commit(facts)
+        })?
     }
 
     async fn complete(&self, creative: &Creative) -> Result<bool, CatalogError> {
-        self.visit(|facts| facts.complete(creative))
+        self.change(|facts| facts.complete(creative))
     }
 
     async fn end(
@@ -89,15 +125,15 @@ impl Catalog for MemoryCatalog {
         at: Timestamp,
     ) -> Result<bool, CatalogError> {
         assert_endable(state);
-        self.visit(|facts| facts.end(upload, state, reason, at))
+        self.change(|facts| facts.end(upload, state, reason, at))
     }
 
     async fn forget(&self, upload: UploadId, ranges: &[ByteRange]) -> Result<(), CatalogError> {
-        self.visit(|facts| facts.forget(upload, ranges))
+        self.change(|facts| facts.forget(upload, ranges))
     }
 
     async fn hold_up(&self, upload: UploadId, trouble: &Trouble) -> Result<(), CatalogError> {
-        self.visit(|facts| {
+        self.change(|facts| {
             let full = |record: &&mut UploadRecord| record.state == UploadState::Stitching;
             if let Some(record) = facts.uploads.get_mut(&upload).filter(full) {
                 record.trouble = Some(trouble.clone());
@@ -106,7 +142,7 @@ impl Catalog for MemoryCatalog {
     }
 
     async fn release(&self, upload: UploadId) -> Result<(), CatalogError> {
-        self.visit(|facts| {
+        self.change(|facts| {
             let without_file =
                 |u: &&mut UploadRecord| !u.state.is_running() && u.state != UploadState::Complete;
             if let Some(record) = facts.uploads.get_mut(&upload).filter(without_file) {
@@ -173,11 +209,19 @@ impl Catalog for MemoryCatalog {
     }
 
     async fn purge(&self, before: Timestamp, limit: usize) -> Result<usize, CatalogError> {
-        self.visit(|facts| facts.purge(before, limit))
+        self.change(|facts| facts.purge(before, limit))
+    }
+
+    async fn purgeable(&self, before: Timestamp) -> Result<u64, CatalogError> {
+        let before = to_millis(before);
+        self.visit(|facts| {
+            let uploads = facts.uploads.values();
+            uploads.filter(|u| u.ended_at.is_some_and(|at| at < before)).count() as u64
+        })
     }
 
     async fn drop_ranges(&self, upload: UploadId) -> Result<(), CatalogError> {
-        self.visit(|facts| {
+        self.change(|facts| {
             if facts.running(upload).is_none() {
                 facts.ranges.remove(&upload);
             }
@@ -211,7 +255,7 @@ impl Catalog for MemoryCatalog {
     }
 
     async fn reschedule(&self, id: CreativeId, day: Day) -> Result<Option<Creative>, CatalogError> {
-        self.visit(|facts| {
+        self.change(|facts| {
             let creative = facts.creatives.get_mut(&id)?;
             creative.scheduled = day;
             Some(creative.clone())
@@ -219,7 +263,7 @@ impl Catalog for MemoryCatalog {
     }
 
     async fn delete_creative(&self, id: CreativeId) -> Result<Option<Creative>, CatalogError> {
-        self.visit(|facts| {
+        self.change(|facts| {
             let creative = facts.creatives.remove(&id)?;
             facts.doomed.insert(id, creative.filename.clone());
             Some(creative)
@@ -231,7 +275,7 @@ impl Catalog for MemoryCatalog {
     }
 
     async fn buried(&self, id: CreativeId) -> Result<(), CatalogError> {
-        self.visit(|facts| {
+        self.change(|facts| {
             facts.doomed.remove(&id);
         })
     }

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 
 #[cfg(any(test, feature = "testing"))]
 pub use self::memory::MemoryCatalog;
-pub use self::sqlite::{Migration, SqliteCatalog, migrations};
+pub use self::sqlite::{CatalogView, Migration, Received, SqliteCatalog, migrations};
 use crate::upload::{
     ByteRange, Creative, CreativeId, Day, Durability, EndReason, FileName, IdentityKey, Principal,
     Sha256Digest, StoredRange, Timestamp, Trouble, UploadId, UploadRecord, UploadState,
@@ -136,8 +136,9 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
     /// Marks an upload that ended without a file as `released`.
     async fn release(&self, upload: UploadId) -> Result<(), CatalogError>;
 
-    /// The running upload with this identity, or else the newest one. A complete one counts only
-    /// while its creative exists; once that is deleted, older ones do not count either.
+    /// The running upload with this identity, or else the one that was opened last, whatever the
+    /// clock said. A complete one counts only while its creative exists; once that is deleted,
+    /// older ones do not count either.
     async fn current(&self, key: &IdentityKey) -> Result<Option<UploadRecord>, CatalogError>;
 
     /// The upload with this id.
@@ -168,6 +169,9 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
     /// Forgets up to `limit` uploads that ended before `before`, the oldest first, with their
     /// ranges. Their creatives stay. Returns how many went.
     async fn purge(&self, before: Timestamp, limit: usize) -> Result<usize, CatalogError>;
+
+    /// How many uploads ended before `before`: those that [`Self::purge`] would forget.
+    async fn purgeable(&self, before: Timestamp) -> Result<u64, CatalogError>;
 
     /// Forgets the ranges of an upload that has ended.
     async fn drop_ranges(&self, upload: UploadId) -> Result<(), CatalogError>;

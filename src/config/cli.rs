@@ -1,13 +1,17 @@
-//! The command line: `flowstitch [serve|config|migrate|help] [settings…]`.
+//! The command line: `flowstitch [command] [settings…]`.
 //!
 //! Flags only. Variables are read by `super::sources`, from values that the caller hands in: clap
 //! would read them from the process, where tests that run side by side cannot set them.
 
 use std::ffi::OsString;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{
+    Args, CommandFactory, FromArgMatches, Parser, Subcommand,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 
 use super::{Config, Settings};
+use crate::upload::{UploadId, UploadState, limits};
 
 /// The prefix of every variable that belongs to us.
 pub(super) const VARIABLE_PREFIX: &str = "FLOWSTITCH_";
@@ -48,6 +52,89 @@ pub enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Check every creative against its file and every file against its creative
+    #[command(after_help = STATUS_OF_VERIFY)]
+    Verify {
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// List, show, cancel or retry uploads, whoever's they are
+    #[command(after_help = STATUS_OF_TOOLS)]
+    Uploads {
+        /// What to do
+        #[command(subcommand)]
+        command: Uploads,
+    },
+    /// Remove now what has expired
+    #[command(after_help = STATUS_OF_TOOLS)]
+    Sweep {
+        /// Only say what would be removed
+        #[arg(long)]
+        dry_run: bool,
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// What to do with uploads.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+#[command(after_help = STATUS_OF_TOOLS)]
+pub enum Uploads {
+    /// List uploads, newest first
+    List {
+        /// Of one state only
+        #[arg(long, value_parser = upload_state())]
+        state: Option<UploadState>,
+        /// How many at most
+        #[arg(long, value_name = "COUNT", default_value_t = limits::PAGE_LEN)]
+        limit: usize,
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show all that is known of one
+    Show(Chosen),
+    /// Give one up: its bytes are removed, and late chunks of it are refused
+    Cancel(Chosen),
+    /// Try at once to complete one whose last attempt failed, and wait for the outcome; the status
+    /// is 0 only if it is complete then
+    Retry(Chosen),
+}
+
+/// One upload.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Chosen {
+    /// Its id
+    pub id: UploadId,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+const STATUS_OF_VERIFY: &str = "Works while the server runs and while it does not, and changes \
+                                nothing.\n\nExit status: 0 if all is well, 1 if there are \
+                                faults, 2 if it could not be checked.";
+const STATUS_OF_TOOLS: &str = "Works while the server runs and while it does not.\n\nExit \
+                               status: 0 if it was done, 1 if the answer is no (there is no such \
+                               upload, or it has ended), 2 if there is no answer.";
+
+fn upload_state() -> impl TypedValueParser<Value = UploadState> {
+    let words = UploadState::ALL.map(UploadState::as_str);
+    PossibleValuesParser::new(words)
+        .map(|word| UploadState::from_word(&word).expect("it is among the words"))
+}
+
+impl Command {
+    /// Whether this is one of the operator's tools, whose exit status 1 is an answer.
+    #[must_use]
+    pub fn is_tool(&self) -> bool {
+        match self {
+            Self::Serve | Self::Config | Self::Migrate { .. } => false,
+            Self::Verify { .. } | Self::Uploads { .. } | Self::Sweep { .. } => true,
+        }
+    }
 }
 
 impl Cli {

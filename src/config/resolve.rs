@@ -18,6 +18,7 @@ pub struct Config {
     pub incomplete_dir: PathBuf,
     pub completed_dir: PathBuf,
     pub database: PathBuf,
+    pub control_socket: PathBuf,
     pub time_zone: TimeZone,
     pub durability: Durability,
     pub schedule: Schedule,
@@ -75,11 +76,14 @@ impl Settings {
         let size = |set: Option<ByteSize>, default| set.map_or(default, |size| size.0);
         let data_dir = PathBuf::from(self.data_dir.unwrap_or_else(|| ".".into()));
         let place = |set: Option<String>, name| set.map_or(data_dir.join(name), PathBuf::from);
+        let database = place(self.database, "flowstitch.db");
+        let beside = || PathBuf::from([database.as_os_str(), ".sock".as_ref()].join("".as_ref()));
         Config {
             listen: self.listen.unwrap_or_else(|| ([127, 0, 0, 1], 8080).into()),
             incomplete_dir: place(self.incomplete_dir, "incomplete"),
             completed_dir: place(self.completed_dir, "completed"),
-            database: place(self.database, "flowstitch.db"),
+            control_socket: self.control_socket.map_or_else(beside, PathBuf::from),
+            database,
             data_dir,
             time_zone: self.time_zone.map_or(TimeZone::UTC, |zone| zone.0),
             durability: self.durability.unwrap_or_default(),
@@ -117,6 +121,7 @@ impl Config {
             incomplete_dir: place(&self.incomplete_dir),
             completed_dir: place(&self.completed_dir),
             database: place(&self.database),
+            control_socket: place(&self.control_socket),
             time_zone: Some(Zone(self.time_zone.clone())),
             durability: Some(self.durability),
             schedule: Some(self.schedule),
@@ -152,6 +157,7 @@ impl Config {
             ("incomplete_dir", &self.incomplete_dir),
             ("completed_dir", &self.completed_dir),
             ("database", &self.database),
+            ("control_socket", &self.control_socket),
         ] {
             refuse(path.as_os_str().is_empty(), key, "is empty; use . for the working directory")?;
         }

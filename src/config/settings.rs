@@ -35,6 +35,10 @@ pub struct Settings {
     #[arg(long, value_name = "FILE")]
     pub database: Option<String>,
 
+    /// Socket for the operator's tools, which only this user may use; beside the database
+    #[arg(long, value_name = "FILE")]
+    pub control_socket: Option<String>,
+
     /// IANA time zone that decides which day today is
     #[arg(long, value_name = "ZONE")]
     pub time_zone: Option<Zone>,
@@ -127,6 +131,7 @@ impl Settings {
             incomplete_dir: self.incomplete_dir.or(lower.incomplete_dir),
             completed_dir: self.completed_dir.or(lower.completed_dir),
             database: self.database.or(lower.database),
+            control_socket: self.control_socket.or(lower.control_socket),
             time_zone: self.time_zone.or(lower.time_zone),
             durability: self.durability.or(lower.durability),
             schedule: self.schedule.or(lower.schedule),

@@ -92,23 +92,29 @@ pub(super) fn file(
         Err(error) if error.kind() == io::ErrorKind::NotFound && !must_exist => return Ok(None),
         Err(source) => return Err(ConfigError::Unreadable { path, source }),
     };
-    let settings =
-        parse(&text).map_err(|reason| ConfigError::File { path: path.clone(), reason })?;
+    let settings = Settings::from_toml(&text)
+        .map_err(|reason| ConfigError::File { path: path.clone(), reason })?;
     Ok(Some((path, settings)))
 }
 
-fn parse(text: &str) -> Result<Settings, String> {
-    let said = |error: toml::de::Error| error.to_string().trim_end().to_owned();
-    let table: toml::Table = text.parse().map_err(said)?;
-    let keys = cli::keys();
-    for key in table.keys() {
-        if !keys.contains(key) {
-            let nearest = nearest(key, keys.iter().map(String::as_str));
-            return Err(format!("no setting is called {key:?}{}", hint(nearest.map(Into::into))));
+impl Settings {
+    /// What this text says, as the content of a `flowstitch.toml`. Errors: what is wrong, where.
+    pub fn from_toml(text: &str) -> Result<Self, String> {
+        let said = |error: toml::de::Error| error.to_string().trim_end().to_owned();
+        let table: toml::Table = text.parse().map_err(said)?;
+        let keys = cli::keys();
+        for key in table.keys() {
+            if !keys.contains(key) {
+                let nearest = nearest(key, keys.iter().map(String::as_str));
+                return Err(format!(
+                    "no setting is called {key:?}{}",
+                    hint(nearest.map(Into::into))
+                ));
+            }
         }
+        // From the text, not from the table: errors then show the line.
+        toml::from_str(text).map_err(said)
     }
-    // From the text, not from the table: errors then show the line.
-    toml::from_str(text).map_err(said)
 }
 
 fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {

@@ -65,6 +65,7 @@ impl Shared {
     ) -> Result<Option<Use>, UploadError> {
         let key = intent.identity.key();
         if let Some(live) = Registry::by_key(shared, &key) {
+            shared.make_sure(&live).await?;
             return Ok(Some(live));
         }
         let _gate = shared.registry.gate(&key).lock().await;
@@ -77,6 +78,7 @@ impl Shared {
     ) -> Result<Option<Use>, UploadError> {
         let key = intent.identity.key();
         if let Some(live) = Registry::by_key(shared, &key) {
+            shared.make_sure(&live).await?;
             return Ok(Some(live));
         }
         match shared.catalog.current(&key).await? {
@@ -89,10 +91,11 @@ impl Shared {
     /// then it answers for the request.
     pub(super) async fn admit(shared: &Arc<Self>, intent: &Intent) -> Result<Use, UploadError> {
         let key = intent.identity.key();
-        if let Some(live) = Registry::by_key(shared, &key)
-            && live.upload_state().is_running()
-        {
-            return shared.join(live, intent);
+        if let Some(live) = Registry::by_key(shared, &key) {
+            shared.make_sure(&live).await?;
+            if live.upload_state().is_running() {
+                return shared.join(live, intent);
+            }
         }
         let _gate = shared.registry.gate(&key).lock().await;
         let Some(live) = Self::find_under_gate(shared, intent).await? else {
@@ -170,11 +173,17 @@ impl Engine {
         range: ByteRange,
     ) -> Result<Option<Snapshot>, UploadError> {
         let Some(live) = self.look(intent).await? else { return Ok(None) };
-        let here = {
+        let is_here = || {
             let state = live.lock();
-            state.record.state == UploadState::Complete || state.coverage.contains(range)
+            let stored = state.record.state.is_running() && state.coverage.contains(range);
+            stored || state.record.state == UploadState::Complete
         };
-        if here { Ok(Some(self.settled(&live).await)) } else { Ok(None) }
+        if !is_here() {
+            return Ok(None);
+        }
+        // Asked again: while the stitch is waited for, the upload may be cancelled or lose a range.
+        let settled = self.settled(&live).await;
+        Ok(is_here().then_some(settled))
     }
 
     /// How the upload of this identity stands, if it runs or is complete. Frees an identity as

@@ -1,62 +1,77 @@
 //! The exclusive right to write one range.
 //!
-//! A newer request for a range waits for the writer before it; if that one brings nothing for
-//! [`CLAIM_STALL`], it has to let go and the newer one writes. The older one then only listens:
-//! see `receive`.
+//! A newer request for a range waits for the writer before it; if that one lets the server wait for
+//! [`CLAIM_STALL`] and brings less than [`CLAIM_PROGRESS_LEN`] meanwhile, it has to let go and the
+//! newer one writes. The older one then only listens: see `receive`.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    mem,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
 };
 
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::live::Live;
-use crate::upload::{ByteRange, limits::CLAIM_STALL};
+use crate::upload::{
+    ByteRange,
+    limits::{CLAIM_PROGRESS_LEN, CLAIM_STALL},
+};
+
+/// How fast a writer brings its bytes. Only the time counts in which the server waits for it.
+#[derive(Debug)]
+struct Pace {
+    /// How long it was waited for since it last brought enough, before `waits_since`.
+    waited: Duration,
+    /// Since when it is waited for; nothing while the server is at work.
+    waits_since: Option<Instant>,
+    /// Bytes that it brought since then, too few to count.
+    brought: u64,
+}
 
 /// One claim as others see it.
 #[derive(Debug)]
 pub(super) struct ClaimSlot {
-    last_progress: Mutex<Instant>,
-    /// The server is at work, not the client: such a claim does not stall.
-    at_work: AtomicBool,
+    pace: Mutex<Pace>,
     takeover: CancellationToken,
     released: CancellationToken,
 }
 
 impl ClaimSlot {
     pub(super) fn new() -> Self {
+        let waits_since = Some(Instant::now());
         Self {
-            last_progress: Mutex::new(Instant::now()),
-            at_work: AtomicBool::new(false),
+            pace: Mutex::new(Pace { waited: Duration::ZERO, waits_since, brought: 0 }),
             takeover: CancellationToken::new(),
             released: CancellationToken::new(),
         }
     }
 
-    fn stalls_at(&self) -> Instant {
-        *self.last_progress.lock().expect("only reads and writes of an instant") + CLAIM_STALL
+    fn pace(&self) -> MutexGuard<'_, Pace> {
+        self.pace.lock().expect("only sums are made under this lock")
+    }
+
+    /// When the writer will have stalled, if it brings nothing more; nothing while the server is at
+    /// work on what it brought.
+    fn stalls_at(&self) -> Option<Instant> {
+        let pace = self.pace();
+        pace.waits_since.map(|since| since + CLAIM_STALL.saturating_sub(pace.waited))
     }
 
     /// Waits until the range may be asked for again: its writer is done, or was made to let go.
     ///
     /// Bounded by the writer's stall and its work on the disk. Cancel safety: may be dropped.
     pub(super) async fn wait(&self) {
-        let mut look_again_at = self.stalls_at();
         loop {
+            let look_again_at = self.stalls_at().unwrap_or_else(|| Instant::now() + CLAIM_STALL);
             tokio::select! {
                 () = self.released.cancelled() => return,
                 () = sleep_until(look_again_at) => {}
             }
-            let now = Instant::now();
-            if self.at_work.load(Ordering::SeqCst) {
-                look_again_at = now + CLAIM_STALL;
-            } else if self.stalls_at() <= now {
+            if self.stalls_at().is_some_and(|at| at <= Instant::now()) {
                 self.takeover.cancel();
                 return self.released.cancelled().await;
-            } else {
-                look_again_at = self.stalls_at();
             }
         }
     }
@@ -77,16 +92,22 @@ impl Claim {
         Self { live, range, slot, epoch }
     }
 
-    /// Bytes came.
-    pub(super) fn progress(&self) {
-        let mut last = self.slot.last_progress.lock().expect("only reads and writes of an instant");
-        *last = Instant::now();
+    /// So many bytes came. Few of them are no progress: whoever drips holds up others as much as
+    /// whoever is silent.
+    pub(super) fn brought(&self, bytes: usize) {
+        let mut pace = self.slot.pace();
+        pace.brought += bytes as u64;
+        if CLAIM_PROGRESS_LEN <= pace.brought {
+            (pace.waited, pace.brought) = (Duration::ZERO, 0);
+        }
     }
 
     /// Says whether the server is at work on the range (true) or waits for the client (false).
     pub(super) fn at_work(&self, at_work: bool) {
-        self.slot.at_work.store(at_work, Ordering::SeqCst);
-        self.progress();
+        let now = Instant::now();
+        let mut pace = self.slot.pace();
+        let since = mem::replace(&mut pace.waits_since, (!at_work).then_some(now));
+        pace.waited += since.map_or(Duration::ZERO, |since| now - since);
     }
 
     /// Ends when a newer request wants the range and this one has stalled.

@@ -4,7 +4,10 @@
 //! While one batch is being flushed the next one gathers, and no connection that still brings
 //! bytes waits for either.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+};
 
 use tokio::{
     sync::{mpsc, oneshot},
@@ -83,12 +86,12 @@ fn group(batch: impl Iterator<Item = Pending>) -> Vec<Group> {
 /// One batch: flush, record, tell.
 async fn commit(shared: &Arc<Shared>, groups: Vec<Group>) {
     let groups = flush(shared, groups).await;
-    let _ledger = shared.ledger.lock().await;
+    let ledger = shared.ledger.lock().await;
     let (groups, facts) = facts(shared, groups);
     if groups.is_empty() {
         return;
     }
-    match shared.catalog.commit(facts, shared.options.durability).await {
+    match shared.catalog.commit(facts, durability(shared, &groups)).await {
         // Of an upload that is full by our account and is not among those that became `stitching`
         // just now, an earlier commit said so, which took effect and yet seemed to fail.
         Ok(Committed { filled: _, ended }) => {
@@ -105,12 +108,25 @@ async fn commit(shared: &Arc<Shared>, groups: Vec<Group>) {
             let error: UploadError = error.into();
             tracing::error!(error = &error as &dyn std::error::Error, "A group commit failed");
             for group in groups {
-                group.live.lock().terms_changed = true;
+                {
+                    let mut state = group.live.lock();
+                    state.terms_changed = true;
+                    state.in_doubt.extend(group.ranges.iter().map(|p| p.stored.range));
+                }
                 learn_whether_opened(shared, &group.live).await;
+                // If it cannot be done now, the next range does it before it is written.
+                shared.settle_doubt(&ledger, &group.live).await.ok();
                 refuse(group, &error);
             }
         }
     }
+}
+
+/// What becomes full is published at once, and that lasts. So must the record of the upload, even
+/// in `relaxed`: a file in `completed/` of which the catalog knows nothing would stay for ever.
+fn durability(shared: &Shared, groups: &[Group]) -> Durability {
+    let fills = groups.iter().any(|group| group.fills);
+    if fills { Durability::Strict } else { shared.options.durability }
 }
 
 /// Makes the bytes of every group safe. A group whose flush failed is refused, and everything that
@@ -125,7 +141,10 @@ async fn flush(shared: &Shared, groups: Vec<Group>) -> Vec<Group> {
     let mut flushed = Vec::with_capacity(groups.len());
     for (group, result) in groups.into_iter().zip(results) {
         match result {
-            Ok(()) => flushed.push(group),
+            Ok(()) => {
+                group.live.flushed.store(true, Ordering::SeqCst);
+                flushed.push(group);
+            }
             Err(error) => {
                 group.live.lock().epoch += 1;
                 let error: UploadError = error.into();

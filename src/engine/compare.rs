@@ -161,7 +161,8 @@ impl Shared {
         live: &Live,
         ranges: &[ByteRange],
     ) -> Result<(), UploadError> {
-        self.catalog.forget(live.id, ranges).await?;
+        // In doubt they are forgotten here: what the catalog may not know must not be acknowledged.
+        let forgotten = self.catalog.forget(live.id, ranges).await;
         let mut state = live.lock();
         state.rewinds += 1;
         live.hashed.store(0, Ordering::Relaxed);
@@ -173,6 +174,21 @@ impl Shared {
         }
         drop(state);
         live.announce();
+        Ok(forgotten?)
+    }
+
+    /// Takes back what the catalog may know of ranges that were refused. To be repeated until it
+    /// succeeds.
+    pub(super) async fn settle_doubt(
+        &self,
+        _ledger: &MutexGuard<'_, ()>,
+        live: &Live,
+    ) -> Result<(), UploadError> {
+        let in_doubt = live.lock().in_doubt.clone();
+        if !in_doubt.is_empty() {
+            self.catalog.forget(live.id, &in_doubt).await?;
+            live.lock().in_doubt.clear();
+        }
         Ok(())
     }
 

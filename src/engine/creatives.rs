@@ -78,12 +78,16 @@ impl Engine {
         principal: &Principal,
         id: CreativeId,
     ) -> Result<bool, UploadError> {
-        if self.creative(principal, id).await?.is_none() {
-            return Ok(false);
-        }
-        let Some(creative) = self.shared.catalog.delete_creative(id).await? else {
-            return Ok(false);
+        let Some(creative) = self.creative(principal, id).await? else { return Ok(false) };
+        let deleted = match self.shared.catalog.delete_creative(id).await {
+            Ok(deleted) => deleted,
+            // What seems to fail may have taken effect. Then nobody may be told of it any more.
+            Err(error) if self.shared.catalog.creative(id).await?.is_some() => {
+                return Err(error.into());
+            }
+            Err(_) => Some(creative),
         };
+        let Some(creative) = deleted else { return Ok(false) };
         self.refresh(&creative, None).await;
         if let Err(error) = self.shared.bury(id, &creative.filename).await {
             let error = &error as &dyn Error;

@@ -19,11 +19,17 @@ pub enum BodyError {
     TimedOut,
 }
 
+/// How many bytes came. What is too long is not read to its end: how much of it was depends on the
+/// network, and the number would be wrong.
+fn came(expected: u64, got: u64) -> String {
+    if expected < got { "more".into() } else { got.to_string() }
+}
+
 /// Why an upload request was not carried out. The engine promises that it left nothing behind.
 #[derive(Debug, thiserror::Error)]
 pub enum UploadError {
     /// The body is not as long as its range.
-    #[error("the chunk must be {expected} bytes long, but {got} came")]
+    #[error("the chunk must be {expected} bytes long, but {} came", came(*.expected, *.got))]
     WrongLength {
         /// The length of the range, in bytes.
         expected: u64,
@@ -37,7 +43,7 @@ pub enum UploadError {
     #[error("name the day it is scheduled for in `scheduled_at`, as YYYY-MM-DD")]
     ScheduleMissing,
     /// The day is over.
-    #[error("{day} is in the past; today is {today}")]
+    #[error("{day} is in the past; today is {today}: name that day or a later one")]
     SchedulePast {
         /// The day that was named.
         day: crate::upload::Day,

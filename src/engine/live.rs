@@ -40,6 +40,9 @@ pub(super) struct Live {
     pub(super) progress: tokio::sync::Mutex<Progress>,
     /// How far the stitch has come, for those who do not hold the claim.
     pub(super) hashed: AtomicU64,
+    /// Whether every range that is here was flushed, if this session flushes what it acknowledges:
+    /// not those that a former, relaxed one left.
+    pub(super) flushed: AtomicBool,
     /// Asks a stitch that runs to let go of its claim soon.
     pub(super) cancelling: AtomicBool,
 }
@@ -53,13 +56,19 @@ pub(super) struct LiveState {
     /// Whether the client named a day or a digest that the catalog does not know yet.
     pub(super) terms_changed: bool,
     pub(super) coverage: Coverage<Checksum>,
+    /// Ranges whose commit seemed to fail and may have taken effect: until the catalog has taken
+    /// them back nothing is written, for a range that it knows must not be written over.
+    pub(super) in_doubt: Vec<ByteRange>,
+    /// Whether an end of the upload seemed to fail and nobody knows yet whether it took effect: see
+    /// [`super::Shared::make_sure`].
+    pub(super) end_in_doubt: bool,
     pub(super) creative: Option<Creative>,
     /// Ranges that are being written, by offset.
     pub(super) claims: HashMap<u64, Arc<ClaimSlot>>,
     /// Rises when bytes that were written may be lost (a failed sync): a range that was begun in
     /// an older epoch must not be committed.
     pub(super) epoch: u64,
-    /// Rises when ranges are forgotten or in doubt: a stitch that may have passed them begins anew.
+    /// Rises when ranges are forgotten: a stitch that may have passed them begins anew.
     pub(super) rewinds: u64,
     /// When its last range came, for measuring the stitch.
     pub(super) full_at: Option<Instant>,
@@ -121,6 +130,8 @@ impl Live {
                 persisted,
                 terms_changed: false,
                 coverage,
+                in_doubt: Vec::new(),
+                end_in_doubt: false,
                 creative,
                 claims: HashMap::new(),
                 epoch: 0,
@@ -131,6 +142,7 @@ impl Live {
             changed: watch::Sender::new(0),
             progress: tokio::sync::Mutex::default(),
             hashed: AtomicU64::new(0),
+            flushed: AtomicBool::new(!persisted),
             cancelling: AtomicBool::new(false),
         }
     }

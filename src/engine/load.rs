@@ -27,6 +27,7 @@ impl Shared {
         id: UploadId,
     ) -> Result<Option<Use>, UploadError> {
         if let Some(live) = Registry::by_id(shared, id) {
+            shared.make_sure(&live).await?;
             return Ok(Some(live));
         }
         let Some(record) = shared.catalog.upload(id).await? else { return Ok(None) };

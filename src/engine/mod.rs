@@ -17,6 +17,7 @@ mod creatives;
 mod error;
 mod live;
 mod load;
+mod operator;
 mod publish;
 mod receive;
 mod recover;
@@ -39,6 +40,7 @@ use self::{budget::Budget, commit::Pending, live::Live, registry::Registry, snap
 pub use self::{
     clock::Clock,
     error::{BodyError, Class, UploadError},
+    operator::{Expiring, SweepPlan},
     receive::Received,
     snapshot::Snapshot,
     spool::Spooled,

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{Shared, UploadError, live::Live};
 use crate::{
     catalog::Fact,
-    upload::{ByteRange, Creative, Durability, EndReason, Sha256Digest, UploadId, UploadState},
+    upload::{ByteRange, Creative, Durability, EndReason, Sha256Digest, UploadState},
 };
 
 /// Bytes from the start of a file that tell what it is.
@@ -61,15 +61,14 @@ impl Shared {
         creative.ok_or(UploadError::unavailable("the upload was ended elsewhere"))
     }
 
-    /// The bytes survive loss of power. If that fails, ranges that were flushed before they were
-    /// acknowledged are not lost by it, but read back anew, as the disk has them; of others nothing
-    /// is known, and none of them counts.
+    /// The bytes survive loss of power, or none of them counts: see `failed fsync` in the design.
+    /// But those that were flushed before they were acknowledged have nothing to lose here.
     async fn flush_all(&self, live: &Live) -> Result<(), UploadError> {
+        let strict = self.options.durability == Durability::Strict;
         for result in self.store.sync(&[live.id]).await {
             if let Err(error) = result {
-                match self.options.durability {
-                    Durability::Strict => live.lock().rewinds += 1,
-                    Durability::Relaxed => self.forget_all(live).await?,
+                if !(strict && live.flushed.load(Ordering::SeqCst)) {
+                    self.forget_all(live).await?;
                 }
                 return Err(error.into());
             }
@@ -165,7 +164,7 @@ impl Shared {
         }
         let ended = match self.catalog.end(live.id, how, reason.clone(), at).await {
             Ok(ended) => ended,
-            Err(error) => self.has_ended(live.id, how).await.then_some(true).ok_or(error)?,
+            Err(error) => self.has_ended(live, how).await.then_some(true).ok_or(error)?,
         };
         {
             let mut state = live.lock();
@@ -208,9 +207,35 @@ impl Shared {
     }
 
     /// Whether an end that seemed to fail took effect: then what comes later has none, and must not
-    /// be acknowledged.
-    async fn has_ended(&self, id: UploadId, how: UploadState) -> bool {
-        matches!(self.catalog.upload(id).await, Ok(Some(record)) if record.state == how)
+    /// be acknowledged. If that cannot be told, it is in doubt.
+    async fn has_ended(&self, live: &Live, how: UploadState) -> bool {
+        let record = self.catalog.upload(live.id).await;
+        live.lock().end_in_doubt = record.is_err();
+        matches!(record, Ok(Some(record)) if record.state == how)
+    }
+
+    /// Before anything is said of an upload whose end is in doubt, the catalog is asked.
+    ///
+    /// Errors: it does not answer. Then nothing can be said.
+    pub(super) async fn make_sure(&self, live: &Live) -> Result<(), UploadError> {
+        if !live.lock().end_in_doubt {
+            return Ok(());
+        }
+        let record = self.catalog.upload(live.id).await?;
+        let ended = record.filter(|record| !record.state.is_running());
+        let has_ended = ended.is_some();
+        {
+            let mut state = live.lock();
+            state.end_in_doubt = false;
+            state.record = ended.unwrap_or_else(|| state.record.clone());
+        }
+        live.announce();
+        if has_ended {
+            let mut placed = live.placed.lock().await;
+            self.discard(live.id).await;
+            *placed = false;
+        }
+        Ok(())
     }
 
     /// Gives up an upload because its client wants to: a stitch that runs is asked to let go.

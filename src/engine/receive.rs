@@ -122,6 +122,7 @@ impl Shared {
         mut body: Body,
     ) -> Result<bool, UploadError> {
         claim.at_work(true);
+        self.settle_doubt(&self.ledger.lock().await, live).await?;
         self.place(live).await?;
         let mut sink = Sink::new(self, live.id, piece);
         loop {
@@ -136,6 +137,9 @@ impl Shared {
                 () = self.budget.pressure(), if sink.holds_memory() => Some(Ok(Bytes::new())),
             };
             claim.at_work(true);
+            if let Some(Ok(frame)) = &frame {
+                claim.brought(frame.len());
+            }
             match frame {
                 // What stands for memory pressure, and so means: write out what is here.
                 Some(Ok(frame)) if frame.is_empty() => sink.flush().await?,

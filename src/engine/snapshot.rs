@@ -79,16 +79,10 @@ impl Snapshot {
             missing,
             created_at: record.created_at,
             expires_at: since.saturating_add(ttl).unwrap_or(Timestamp::MAX),
-            error: error(record),
+            error: record.error(),
             creative,
         }
     }
-}
-
-/// Why it ended without a file, or what holds up its completion.
-fn error(record: &UploadRecord) -> Option<String> {
-    let reason = record.reason.as_ref().map(|reason| reason.0.clone());
-    reason.or_else(|| record.trouble.as_ref().map(ToString::to_string))
 }
 
 /// The pieces that lie in the gaps. Ranges are whole pieces, so a gap begins and ends with one.

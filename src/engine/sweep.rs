@@ -108,7 +108,8 @@ async fn expire(shared: &Arc<Shared>) -> Result<(), UploadError> {
     }
 }
 
-fn ago(shared: &Shared, span: Duration) -> Timestamp {
+/// So long ago.
+pub(super) fn ago(shared: &Shared, span: Duration) -> Timestamp {
     shared.clock.now().saturating_sub(span).unwrap_or(Timestamp::MIN)
 }
 

@@ -79,10 +79,7 @@ impl Engine {
         id: UploadId,
     ) -> Result<Option<Cancelled>, UploadError> {
         let Some(live) = self.own(principal, id).await? else { return Ok(None) };
-        // In a task of its own: given up half-way, it would hold up the stitch for good.
-        let (shared, own) = (self.shared.clone(), live.clone());
-        let cancelled = self.shared.requests.spawn(async move { shared.cancel(&own).await });
-        cancelled.await.map_err(|error| UploadError::Unavailable(error.into()))??;
+        self.cancel_in_a_task(&live).await?;
         Ok(Some(match live.upload_state() {
             UploadState::Complete => Cancelled::Complete,
             UploadState::Receiving
@@ -91,6 +88,14 @@ impl Engine {
             | UploadState::Cancelled
             | UploadState::Expired => Cancelled::Ended,
         }))
+    }
+
+    /// Returns whether it was running until now.
+    pub(super) async fn cancel_in_a_task(&self, live: &Use) -> Result<bool, UploadError> {
+        // Given up half-way, it would hold up the stitch for good.
+        let (shared, own) = (self.shared.clone(), Arc::clone(live));
+        let cancelled = self.shared.requests.spawn(async move { shared.cancel(&own).await });
+        cancelled.await.map_err(|error| UploadError::Unavailable(error.into()))?
     }
 
     /// Uploads of one principal, newest first.

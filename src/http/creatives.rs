@@ -96,11 +96,11 @@ pub(super) async fn scheduled(state: &State, principal: &Principal) -> Answer {
 pub(super) async fn list(state: &State, principal: &Principal, query: &str) -> Answer {
     let parameters = Parameters::read(query, &["from", "to", "limit", "cursor"])?;
     let limit = parameters.limit()?;
-    let day = "a day, as YYYY-MM-DD";
+    let (from, to) = days(&parameters)?;
     let query = CreativeQuery {
         principal: principal.clone(),
-        from: parameters.get("from", day)?,
-        to: parameters.get("to", day)?,
+        from,
+        to,
         after: parameters.get_with("cursor", "the `next_cursor` of the page before", cursor)?,
         limit: limit + 1,
     };
@@ -109,6 +109,19 @@ pub(super) async fn list(state: &State, principal: &Principal, query: &str) -> A
         page(creatives, limit, |last| format!("{}_{}", last.scheduled, last.id));
     let list = CreativeList { creatives: bodies(creatives), next_cursor };
     Ok(body::json(StatusCode::OK, &list))
+}
+
+/// The days `from` and `to`. An empty list would tell whoever swapped them that there is nothing.
+fn days(parameters: &Parameters) -> Result<(Option<Day>, Option<Day>), Problem> {
+    let read = |name| parameters.get::<Day>(name, "a day, as YYYY-MM-DD");
+    let (from, to) = (read("from")?, read("to")?);
+    if let (Some(from), Some(to)) = (from, to)
+        && to < from
+    {
+        let detail = format!("`from` ({from}) is after `to` ({to}): name the earlier day first.");
+        return Err(Problem::bad_request("invalid_parameter", detail));
+    }
+    Ok((from, to))
 }
 
 fn cursor(text: &str) -> Option<(Day, CreativeId)> {

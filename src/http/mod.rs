@@ -12,6 +12,7 @@
 pub mod assets;
 pub mod body;
 pub mod content;
+pub mod control;
 pub mod cors;
 mod creatives;
 mod events;

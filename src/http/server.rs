@@ -18,7 +18,8 @@ use std::{error::Error, io, pin::pin, sync::Arc, time::Duration};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
     select,
     sync::Semaphore,
     time::{Instant, sleep, timeout},
@@ -62,13 +63,17 @@ pub struct Outcome {
 /// in, closes the idle ones at once, and after `deadline` cuts what is left.
 ///
 /// Cancel safety: may be dropped at any `.await`; all connections are then cut.
-pub async fn serve<S: Handler>(
-    listener: TcpListener,
+pub async fn serve<A, S>(
+    listener: A,
     service: S,
     options: ServerOptions,
     stop: CancellationToken,
     deadline: Duration,
-) -> Outcome {
+) -> Outcome
+where
+    A: Accept<Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static>,
+    S: Handler,
+{
     let connections = TaskTracker::new();
     let cut = CancellationToken::new();
     let _cut_when_dropped = cut.clone().drop_guard();
@@ -99,8 +104,10 @@ pub async fn serve<S: Handler>(
 }
 
 /// What connections come from. Cancel safety: a connection is taken or it is not.
-trait Accept {
+pub trait Accept {
+    /// A connection.
     type Stream;
+    /// The next one. Errors: those of `accept(2)`, which may pass.
     fn accept(&mut self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 }
 
@@ -108,6 +115,19 @@ impl Accept for TcpListener {
     type Stream = TcpStream;
 
     async fn accept(&mut self) -> io::Result<TcpStream> {
+        let (stream, _) = Self::accept(self).await?;
+        // Small answers to small requests must not wait for each other's acknowledgements.
+        if let Err(error) = stream.set_nodelay(true) {
+            debug!(error = &error as &dyn Error, "Cannot set TCP_NODELAY");
+        }
+        Ok(stream)
+    }
+}
+
+impl Accept for UnixListener {
+    type Stream = UnixStream;
+
+    async fn accept(&mut self) -> io::Result<UnixStream> {
         Self::accept(self).await.map(|(stream, _)| stream)
     }
 }
@@ -178,11 +198,7 @@ impl<S: Handler> Connection<S> {
         Self { service, http, stall_timeout: options.stall_timeout, stop }
     }
 
-    async fn run(self, stream: TcpStream) {
-        // Small answers to small requests must not wait for each other's acknowledgements.
-        if let Err(error) = stream.set_nodelay(true) {
-            debug!(error = &error as &dyn Error, "Cannot set TCP_NODELAY");
-        }
+    async fn run(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
         let Self { service, http, stall_timeout, stop } = self;
         let io = TokioIo::new(StallGuard::new(stream, stall_timeout));
         let service = service_fn(move |request: http::Request<Incoming>| {

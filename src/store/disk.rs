@@ -191,3 +191,30 @@ fn check_writable(folder: &Folder) -> io::Result<()> {
     durable::sync_bytes(&file)?;
     folder.remove(&probe)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+    use crate::upload::{CreativeId, FileName};
+
+    #[test]
+    fn a_file_that_cannot_be_synced_is_not_published() {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        let [incomplete, completed] = ["incomplete", "completed"]
+            .map(|folder| Folder::open(&root.path().join(folder)).expect("a folder"));
+        let disk = Disk::new(incomplete, completed);
+        let id = UploadId::new();
+        disk.create(id, 3).expect("create");
+        disk.open_files.forget(id);
+        // The null device has nothing to sync, and says so.
+        let null = File::open("/dev/null").expect("the null device");
+        disk.open_files.keep(id, OpenFile::new(null).expect("a file"));
+        let filename = FileName::new("a.png").expect("short");
+        let name = PublishedName::new(CreativeId::new(), &filename);
+        disk.publish(id, &name).expect_err("its bytes are not safe");
+        assert_eq!(disk.published_len(&name).expect("look"), None);
+        assert_eq!(disk.len(id).expect("look"), Some(3));
+    }
+}

@@ -5,6 +5,7 @@
 //! alone, and no symbolic link is ever followed: nothing here can leave the folder.
 
 use std::{
+    ffi::CString,
     fmt,
     fs::File,
     io::{self, IoSlice},
@@ -18,7 +19,7 @@ use std::{
 
 use bytes::Bytes;
 use rustix::{
-    fs::{Advice, AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags},
+    fs::{Advice, AtFlags, Dir, DirEntry, FileType, FlockOperation, Mode, OFlags, RenameFlags},
     io::{Errno, retry_on_intr},
 };
 
@@ -82,6 +83,11 @@ impl Folder {
     /// The folder itself may be a symbolic link: the operator named it.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         make_folder(path)?;
+        Self::open_existing(path)
+    }
+
+    /// As [`Self::open`], and makes nothing.
+    pub(super) fn open_existing(path: &Path) -> io::Result<Self> {
         let handle = open_folder(path)?;
         let (promises, failures) = (AtomicBool::new(true), AtomicU64::new(0));
         Ok(Self { handle, promises, failures, turn: Mutex::new(()) })
@@ -200,23 +206,24 @@ impl Folder {
 
     /// The names of the regular files; those that are no UTF-8 are none of ours.
     pub(super) fn list(&self) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in Dir::read_from(&self.handle)? {
-            let entry = entry?;
-            let Ok(name) = entry.file_name().to_str() else { continue };
-            if self.is_regular(name, entry.file_type())? {
-                names.push(name.to_owned());
-            }
-        }
-        Ok(names)
+        let names = self.entries()?;
+        names.filter_map(|name| name.map(|name| name.into_string().ok()).transpose()).collect()
     }
 
-    /// Some file systems do not say in a listing what an entry is.
-    fn is_regular(&self, name: &str, listed: FileType) -> io::Result<bool> {
-        if listed == FileType::Unknown {
-            return Ok(self.len(&Name(name.to_owned()))?.is_some());
-        }
-        Ok(listed == FileType::RegularFile)
+    /// The names of the regular files, one after the other, ours or not.
+    pub(super) fn entries(&self) -> io::Result<impl Iterator<Item = io::Result<CString>>> {
+        Ok(Dir::read_from(&self.handle)?.filter_map(|entry| self.regular_name(entry).transpose()))
+    }
+
+    fn regular_name(&self, entry: rustix::io::Result<DirEntry>) -> io::Result<Option<CString>> {
+        let entry = entry?;
+        let name = entry.file_name();
+        let is_regular = match (entry.file_type(), name.to_str()) {
+            // Some file systems do not say in a listing what an entry is.
+            (FileType::Unknown, Ok(name)) => self.len(&Name(name.to_owned()))?.is_some(),
+            (listed, _) => listed == FileType::RegularFile,
+        };
+        Ok(is_regular.then(|| name.into()))
     }
 
     /// The room that is left to us.
@@ -420,6 +427,18 @@ mod tests {
             way(&it.from, &it.old, &it.to, &it.new).expect("move");
             assert_eq!(it.contents(), [None, Some(b"new".to_vec())]);
         }
+    }
+
+    #[test]
+    fn the_old_name_stays_until_the_new_one_is_safe() {
+        let it = Move::new();
+        let (old, new) = (&it.old.0, &it.new.0);
+        rustix::fs::linkat(&it.from.handle, old, &it.to.handle, new, AtFlags::empty())
+            .expect("the first half");
+        let since = it.to.failures();
+        it.to.failures.fetch_add(1, Ordering::SeqCst);
+        it.from.finish_link(&it.old, &it.to, since).expect_err("a sync failed meanwhile");
+        assert!(it.contents().iter().all(Option::is_some), "one of the names may be lost");
     }
 
     #[test]

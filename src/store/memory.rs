@@ -2,10 +2,10 @@
 //!
 //! It can do what no test can ask of a disk: fail when it is told to, and lose power.
 
+mod state;
 mod stored;
 
 use std::{
-    collections::{HashMap, HashSet},
     io,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -13,14 +13,18 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use self::stored::Stored;
+use self::{
+    state::{Fault, State, When},
+    stored::Stored,
+};
 use super::{ChunkStore, PublishedName, Space, StoreError, assert_readable};
 use crate::upload::{ByteRange, UploadId, limits};
 
 /// A store in memory, with knobs for tests.
 ///
-/// What was synced survives [`Self::lose_power`]; so does that an upload was discarded or a file
-/// published or removed.
+/// What was synced survives [`Self::lose_power`]; so does that a file was published or removed. An
+/// upload that was discarded comes back, unless its folder was synced since: with the name of a
+/// new upload, or by a publish.
 #[derive(Debug)]
 pub struct MemoryStore {
     state: Mutex<State>,
@@ -76,11 +80,32 @@ impl MemoryStore {
         self.state().faults.push(Fault { op: Some(op), at: None, strike: (When::After, kind) });
     }
 
+    /// The next operation of this sort comes half the way, and then fails: a write has written some
+    /// of its bytes; a publish or unpublish has moved or removed the file, and loss of power undoes
+    /// it, unless it is repeated before. Any other fails as in [`Self::fail_next`].
+    pub fn fail_halfway_next(&self, op: StoreOp, kind: io::ErrorKind) {
+        self.state().faults.push(Fault { op: Some(op), at: None, strike: (When::Halfway, kind) });
+    }
+
     /// The `k`th operation from now on, whichever it is, fails as in [`Self::fail_next`]; the next
     /// one is the first.
     pub fn fail_kth(&self, k: u64, kind: io::ErrorKind) {
+        self.strike_kth(k, When::Instead, kind);
+    }
+
+    /// As [`Self::fail_kth`], but it fails as in [`Self::fail_halfway_next`].
+    pub fn fail_kth_halfway(&self, k: u64, kind: io::ErrorKind) {
+        self.strike_kth(k, When::Halfway, kind);
+    }
+
+    /// As [`Self::fail_kth`], but it fails as in [`Self::fail_after_next`].
+    pub fn fail_kth_after(&self, k: u64, kind: io::ErrorKind) {
+        self.strike_kth(k, When::After, kind);
+    }
+
+    fn strike_kth(&self, k: u64, when: When, kind: io::ErrorKind) {
         let at = Some(self.operations() + k);
-        self.state().faults.push(Fault { op: None, at, strike: (When::Instead, kind) });
+        self.state().faults.push(Fault { op: None, at, strike: (when, kind) });
     }
 
     /// The next operation of this sort panics, as a mistake of ours would.
@@ -107,9 +132,7 @@ impl MemoryStore {
 
     /// Everything that was not synced is gone: bytes are zero again, new uploads are not there.
     pub fn lose_power(&self) {
-        let mut state = self.state();
-        state.uploads.retain(|_, stored| stored.lose_power());
-        state.files.retain(|_, stored| stored.lose_power());
+        self.state().lose_power();
     }
 
     /// Counts an operation, and does it unless it is to fail.
@@ -118,10 +141,21 @@ impl MemoryStore {
         op: StoreOp,
         work: impl FnOnce(&mut State) -> io::Result<T>,
     ) -> Result<T, StoreError> {
+        self.on_or_half(op, work, |_| Ok(()))
+    }
+
+    /// As [`Self::on`], for an operation that may come half the way.
+    fn on_or_half<T>(
+        &self,
+        op: StoreOp,
+        work: impl FnOnce(&mut State) -> io::Result<T>,
+        half: impl FnOnce(&mut State) -> io::Result<()>,
+    ) -> Result<T, StoreError> {
         let mut state = self.state();
         let outcome = match state.begin(op) {
             None => work(&mut state),
             Some((When::Instead, kind)) => Err(kind.into()),
+            Some((When::Halfway, kind)) => half(&mut state).and(Err(kind.into())),
             Some((When::After, kind)) => work(&mut state).and(Err(kind.into())),
         };
         outcome.map_err(|source| StoreError::from_io("do as it was asked", source))
@@ -129,105 +163,6 @@ impl MemoryStore {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[derive(Debug, Default)]
-struct State {
-    uploads: HashMap<UploadId, Stored>,
-    files: HashMap<PublishedName, Stored>,
-    /// In bytes.
-    room: u64,
-    counts: HashMap<StoreOp, u64>,
-    faults: Vec<Fault>,
-    panics: HashSet<StoreOp>,
-    failing_syncs: HashMap<UploadId, io::ErrorKind>,
-}
-
-/// Strikes once.
-#[derive(Debug)]
-struct Fault {
-    op: Option<StoreOp>,
-    /// The number of an operation, as [`MemoryStore::operations`] counts.
-    at: Option<u64>,
-    strike: Strike,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum When {
-    Instead,
-    After,
-}
-
-type Strike = (When, io::ErrorKind);
-
-impl State {
-    fn operations(&self) -> u64 {
-        self.counts.values().sum()
-    }
-
-    fn begin(&mut self, op: StoreOp) -> Option<Strike> {
-        *self.counts.entry(op).or_default() += 1;
-        assert!(!self.panics.remove(&op), "on purpose");
-        let number = self.operations();
-        let due = self.faults.iter().position(|fault| {
-            fault.op.is_none_or(|only| only == op) && fault.at.is_none_or(|at| at == number)
-        })?;
-        Some(self.faults.remove(due).strike)
-    }
-
-    fn upload(&mut self, upload: UploadId) -> io::Result<&mut Stored> {
-        self.uploads.get_mut(&upload).ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-
-    fn free(&self) -> u64 {
-        let stored = self.uploads.values().chain(self.files.values());
-        self.room.saturating_sub(stored.map(Stored::len).sum())
-    }
-
-    fn create(&mut self, upload: UploadId, total: u64) -> io::Result<()> {
-        self.uploads.remove(&upload);
-        if self.free() < total {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        let len = usize::try_from(total).map_err(io::Error::other)?;
-        self.uploads.insert(upload, Stored::new(len));
-        Ok(())
-    }
-
-    fn grow(&mut self, upload: UploadId, total: u64) -> io::Result<()> {
-        let total = usize::try_from(total).map_err(io::Error::other)?;
-        let free = usize::try_from(self.free()).map_err(io::Error::other)?;
-        let bytes = &mut self.upload(upload)?.bytes;
-        if bytes.len() + free < total {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        bytes.resize(total.max(bytes.len()), 0);
-        Ok(())
-    }
-
-    fn sync(&mut self, upload: UploadId, fault: Option<Strike>) -> io::Result<()> {
-        let own = self.failing_syncs.remove(&upload).map(|kind| (When::Instead, kind));
-        let stored = self.upload(upload)?;
-        match own.or(fault) {
-            Some((When::Instead, _)) => stored.unsynced.clear(),
-            Some((When::After, _)) | None => stored.sync(),
-        }
-        own.or(fault).map_or(Ok(()), |(_, kind)| Err(kind.into()))
-    }
-
-    fn publish(&mut self, upload: UploadId, name: &PublishedName) -> io::Result<()> {
-        match (self.uploads.contains_key(&upload), self.files.contains_key(name)) {
-            (true, true) => Err(io::ErrorKind::AlreadyExists.into()),
-            (false, false) => Err(io::ErrorKind::NotFound.into()),
-            (false, true) => Ok(()),
-            (true, false) => {
-                self.sync(upload, None)?;
-                let stored = self.uploads.remove(&upload).into_iter();
-                self.files.extend(stored.map(|stored| (name.clone(), stored)));
-                Ok(())
-            }
-        }
     }
 }
 
@@ -247,7 +182,12 @@ impl ChunkStore for MemoryStore {
         offset: u64,
         frames: Vec<Bytes>,
     ) -> Result<(), StoreError> {
-        self.on(StoreOp::Write, |state| state.upload(upload)?.write(offset, &frames))
+        let half = &frames.concat()[..frames.iter().map(Bytes::len).sum::<usize>() / 2];
+        self.on_or_half(
+            StoreOp::Write,
+            |state| state.upload(upload)?.write(offset, &frames),
+            |state| state.upload(upload)?.write(offset, &[Bytes::copy_from_slice(half)]),
+        )
     }
 
     async fn read(&self, upload: UploadId, range: ByteRange) -> Result<Bytes, StoreError> {
@@ -264,7 +204,11 @@ impl ChunkStore for MemoryStore {
     }
 
     async fn publish(&self, upload: UploadId, name: &PublishedName) -> Result<(), StoreError> {
-        let published = self.on(StoreOp::Publish, |state| state.publish(upload, name));
+        let published = self.on_or_half(
+            StoreOp::Publish,
+            |state| state.publish(upload, name),
+            |state| state.publish_half(upload, name),
+        );
         published.map_err(|error| match error {
             StoreError::Io { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => {
                 StoreError::Exists { name: name.clone() }
@@ -274,7 +218,10 @@ impl ChunkStore for MemoryStore {
     }
 
     async fn discard(&self, upload: UploadId) -> Result<(), StoreError> {
-        self.on(StoreOp::Discard, |state| Ok(state.uploads.remove(&upload))).map(drop)
+        self.on(StoreOp::Discard, |state| {
+            state.discard(upload);
+            Ok(())
+        })
     }
 
     async fn len(&self, upload: UploadId) -> Result<Option<u64>, StoreError> {
@@ -297,7 +244,17 @@ impl ChunkStore for MemoryStore {
     }
 
     async fn unpublish(&self, name: &PublishedName) -> Result<(), StoreError> {
-        self.on(StoreOp::Unpublish, |state| Ok(state.files.remove(name))).map(drop)
+        self.on_or_half(
+            StoreOp::Unpublish,
+            |state| {
+                state.unpublish(name);
+                Ok(())
+            },
+            |state| {
+                state.unpublish_half(name);
+                Ok(())
+            },
+        )
     }
 
     async fn uploads(&self) -> Result<Vec<UploadId>, StoreError> {
@@ -376,6 +333,43 @@ mod tests {
         store.lose_power();
         assert_eq!(read(&store, one).await, [0; 3].as_slice());
         assert_eq!(read(&store, other).await, "abc");
+    }
+
+    #[tokio::test]
+    async fn what_no_folder_was_synced_for_is_undone() {
+        let filename = FileName::new("a.txt").expect("short");
+        let name = PublishedName::new(CreativeId::new(), &filename);
+        let (store, range) = (MemoryStore::new(), ByteRange::new(0, 3).expect("short"));
+        let (done, gone) = (written(&store).await, written(&store).await);
+        assert!(store.sync(&[done, gone]).await.iter().all(Result::is_ok));
+        store.fail_halfway_next(StoreOp::Publish, ErrorKind::Other);
+        assert!(store.publish(done, &name).await.is_err());
+        store.discard(gone).await.expect("discard");
+        assert_eq!(store.read_published(&name, range).await.expect("read"), "abc");
+        store.lose_power();
+        assert_eq!(store.published().await.expect("a list"), []);
+        assert_eq!(
+            (read(&store, done).await, read(&store, gone).await),
+            ("abc".into(), "abc".into())
+        );
+        store.discard(gone).await.expect("discard");
+        store.publish(done, &name).await.expect("publish");
+        store.fail_halfway_next(StoreOp::Unpublish, ErrorKind::Other);
+        assert!(store.unpublish(&name).await.is_err());
+        assert_eq!(store.published().await.expect("a list"), []);
+        store.lose_power();
+        assert_eq!(store.uploads().await.expect("a list"), [], "the publish synced that folder");
+        assert_eq!(store.read_published(&name, range).await.expect("read"), "abc");
+    }
+
+    #[tokio::test]
+    async fn a_write_that_comes_half_the_way_says_so() {
+        let store = MemoryStore::new();
+        let id = written(&store).await;
+        store.fail_halfway_next(StoreOp::Write, ErrorKind::StorageFull);
+        let frames = vec![Bytes::from_static(b"AB"), Bytes::from_static(b"C")];
+        assert!(store.write(id, 0, frames).await.is_err());
+        assert_eq!(read(&store, id).await, "Abc");
     }
 
     #[tokio::test]

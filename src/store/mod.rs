@@ -12,15 +12,19 @@ mod fs;
 mod memory;
 mod open_files;
 mod room;
+mod view;
 
 use std::{fmt, io};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub use self::fs::{FsStore, OpenError};
 #[cfg(any(test, feature = "testing"))]
 pub use self::memory::{MemoryStore, StoreOp};
+pub use self::{
+    fs::{FsStore, OpenError},
+    view::{Found, StoreView},
+};
 use crate::upload::{ByteRange, CreativeId, FileName, UploadId, limits};
 
 /// The bytes of uploads on their way in, and of the files that came of them.

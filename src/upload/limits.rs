@@ -108,6 +108,8 @@ pub const CATALOG_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a writer may bring nothing before a newer request for its range takes over.
 pub const CLAIM_STALL: Duration = Duration::from_millis(500);
+/// Bytes that a writer must bring meanwhile to keep its range: fewer are no progress.
+pub const CLAIM_PROGRESS_LEN: u64 = 8 * KIB;
 /// How often the uploads that are being stitched are looked through for work that lost its hint.
 pub const STITCH_TICK: Duration = Duration::from_secs(2);
 /// First and longest pause between two attempts to stitch one upload.
@@ -133,6 +135,28 @@ pub const RESPONSE_STALL_TIMEOUT: Duration = Duration::from_mins(1);
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often an event stream that has nothing to say shows that it is alive.
 pub const EVENT_KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+// The operator's tools.
+
+/// Files that `verify` reads at the same time: a disk serves few readers best, and the server, too,
+/// wants to be served.
+pub const VERIFY_AT_ONCE: usize = 2;
+/// Ids that `verify` takes from the catalog at a time.
+pub const VERIFY_PAGE_LEN: usize = 256;
+/// How long `verify` lets a running server go on before it calls what it saw a fault.
+pub const VERIFY_SECOND_LOOK: Duration = Duration::from_secs(1);
+/// Uploads that the plan of a sweep lists.
+pub const SWEEP_PLAN_LEN_MAX: usize = 10_000;
+/// How long a tool waits for the outcome of what it set going.
+pub const OPERATOR_WAIT: Duration = Duration::from_secs(30);
+/// How long a tool waits for the server's answer.
+pub const CONTROL_ANSWER_TIMEOUT: Duration = Duration::from_mins(10);
+/// Tools that the server serves at a time.
+pub const CONTROL_CONNECTIONS_MAX: usize = 16;
+/// Bytes of an answer that a tool reads.
+pub const CONTROL_ANSWER_LEN_MAX: usize = 16 * 1024 * 1024;
+/// How often a progress bar is drawn.
+pub const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Free bytes under which the service says that it is not ready.
 pub const READY_FREE_MIN: u64 = 64 * MIB;

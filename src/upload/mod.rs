@@ -21,7 +21,7 @@ pub use day::{Day, InvalidDay};
 pub use durability::Durability;
 pub use id::{CreativeId, InvalidId, UploadId};
 pub use identity::{Identity, IdentityKey, InvalidIdentity, Principal};
-pub use name::{FileName, InvalidName};
+pub use name::{FileName, InvalidName, escaped};
 pub use plan::{InvalidPlan, Plan};
 pub use range::{ByteRange, InvalidRange};
 pub use record::{

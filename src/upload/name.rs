@@ -53,6 +53,18 @@ impl FileName {
     }
 }
 
+/// A text of unknown origin as it may be shown on a terminal or in a line of text: what cannot be
+/// seen, and what reorders what can, is written as an escape.
+#[must_use]
+pub fn escaped(text: &str) -> String {
+    let escape = |c: char| match c {
+        '\\' => vec!['\\', '\\'],
+        c if is_invisible(c) => c.escape_default().collect(),
+        c => vec![c],
+    };
+    text.chars().flat_map(escape).collect()
+}
+
 /// Control characters, and those that reorder text and so make one extension look like another.
 fn is_invisible(c: char) -> bool {
     c.is_control()
@@ -85,6 +97,12 @@ mod tests {
         }
         assert!(FileName::new("x".repeat(limits::NAME_LEN_MAX + 1)).is_err());
         assert_eq!(name("").as_str(), "file");
+    }
+
+    #[test]
+    fn what_is_shown_cannot_move_the_cursor_nor_turn_the_text() {
+        let hostile = "a\u{1b}[2J\n\u{202e}gnp.exe \u{feff}é🦀\\";
+        assert_eq!(escaped(hostile), r"a\u{1b}[2J\n\u{202e}gnp.exe \u{feff}é🦀\\");
     }
 
     #[test]

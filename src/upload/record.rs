@@ -103,6 +103,15 @@ pub struct UploadRecord {
     pub ended_at: Option<Timestamp>,
 }
 
+impl UploadRecord {
+    /// Why it ended without a file, or what holds up its completion.
+    #[must_use]
+    pub fn error(&self) -> Option<String> {
+        let reason = self.reason.as_ref().map(|reason| reason.0.clone());
+        reason.or_else(|| self.trouble.as_ref().map(ToString::to_string))
+    }
+}
+
 /// The record of a published file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Creative {

@@ -8,3 +8,5 @@ mod resources;
 mod settings;
 mod stop;
 mod support;
+mod tools;
+mod verify;

@@ -1,6 +1,6 @@
 //! One writer per range: the stalled, the doubled, the contradicting, the broken.
 
-use std::{pin::pin, time::Duration};
+use std::{cell::Cell, pin::pin, time::Duration};
 
 use flowstitch::upload::limits::CLAIM_STALL;
 use futures_util::{future::join_all, poll};
@@ -223,4 +223,31 @@ fn a_later_chunk_that_does_not_arrive_whole_leaves_the_others() {
             app.assert_one_creative(CONTENT.as_bytes()).await;
         });
     }
+}
+
+#[test]
+fn whoever_only_drips_does_not_keep_a_range_from_a_fresh_request() {
+    const DRIPS: u32 = 32;
+    Machine::new().process(async |app| {
+        let file = app.flow(vec![b'x'; 2 * DRIPS as usize]).chunk_size(DRIPS as usize);
+        let (client, dripping) = file.trickle(1);
+        let dripped = Cell::new(0);
+        let drips = async {
+            for _ in 0..DRIPS {
+                client.bring(b"x").await;
+                tokio::time::advance(CLAIM_STALL * 3 / 5).await;
+                dripped.set(dripped.get() + 1);
+            }
+            drop(client);
+        };
+        let fresh = async {
+            let reply = file.octet(1).await;
+            assert!(dripped.get() < DRIPS / 2, "it waited for {} drips", dripped.get());
+            reply
+        };
+        let (dripping, (), fresh) = tokio::join!(dripping, drips, fresh);
+        fresh.assert_status(200);
+        dripping.assert_status(200);
+        file.send([2]).await.assert_status(201);
+    });
 }

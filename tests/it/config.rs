@@ -73,6 +73,9 @@ fn defaults_are_those_of_the_interface() {
         places,
         ["./incomplete", "./completed", "./flowstitch.db"].map(PathBuf::from).each_ref()
     );
+    assert_eq!(config.control_socket, PathBuf::from("./flowstitch.db.sock"));
+    let elsewhere = Given::nothing().flags("--database /srv/facts").config();
+    assert_eq!(elsewhere.control_socket, PathBuf::from("/srv/facts.sock"), "beside the database");
     assert_eq!(config.durability, Durability::Strict);
     assert_eq!(config.memory_budget, 256 << 20);
     assert_eq!(config.upload_ttl, Duration::from_hours(24));
@@ -98,6 +101,7 @@ fn every_setting_can_be_set_by_each_source() {
         incomplete_dir: "/srv/in".into(),
         completed_dir: "/srv/out".into(),
         database: "/srv/facts.db".into(),
+        control_socket: "/run/flowstitch.sock".into(),
         time_zone: jiff::tz::TimeZone::get("Asia/Tokyo").expect("a zone"),
         durability: Durability::Relaxed,
         schedule: Schedule::Required,

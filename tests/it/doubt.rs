@@ -166,3 +166,66 @@ fn a_chunk_is_not_acknowledged_for_an_upload_whose_end_seemed_to_fail() {
         app.assert_one_creative(CONTENT).await;
     });
 }
+
+#[test]
+fn what_was_recorded_though_it_seemed_not_is_not_written_over() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        let file = app.flow(CONTENT);
+        machine.catalog.fail_after_next(CatalogOp::Commit);
+        file.post(1).await.assert_problem(503, "unavailable");
+        let digest = crate::support::sha256_hex(file.chunk(1));
+        let damaged = file.clone().with("chunk_sha256", digest).post_bytes(1, b"????").await;
+        assert!(damaged.status.is_client_error(), "{damaged:?}");
+    });
+    machine.process(async |app| {
+        let file = app.flow(CONTENT);
+        let believed = file.probe(1).await.status == 200;
+        file.send(2..=COUNT).await;
+        assert_eq!(file.probe(1).await.status == 200, believed, "a probe does not lie");
+    });
+}
+
+#[test]
+fn an_upload_is_completed_though_a_chunk_of_it_was_recorded_and_seemed_not() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        let file = app.flow(CONTENT);
+        file.send([2]).await;
+        machine.catalog.fail_after_next(CatalogOp::Commit);
+        machine.catalog.fail_nth(CatalogOp::Forget, 0);
+        file.post(1).await.assert_problem(503, "unavailable");
+        file.send(3..=COUNT).await;
+    });
+    machine.process(async |app| {
+        let file = app.flow(CONTENT);
+        file.probe(1).await.assert_status(204);
+        file.post(1).await.assert_status(201);
+        app.assert_one_creative(CONTENT).await;
+    });
+}
+
+#[test]
+fn nothing_is_said_of_an_upload_whose_end_is_in_doubt_until_the_catalog_answers() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        let file = app.flow(CONTENT);
+        let id = file.send([1]).await.upload_id();
+        machine.catalog.fail_after_next(CatalogOp::End);
+        machine.catalog.fail_nth(CatalogOp::Upload, 0);
+        app.delete(&format!("/uploads/{id}")).await.assert_problem(503, "unavailable");
+        for _ in 0..2 {
+            machine.catalog.fail_nth(CatalogOp::Upload, 0);
+            file.probe(1).await.assert_problem(503, "unavailable");
+        }
+        machine.catalog.fail_nth(CatalogOp::Upload, 0);
+        file.post(1).await.assert_problem(503, "unavailable");
+        let status = app.get(&format!("/uploads/{id}")).await.json();
+        assert_eq!(status["upload"]["state"], "cancelled");
+        file.post(1).await.assert_problem(415, "upload_gone");
+        file.probe(1).await.assert_missing();
+        assert_eq!(machine.files().await, (0, 0), "its bytes are gone");
+        file.send(1..=COUNT).await.assert_status(201);
+        app.assert_one_creative(CONTENT).await;
+    });
+}

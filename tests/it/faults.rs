@@ -173,42 +173,6 @@ fn a_disk_that_fills_up_leaves_the_upload_resumable() {
     });
 }
 
-/// With the `k`th operation failing: sends a file, insists, restarts, and looks at what there is.
-/// Returns whether the fault struck.
-fn survives_the_kth(k: u64, flag: &str, kind: ErrorKind) -> bool {
-    let machine = Machine::new().flag(flag);
-    let struck = machine.process(async |app| {
-        let begun = machine.disk.operations();
-        machine.disk.fail_kth(k, kind);
-        let file = app.flow(CONTENT);
-        for number in [3, 1, 2, 2, 6, 5, 4] {
-            insist(&file, number).await;
-        }
-        finish(app, &file).await;
-        idle().await;
-        begun + k <= machine.disk.operations()
-    });
-    if !struck {
-        return false;
-    }
-    machine.process(async |app| {
-        idle().await;
-        app.assert_one_creative(CONTENT).await;
-        assert_eq!(machine.files().await, (0, 1), "nothing is left over");
-    });
-    true
-}
-
-#[test]
-fn whichever_operation_of_the_disk_fails_the_file_arrives_whole() {
-    for flag in ["--durability=strict", "--durability=relaxed"] {
-        for kind in [ErrorKind::Other, ErrorKind::StorageFull] {
-            let struck = (1..500).take_while(|k| survives_the_kth(*k, flag, kind)).count();
-            assert!((15..499).contains(&struck), "only {struck} operations");
-        }
-    }
-}
-
 #[test]
 fn whichever_call_of_the_catalog_fails_the_file_arrives_whole() {
     let first_and_last = [1, 6].map(|number| (CatalogOp::Commit, number));

@@ -25,6 +25,20 @@ async fn in_memory() -> (TestApp, Arc<MemoryStore>) {
 }
 
 #[tokio::test]
+async fn a_chunk_that_is_too_long_is_refused_alike_however_it_comes() {
+    let app = TestApp::start().await;
+    let file = app.flow("hello world");
+    for frame_len in [1, 7, 1000] {
+        let (request, _) = counted(file.request(1, b"much longer than four"), frame_len);
+        let detail = app.send_streaming(request).await.assert_problem(400, "invalid_length");
+        assert_eq!(detail, "The chunk must be 4 bytes long, but more came.");
+    }
+    let detail = file.post_bytes(1, b"ell").await.assert_problem(400, "invalid_length");
+    assert_eq!(detail, "The chunk must be 4 bytes long, but 3 came.");
+    app.assert_left_nothing().await;
+}
+
+#[tokio::test]
 async fn a_body_that_is_refused_early_is_read_to_its_end() {
     // Firefox sends a POST again by itself if the connection closes before its body was read.
     let app = TestApp::builder().flag("--max-file-size=1MiB").start().await;

@@ -172,3 +172,33 @@ async fn a_name_that_is_too_long_is_refused_and_half_a_surrogate_is_not() {
     assert_eq!(creative["sha256"], sha256_hex(b"abc"));
     app.assert_ends_with(1).await;
 }
+
+#[tokio::test]
+async fn a_control_character_in_the_head_of_a_part_is_refused_with_what_to_do() {
+    let app = TestApp::start().await;
+    for control in ["\0", "\u{1}", "\u{1b}", "\u{7f}"] {
+        let name = format!("a{control}b.png");
+        let file = app.flow("abc").name(&name);
+        let reply = file.post(1).await;
+        let detail = reply.assert_problem(400, "invalid_form");
+        assert!(detail.contains("control character"), "{detail}");
+        file.probe(1).await.assert_missing();
+        // As a field it is a name like any other.
+        let elsewhere = Form::new().fields(&file.fields(1)).file("blob", "abc").post("/upload");
+        let creative = file.assert_completed(&app.send(elsewhere).await);
+        assert_eq!(creative["filename"], name);
+    }
+    app.assert_ends_with(4).await;
+}
+
+#[tokio::test]
+async fn a_tab_in_the_name_of_a_part_is_kept_and_not_shown() {
+    let app = TestApp::start().await;
+    let form = Form::new().field("flowIdentifier", "i").file("a\tb.png", "abc").post("/upload");
+    let creative = app.send(form).await.assert_status(201).json()["creative"].clone();
+    assert_eq!(creative["filename"], "a\tb.png");
+    let content = app.get(creative["creative_url"].as_str().expect("an address")).await;
+    let shown = content.header("content-disposition").expect("a name");
+    assert!(shown.ends_with("filename=\"ab.png\"; filename*=UTF-8''ab.png"), "{shown}");
+    app.assert_ends_with(1).await;
+}

@@ -97,6 +97,7 @@ fn after_loss_of_power_a_relaxed_server_says_what_it_lost() {
         // The kernel wrote some of it out by itself.
         assert!(machine.disk.sync(&[id]).await[0].is_ok());
         app.flow(CONTENT).send([2, 5]).await;
+        machine.write_out_facts().await;
     });
     machine.lose_power();
     machine.process(async |app| {
@@ -108,7 +109,10 @@ fn after_loss_of_power_a_relaxed_server_says_what_it_lost() {
 #[test]
 fn what_is_doubtful_is_still_so_after_another_crash() {
     let machine = Machine::new().flag("--durability=relaxed");
-    machine.process(async |app| app.flow(CONTENT).send([1, 3]).await);
+    machine.process(async |app| {
+        app.flow(CONTENT).send([1, 3]).await;
+        machine.write_out_facts().await;
+    });
     machine.lose_power();
     // Nobody asks for the upload, and the process is killed, too.
     machine.process(async |_| ());
@@ -138,6 +142,7 @@ fn a_stop_that_cannot_sync_leaves_the_session_open_and_the_chunks_in_doubt() {
         app.flow(CONTENT).send([1, 3]).await;
         machine.disk.fail_next(StoreOp::Sync, ErrorKind::Other);
         app.app().engine().stop().await.expect_err("it cannot sync");
+        machine.write_out_facts().await;
     });
     machine.lose_power();
     machine.process(async |app| {

@@ -4,11 +4,12 @@ use std::{ops::Range, path::PathBuf, time::Duration};
 
 use clap::Parser;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, syncs::Syncs};
 
 /// Attacks the server on purpose, and prints what it broke.
 #[derive(Debug, Parser)]
 #[command(name = "torture")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Arguments {
     /// Go on for so many seconds; without it, a few rounds of each fault
     #[arg(long)]
@@ -30,6 +31,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PATH")]
     server: Option<PathBuf>,
 
+    /// Where power is lost: do not carry these syncs out, and see what breaks
+    #[arg(long, value_name = "SYNCS")]
+    pub(crate) without: Option<Syncs>,
+
     /// Keep the data of rounds in which something was broken, and say where
     #[arg(long)]
     pub(crate) keep: bool,
@@ -45,12 +50,21 @@ pub(crate) struct Arguments {
     #[arg(long, hide = true)]
     nocapture: bool,
 
+    /// It has started itself over, where its mounts are its own
+    #[arg(long, hide = true)]
+    pub(crate) enclosed: bool,
+
     /// One round at a time is run here; for `cargo test -- --test-threads=…`
     #[arg(long, hide = true)]
     test_threads: Option<usize>,
 }
 
 impl Arguments {
+    /// A fault that was asked for and is none of these.
+    pub(crate) fn unknown<'a>(&'a self, faults: &[&str]) -> Option<&'a str> {
+        self.faults.iter().map(String::as_str).find(|name| !faults.contains(name))
+    }
+
     /// Whether a fault is to be run.
     pub(crate) fn wants(&self, fault: &str) -> bool {
         let filtered = self.filter.as_ref().is_none_or(|part| fault.contains(part.as_str()));

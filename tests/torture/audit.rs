@@ -3,17 +3,16 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use tokio::time::timeout;
 
 use crate::{
-    client::{Style, probe},
+    client::{Ended, Style, probe},
     compare, disk,
     failure::Failure,
     ledger::{Entry, Fate, FileId, Snapshot},
     report::Kind,
     round::{Crew, Round},
     server::Server,
-    wire::{Connection, PATIENCE},
+    wire::Connection,
 };
 
 /// Asks for everything that had been promised, before any client goes on.
@@ -27,15 +26,15 @@ pub(crate) async fn promises(
         if entry.fate != Fate::Published {
             continue;
         }
-        for number in &entry.acknowledged {
-            acknowledged(round, &mut connection, (file, *number), entry).await?;
+        for number in entry.promised() {
+            promised(round, &mut connection, (file, number), entry).await?;
         }
     }
     Ok(())
 }
 
-/// A chunk that was acknowledged is there; and if the file was complete, it is so still.
-async fn acknowledged(
+/// A chunk that was promised is there; and if the file was complete, it is so still.
+async fn promised(
     round: &Round,
     connection: &mut Connection,
     (file, number): (FileId, u64),
@@ -75,6 +74,20 @@ pub(crate) async fn crash(
     Ok((server, crew))
 }
 
+/// Fetches every file that had been told to be complete.
+pub(crate) async fn completions(
+    round: &Round,
+    server: &Server,
+    before: &Snapshot,
+) -> Result<(), Failure> {
+    for entry in &before.0 {
+        for creative in entry.creatives.values() {
+            content(round, server, (entry, &before.0), creative).await?;
+        }
+    }
+    Ok(())
+}
+
 /// The end of a round: lets the clients finish, and compares what is there with what was sent.
 pub(crate) async fn conclude(round: &mut Round, server: Server) -> Result<(), Failure> {
     finish(round, &server).await;
@@ -89,12 +102,12 @@ pub(crate) async fn conclude(round: &mut Round, server: Server) -> Result<(), Fa
 /// Lets clients finish every file that is to be published.
 pub(crate) async fn finish(round: &mut Round, server: &Server) {
     let mut crew = round.send_all(server, &Style::FLOW_JS);
-    // Those that are still at it are found below.
-    timeout(PATIENCE, crew.finished()).await.ok();
+    crew.finished().await;
     let ended = crew.stopped().await;
     round.note_refusals(&ended);
-    for entry in round.ledger.snapshot().0 {
-        if entry.fate == Fate::Published && entry.creatives.is_empty() {
+    for (id, entry) in round.ledger.snapshot().0.into_iter().enumerate() {
+        let is_noted = ended.iter().any(|(file, how)| *file == id && *how == Ended::Stuck);
+        if entry.fate == Fate::Published && entry.creatives.is_empty() && !is_noted {
             round.tally.broken(Kind::Stuck, format!("{} never got complete", entry.plan.name));
         }
     }
@@ -146,11 +159,17 @@ async fn content(
     creative: &Value,
 ) -> Result<(), Failure> {
     let path = creative["creative_url"].as_str().unwrap_or_default();
-    let answer = server.ask("GET", path).await?;
-    if answer.status == 200 {
-        compare::content(&round.tally, entry, entries, &answer.body);
-    } else {
-        let detail = format!("{}: {path}: {}", entry.plan.name, answer.told());
+    let told = match server.ask("GET", path).await {
+        Ok(answer) if answer.status == 200 => {
+            compare::content(&round.tally, entry, entries, &answer.body);
+            None
+        }
+        Ok(answer) => Some(answer.told()),
+        // The server notices when it reads what is not there, and cuts the answer off.
+        Err(error) => Some(error.to_string()),
+    };
+    if let Some(told) = told {
+        let detail = format!("{}: {path}: {told}", entry.plan.name);
         round.tally.broken(Kind::CreativeOnly, detail);
     }
     if creative["sha256"] != entry.plan.sha256().as_str() {

@@ -19,11 +19,14 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     ledger::{FileId, Ledger},
     plan::Plan,
-    wire::{Answer, Connection, request},
+    wire::{Answer, Connection, PATIENCE, request},
 };
 
 /// How long a client waits before it asks again, if nobody tells it to stop.
 const PAUSE: Duration = Duration::from_millis(20);
+/// The longest pause, after each of which the next one is twice as long: whoever has no room does
+/// not knock all the time.
+const PAUSE_MAX: Duration = Duration::from_millis(640);
 const BOUNDARY: &str = "----WebKitFormBoundaryQ7tTZ0o1FwHvkpYc";
 
 /// How a client behaves.
@@ -62,6 +65,8 @@ pub(crate) enum Ended {
     Refused(String),
     /// The server had every chunk, and does not know of them any more.
     Vanished,
+    /// It never came to an end.
+    Stuck,
 }
 
 /// What became of a cancel.
@@ -96,8 +101,12 @@ impl Client {
         Self { address, ledger, stop: CancellationToken::new() }
     }
 
-    /// Works on a file until it is complete.
+    /// Works on a file until it is complete, or it is clear that it never will be.
     pub(crate) async fn upload(&self, file: FileId, style: &Style, rng: &mut Rng) -> Ended {
+        timeout(PATIENCE, self.work_together(file, style, rng)).await.unwrap_or(Ended::Stuck)
+    }
+
+    async fn work_together(&self, file: FileId, style: &Style, rng: &mut Rng) -> Ended {
         let jobs = Arc::new(Mutex::new(jobs(&self.ledger.plan(file), style, rng)));
         let mut workers = JoinSet::new();
         for _ in 0..style.connections {
@@ -139,11 +148,15 @@ impl Client {
 
     /// Brings one chunk to the server, however often it takes.
     async fn deliver(&self, file: FileId, mut job: Job, line: &mut Line) -> Result<(), Ended> {
+        let mut pause = PAUSE;
         loop {
             match self.attempt(file, job, line).await {
                 Next::Done => return Ok(()),
                 Next::Send => job.probe = false,
-                Next::Again => self.pause().await,
+                Next::Again => {
+                    self.pause(pause).await;
+                    pause = PAUSE_MAX.min(2 * pause);
+                }
                 Next::GiveUp(why) => return Err(Ended::Refused(why)),
             }
         }
@@ -204,7 +217,7 @@ impl Client {
         let mut line = Line { address: self.address, connection: None };
         let asking = async {
             while !self.ledger.is_complete(file) {
-                self.pause().await;
+                self.pause(PAUSE).await;
                 match self.probe(file, &plan, 1, &mut line).await {
                     Next::Done | Next::Again => {}
                     Next::Send => return Ended::Vanished,
@@ -217,8 +230,8 @@ impl Client {
     }
 
     /// A moment, in which it may be told to stop.
-    async fn pause(&self) {
-        timeout(PAUSE, self.stop.cancelled()).await.ok();
+    async fn pause(&self, pause: Duration) {
+        timeout(pause, self.stop.cancelled()).await.ok();
     }
 }
 

@@ -17,7 +17,7 @@ struct Recorded {
 pub(crate) fn compare(round: &Round) -> Result<(), Failure> {
     let data = round.setup.data();
     let catalog = Connection::open_with_flags(
-        data.join("flowstitch.db"),
+        round.setup.database(),
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
     )?;
     for name in names(&data.join("incomplete"))? {

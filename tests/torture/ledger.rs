@@ -99,8 +99,25 @@ impl Ledger {
         Snapshot(self.entries().clone())
     }
 
-    /// From now on the server may have forgotten what is not complete: it was relaxed, and the power
-    /// was lost.
+    /// The ledger of a disk as it was just after `before`: what had been promised by then counts,
+    /// and of what was sent until `now` some may be there.
+    pub(crate) fn at(before: &Snapshot, now: &Snapshot, tally: &Arc<Tally>) -> Self {
+        let ledger = Self::new(tally.clone());
+        ledger.entries().clone_from(&now.0);
+        ledger.rewind(before);
+        ledger
+    }
+
+    /// What was promised after `before` counts no more: power was lost, and the answers raced it.
+    pub(crate) fn rewind(&self, before: &Snapshot) {
+        for (entry, before) in self.entries().iter_mut().zip(&before.0) {
+            let sent = std::mem::take(&mut entry.sent);
+            *entry = Entry { sent, ..before.clone() };
+        }
+    }
+
+    /// From now on the server may have forgotten what is not complete: it was relaxed, and the
+    /// power was lost.
     pub(crate) fn release_chunks(&self) {
         for entry in self.entries().iter_mut() {
             entry.acknowledged.clear();
@@ -194,6 +211,11 @@ impl Ledger {
         !self.entries()[file].creatives.is_empty()
     }
 
+    /// How many files it has said are complete.
+    pub(crate) fn complete(&self) -> usize {
+        self.entries().iter().filter(|entry| !entry.creatives.is_empty()).count()
+    }
+
     /// Waits until so many answers more have come.
     pub(crate) async fn answers(&self, more: u64) {
         let mut answers = self.answers.subscribe();
@@ -233,6 +255,12 @@ impl Entry {
     /// How often the server had no room for it, or could not store anything for a moment.
     pub(crate) fn held_off(&self) -> u64 {
         [503, 507].iter().filter_map(|status| self.refusals.get(status)).sum()
+    }
+
+    /// The chunks of which it said that they are here; of a complete file one at least.
+    pub(crate) fn promised(&self) -> BTreeSet<u64> {
+        let promised = self.acknowledged.union(&self.affirmed).copied();
+        promised.chain((!self.creatives.is_empty()).then_some(1)).collect()
     }
 
     fn new(plan: Plan) -> Self {

@@ -1,9 +1,9 @@
 //! The torture program: attacks the real binary on purpose, and prints what it broke.
 //!
 //! It runs the server as a child process and flow.js clients of its own against it, and keeps a
-//! ledger of every answer. After each fault the server is started again, the clients finish, and the
-//! ledger is compared with the disk and the catalog. In the end there is a table, a row for each
-//! fault, of which every count of violations must be zero.
+//! ledger of every answer. After each fault the server is started again, the clients finish, and
+//! the ledger is compared with the disk and the catalog. In the end there is a table, a row for
+//! each fault, of which every count of violations must be zero.
 //!
 //! Without arguments it is the quick version, which runs with all other tests: `make torture` gives
 //! it time. What a round draws comes from its seed, and every violation is told with the command
@@ -17,13 +17,20 @@ mod disk;
 mod failure;
 mod faults;
 mod ground;
-mod image;
 mod ledger;
+mod order;
 mod plan;
+mod proxy;
 mod report;
+mod room;
 mod round;
 mod server;
 mod strace;
+mod syncs;
+mod tools;
+mod trace;
+mod volume;
+mod wall;
 mod wire;
 
 use std::{
@@ -44,8 +51,16 @@ use crate::{
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let faults: Vec<_> =
-        faults::all().into_iter().filter(|fault| arguments.wants(fault.name())).collect();
+    if !arguments.enclosed {
+        volume::enclose("--enclosed");
+    }
+    let mut faults = faults::all();
+    let names: Vec<_> = faults.iter().map(|fault| fault.name()).collect();
+    if let Some(name) = arguments.unknown(&names) {
+        say(&format!("torture: there is no fault {name}: --list shows those there are"));
+        return ExitCode::FAILURE;
+    }
+    faults.retain(|fault| arguments.wants(fault.name()));
     if arguments.list {
         for fault in &faults {
             say(&format!("{:16} {}", fault.name(), fault.about()));
@@ -101,6 +116,7 @@ async fn one(
     let thorough = arguments.time().is_some();
     let own_seed = round_seed(seed, fault.name(), number);
     let mut round = Round::new(&arguments.server()?, own_seed, thorough)?;
+    round.without = arguments.without;
     match fault.round(&mut round).await {
         Ok(()) => {}
         Err(Failure::NotRun(why)) => {

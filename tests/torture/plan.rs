@@ -1,7 +1,7 @@
 //! What clients send: files that are made of a seed, and cut into chunks as flow.js cuts them.
 //!
-//! Every eight bytes of a file tell whose they are and where they belong: a file that holds bytes of
-//! another one betrays it, and nothing large is kept to compare with.
+//! Every eight bytes of a file tell whose they are and where they belong: a file that holds bytes
+//! of another one betrays it, and nothing large is kept to compare with.
 
 use fastrand::Rng;
 use sha2::{Digest, Sha256};

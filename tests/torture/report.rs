@@ -6,6 +6,7 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 /// The ways in which the server can break what it promised: the columns of the table.
@@ -58,6 +59,7 @@ pub(crate) struct Tally {
     starts: AtomicU64,
     hits: AtomicU64,
     operations: AtomicU64,
+    waits: Mutex<Vec<Duration>>,
     violations: Mutex<Vec<(Kind, String)>>,
 }
 
@@ -75,6 +77,18 @@ impl Tally {
     /// A request was answered.
     pub(crate) fn answered(&self) {
         self.operations.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request took this long that must not wait for others.
+    pub(crate) fn waited(&self, wait: Duration) {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner).push(wait);
+    }
+
+    /// What was done in a round inside this one.
+    pub(crate) fn add_work(&self, inner: &Self) {
+        for (sum, more) in [(&self.starts, &inner.starts), (&self.operations, &inner.operations)] {
+            sum.fetch_add(more.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
     }
 
     /// A promise was broken.
@@ -96,6 +110,8 @@ pub(crate) struct Row {
     restarts: u64,
     operations: u64,
     counts: [u64; Kind::ALL.len()],
+    /// What was measured, if anything was.
+    waits: Vec<Duration>,
     /// Why it was not run, if it was not.
     pub(crate) not_run: Option<String>,
 }
@@ -103,7 +119,8 @@ pub(crate) struct Row {
 impl Row {
     pub(crate) fn new(fault: &'static str) -> Self {
         let counts = [0; Kind::ALL.len()];
-        Self { fault, rounds: 0, hits: 0, restarts: 0, operations: 0, counts, not_run: None }
+        let (waits, not_run) = (Vec::new(), None);
+        Self { fault, rounds: 0, hits: 0, restarts: 0, operations: 0, counts, waits, not_run }
     }
 
     /// Adds a round. Returns whether it kept all promises.
@@ -112,6 +129,7 @@ impl Row {
         self.hits += tally.hits.load(Ordering::Relaxed);
         self.restarts += tally.starts.load(Ordering::Relaxed).saturating_sub(1);
         self.operations += tally.operations.load(Ordering::Relaxed);
+        self.waits.extend(&*tally.waits.lock().unwrap_or_else(PoisonError::into_inner));
         let violations = tally.violations();
         for (count, (kind, _)) in self.counts.iter_mut().zip(Kind::ALL) {
             *count += violations.iter().filter(|(found, _)| *found == kind).count() as u64;
@@ -121,6 +139,15 @@ impl Row {
 
     pub(crate) fn is_clean(&self) -> bool {
         self.counts.iter().all(|count| *count == 0)
+    }
+
+    /// How long requests took that must not wait, in one line.
+    fn measured(&self) -> Option<String> {
+        let mut waits = self.waits.clone();
+        waits.sort();
+        let (most, median) = (waits.last()?.as_millis(), waits[waits.len() / 2].as_millis());
+        let (fault, count) = (self.fault, waits.len());
+        Some(format!("{fault}: {count} requests took {median} ms (median) to {most} ms\n"))
     }
 
     fn cells(&self) -> Vec<String> {
@@ -154,6 +181,7 @@ pub(crate) fn table(rows: &[Row]) -> String {
             }
         }
     }
+    table.extend(rows.iter().filter_map(Row::measured));
     table
 }
 

@@ -1,7 +1,7 @@
 //! One round of a fault: its ground, its server, its files, its ledger. Whatever a fault draws, it
 //! draws from the round's own numbers, so that the round can be repeated.
 
-use std::{ops::RangeInclusive, path::Path, sync::Arc};
+use std::{fs, net::SocketAddr, ops::RangeInclusive, path::Path, sync::Arc};
 
 use fastrand::Rng;
 use tokio::task::JoinSet;
@@ -11,11 +11,12 @@ use crate::{
     client::{Client, Ended, Style},
     failure::Failure,
     ground::Ground,
-    image::{Format, Image},
     ledger::{Fate, FileId, Ledger},
     plan::Plan,
     report::{Kind, Tally},
     server::{Server, Setup},
+    syncs::Syncs,
+    volume::{Format, Volume},
 };
 
 /// What a fault works with.
@@ -29,6 +30,8 @@ pub(crate) struct Round {
     pub(crate) tally: Arc<Tally>,
     /// Whether there is time: not the quick version that runs with all other tests.
     pub(crate) thorough: bool,
+    /// Syncs that are not carried out, where power is lost.
+    pub(crate) without: Option<Syncs>,
 }
 
 impl Round {
@@ -37,7 +40,13 @@ impl Round {
         let log = ground.scratch().join("server.log");
         let setup = Setup::new(binary, &log, tally.clone())?.on(ground.data());
         let ledger = Arc::new(Ledger::new(tally.clone()));
-        Ok(Self { rng: Rng::with_seed(seed), ground, setup, ledger, tally, thorough })
+        let rng = Rng::with_seed(seed);
+        Ok(Self { rng, ground, setup, ledger, tally, thorough, without: None })
+    }
+
+    /// A round inside this one, which counts for itself.
+    pub(crate) fn inner(&mut self) -> Result<Self, Failure> {
+        Self::new(self.setup.binary(), self.rng.u64(..), self.thorough)
     }
 
     /// Adds files of so many chunks to what is to be uploaded.
@@ -68,18 +77,26 @@ impl Round {
     }
 
     /// Moves to a file system of its own.
-    pub(crate) fn image(&mut self, format: Format, len: u64) -> Result<Image, Failure> {
-        let image = Image::new(self.ground.scratch(), format, len)?;
-        self.setup = self.setup.on(&image.data());
-        Ok(image)
+    pub(crate) fn volume(&mut self, format: Format) -> Result<Volume, Failure> {
+        let scratch = self.ground.scratch();
+        let volume = Volume::make(format, "disk", scratch, scratch)?;
+        let data = volume.point().join("data");
+        fs::create_dir(&data)?;
+        self.setup = self.setup.on(&data);
+        Ok(volume)
     }
 
     /// Sets a client to work on each of the files.
     pub(crate) fn send(&mut self, files: &[FileId], server: &Server, style: &Style) -> Crew {
+        self.send_to(files, server.address(), style)
+    }
+
+    /// Sets a client to work on each of the files: perhaps not straight with the server.
+    pub(crate) fn send_to(&mut self, files: &[FileId], to: SocketAddr, style: &Style) -> Crew {
         let stop = CancellationToken::new();
         let mut clients = JoinSet::new();
         for file in files.iter().copied() {
-            let client = Client::new(server.address(), self.ledger.clone());
+            let client = Client::new(to, self.ledger.clone());
             let client = Client { stop: stop.clone(), ..client };
             let (style, mut rng) = (style.clone(), self.rng.fork());
             clients.spawn(async move { (file, client.upload(file, &style, &mut rng).await) });
@@ -95,12 +112,17 @@ impl Round {
         self.send(&files, server, style)
     }
 
-    /// Notes refusals that nothing explains.
+    /// Notes refusals that nothing explains, and uploads that never ended.
     pub(crate) fn note_refusals(&self, ended: &[(FileId, Ended)]) {
         for (file, ended) in ended {
             let name = &self.ledger.plan(*file).name;
-            if let Ended::Refused(why) = ended {
-                self.tally.broken(Kind::Other, format!("{name} was refused: {why}"));
+            match ended {
+                Ended::Refused(why) => {
+                    self.tally.broken(Kind::Other, format!("{name} was refused: {why}"));
+                }
+                Ended::Stuck => self.tally.broken(Kind::Stuck, format!("{name} never ended")),
+                // What has vanished was noted when it was asked for.
+                Ended::Complete | Ended::Stopped | Ended::Vanished => {}
             }
         }
     }
@@ -131,6 +153,22 @@ impl Crew {
             () = ledger.answers(more) => {}
             _ = self.finished() => {}
         }
+    }
+
+    /// Waits until one file more is complete, or every client has come to its end.
+    pub(crate) async fn completion(&mut self) {
+        let before = self.ledger.complete();
+        while !self.is_finished() && self.ledger.complete() == before {
+            self.answers(1).await;
+        }
+    }
+
+    /// Whether every client has come to its end.
+    pub(crate) fn is_finished(&mut self) -> bool {
+        while let Some(client) = self.clients.try_join_next() {
+            self.ended.push(client.expect("a client does not panic"));
+        }
+        self.clients.is_empty()
     }
 
     /// Sends all clients away, in the middle of whatever they do.

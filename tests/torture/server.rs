@@ -8,13 +8,14 @@ use std::{
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     process::{Child, ChildStderr, Command},
-    time::timeout,
+    time::{interval, timeout},
 };
 
 use crate::{
@@ -25,6 +26,8 @@ use crate::{
 
 /// Lines of a log that are kept for a failure's sake.
 const LOG_LEN_MAX: usize = 200;
+/// How often it is looked whether something has come to be so.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 const LISTENING: &str = "listening on http://";
 
 /// How to start a server; what is started again on the same data is one of the same setup.
@@ -32,6 +35,8 @@ const LISTENING: &str = "listening on http://";
 pub(crate) struct Setup {
     binary: PathBuf,
     data: PathBuf,
+    /// Where the catalog is, if it is not beside the data.
+    database: Option<PathBuf>,
     flags: Vec<String>,
     wrapper: Vec<OsString>,
     log: Log,
@@ -74,8 +79,14 @@ impl Setup {
     /// Its servers write their logs to a file.
     pub(crate) fn new(binary: &Path, log: &Path, tally: Arc<Tally>) -> io::Result<Self> {
         let log = Log::new(File::create(log)?);
-        let (data, flags, wrapper) = (PathBuf::new(), Vec::new(), Vec::new());
-        Ok(Self { binary: binary.into(), data, flags, wrapper, log, tally })
+        let (data, database) = (PathBuf::new(), None);
+        let (flags, wrapper, binary) = (Vec::new(), Vec::new(), binary.into());
+        Ok(Self { binary, data, database, flags, wrapper, log, tally })
+    }
+
+    /// What is started.
+    pub(crate) fn binary(&self) -> &Path {
+        &self.binary
     }
 
     /// With a setting more, as on the command line.
@@ -83,6 +94,16 @@ impl Setup {
         let mut setup = self.clone();
         setup.flags.push(flag.into());
         setup
+    }
+
+    /// With the catalog in another file.
+    pub(crate) fn with_database(&self, database: PathBuf) -> Self {
+        Self { database: Some(database), ..self.clone() }
+    }
+
+    /// The file of the catalog.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.database.clone().unwrap_or_else(|| self.data.join("flowstitch.db"))
     }
 
     /// On this data.
@@ -104,6 +125,7 @@ impl Setup {
         let mut words = self.wrapper.iter().cloned().chain([self.binary.clone().into()]);
         let mut command = Command::new(words.next().expect("the binary at least"));
         command.args(words).arg("--listen=127.0.0.1:0").arg("--data-dir").arg(&self.data);
+        command.arg("--database").arg(self.database());
         command.args(&self.flags).current_dir(&self.data).stdin(Stdio::null());
         // What its user has set is not for the servers under test.
         let vars = std::env::vars_os().map(|(name, _)| name);
@@ -240,8 +262,8 @@ impl Log {
         Self { file: self.file.clone(), lines: Arc::default() }
     }
 
-    /// Reads until it is said where the server listens, and goes on in the background: a server must
-    /// never wait for us to read. Nothing if the log ends before.
+    /// Reads until it is said where the server listens, and goes on in the background: a server
+    /// must never wait for us to read. Nothing if the log ends before.
     async fn follow_to_address(
         &self,
         mut lines: Lines<BufReader<ChildStderr>>,
@@ -275,6 +297,21 @@ impl Log {
     fn told(&self) -> String {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
     }
+}
+
+/// Looks again and again until something is so.
+pub(crate) async fn until<F>(what: &str, mut is_so: impl FnMut() -> F) -> Result<(), Failure>
+where
+    F: Future<Output = Result<bool, Failure>>,
+{
+    let mut looks = interval(LOOK_AGAIN);
+    let looking = async {
+        while !is_so().await? {
+            looks.tick().await;
+        }
+        Ok(())
+    };
+    in_time(what, looking).await?
 }
 
 /// Waits for what must come.

@@ -38,6 +38,23 @@ impl Connection {
         in_time(self.stream.get_mut().write_all(bytes)).await
     }
 
+    /// Ends what is sent, in order.
+    pub(crate) async fn finish(&mut self) -> io::Result<()> {
+        in_time(self.stream.get_mut().shutdown()).await
+    }
+
+    /// Ends the connection by force: the server is told that it is gone.
+    pub(crate) fn reset(self) -> io::Result<()> {
+        self.stream.get_ref().set_zero_linger()
+    }
+
+    /// All that still comes until the server ends the connection.
+    pub(crate) async fn rest(mut self) -> io::Result<Vec<u8>> {
+        let mut rest = Vec::new();
+        in_time(self.stream.read_to_end(&mut rest)).await?;
+        Ok(rest)
+    }
+
     /// One request, one answer.
     pub(crate) async fn ask(&mut self, request: &[u8]) -> io::Result<Answer> {
         self.send(request).await?;
@@ -47,6 +64,12 @@ impl Connection {
     /// The next answer that has a body to its end, or is known to have none.
     pub(crate) async fn answer(&mut self) -> io::Result<Answer> {
         in_time(self.read_answer()).await
+    }
+
+    /// The next answer, which is one to HEAD.
+    pub(crate) async fn head_only(&mut self) -> io::Result<Answer> {
+        let (status, headers) = in_time(self.head()).await?;
+        Ok(Answer { status, headers, body: Vec::new() })
     }
 
     async fn read_answer(&mut self) -> io::Result<Answer> {
@@ -116,6 +139,12 @@ impl Answer {
         let body: String = String::from_utf8_lossy(&self.body).chars().take(300).collect();
         format!("{} {body}", self.status)
     }
+}
+
+/// Where the body of a request begins.
+pub(crate) fn body_at(request: &[u8]) -> usize {
+    let end = request.windows(4).position(|bytes| bytes == b"\r\n\r\n");
+    end.expect("a request has a head") + 4
 }
 
 /// A whole request.

@@ -53,8 +53,14 @@ pub(super) async fn the_purge_takes_what_ended_and_leaves_creatives(catalog: Sha
         let catalog = &catalog;
         async move { catalog.upload(id).await.expect("read").is_some() }
     };
+    let purgeable = |ms| {
+        let catalog = &catalog;
+        async move { catalog.purgeable(sample_time(ms)).await.expect("counted") }
+    };
+    assert_eq!((purgeable(10).await, purgeable(30).await, purgeable(1001).await), (0, 2, 4));
     assert_eq!(purge(10, 10).await, 0);
     assert_eq!(purge(30, 1).await, 1);
+    assert_eq!(purgeable(30).await, 1, "what went does not count");
     assert!(!there(ended[1]).await, "the oldest goes first");
     assert_eq!(catalog.ranges(ended[1]).await.expect("read"), []);
     assert_eq!(purge(30, 10).await, 1);

@@ -10,9 +10,11 @@ use crate::{
     },
 };
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Facts {
     pub(super) uploads: BTreeMap<UploadId, UploadRecord>,
+    /// In the order in which they were opened.
+    opened: Vec<UploadId>,
     /// By upload, then by offset.
     pub(super) ranges: BTreeMap<UploadId, BTreeMap<u64, StoredRange>>,
     pub(super) creatives: BTreeMap<CreativeId, Creative>,
@@ -20,7 +22,7 @@ pub(super) struct Facts {
     pub(super) session: Option<Session>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Session {
     epoch: String,
     pub(super) closed: bool,
@@ -71,6 +73,7 @@ impl Facts {
                 record.created_at = to_millis(record.created_at);
                 record.touched_at = to_millis(record.touched_at);
                 record.ended_at = record.ended_at.map(to_millis);
+                self.opened.push(record.id);
                 self.uploads.insert(record.id, *record);
             }
             Fact::Stored { upload, stored, at } => {
@@ -159,9 +162,10 @@ impl Facts {
     }
 
     pub(super) fn current(&self, key: &IdentityKey) -> Option<UploadRecord> {
-        let mut same: Vec<_> = self.uploads.values().filter(|u| u.identity.key() == *key).collect();
-        same.sort_by_key(|upload| (upload.state.is_running(), upload.id));
-        same.pop().filter(|upload| self.counts(upload)).cloned()
+        let opened = self.opened.iter().filter_map(|id| self.uploads.get(id));
+        let same: Vec<_> = opened.filter(|upload| upload.identity.key() == *key).collect();
+        let running = same.iter().find(|upload| upload.state.is_running());
+        running.or(same.last()).filter(|upload| self.counts(upload)).copied().cloned()
     }
 
     /// Whether the upload is not a complete one whose creative was deleted.
@@ -187,6 +191,7 @@ impl Facts {
         ended.truncate(limit);
         for (_, upload) in &ended {
             self.uploads.remove(upload);
+            self.opened.retain(|opened| opened != upload);
             self.ranges.remove(upload);
         }
         ended.len()

@@ -26,7 +26,8 @@ pub(super) fn readers(path: &Path) -> Result<Vec<Connection>, CatalogError> {
     (0..limits::CATALOG_READERS).map(|_| reader(path)).collect()
 }
 
-fn reader(path: &Path) -> Result<Connection, CatalogError> {
+/// A connection that only reads a file that is there.
+pub(super) fn reader(path: &Path) -> Result<Connection, CatalogError> {
     let connection = open(path, OpenFlags::empty())?;
     // Not opened read-only: a reader, too, must be able to recover the journal of a dead writer.
     connection.pragma_update(None, "query_only", true)?;

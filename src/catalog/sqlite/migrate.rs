@@ -50,6 +50,18 @@ pub(super) fn check(connection: &Connection) -> Result<u32, CatalogError> {
     check_against(connection, MIGRATIONS)
 }
 
+/// Refuses whatever does not have exactly the schema of this program.
+pub(super) fn check_current(connection: &Connection) -> Result<(), CatalogError> {
+    let (found, known) = (check(connection)?, MIGRATIONS.len());
+    if found as usize == known {
+        return Ok(());
+    }
+    Err(CatalogError::Corrupt(format!(
+        "its schema has version {found} and this program needs version {known}: run `flowstitch \
+         migrate`, or start the server of this version"
+    )))
+}
+
 /// Applies what is missing.
 pub(super) fn apply(connection: &mut Connection) -> Result<(), CatalogError> {
     apply_all(connection, MIGRATIONS)

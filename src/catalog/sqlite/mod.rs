@@ -16,6 +16,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 mod uploads;
+mod view;
 mod writer;
 
 use std::{fmt, path::Path};
@@ -23,7 +24,10 @@ use std::{fmt, path::Path};
 use async_trait::async_trait;
 use rusqlite::{Connection, Transaction};
 
-pub use self::migrate::{Migration, migrations};
+pub use self::{
+    migrate::{Migration, migrations},
+    view::{CatalogView, Received},
+};
 use self::{readers::Readers, writer::Writer};
 use super::{
     Catalog, CatalogError, Committed, CreativeQuery, Fact, Resemblance, UploadQuery, assert_endable,
@@ -163,6 +167,10 @@ impl Catalog for SqliteCatalog {
 
     async fn purge(&self, before: Timestamp, limit: usize) -> Result<usize, CatalogError> {
         self.write(move |tx| uploads::purge(tx, before, limit)).await
+    }
+
+    async fn purgeable(&self, before: Timestamp) -> Result<u64, CatalogError> {
+        self.readers.read(move |db| uploads::purgeable(db, before)).await
     }
 
     async fn drop_ranges(&self, upload: UploadId) -> Result<(), CatalogError> {

@@ -271,6 +271,7 @@ async fn call_everything(catalog: &SqliteCatalog) {
     catalog.delete_creative(creative.id).await.expect("deleted");
     catalog.doomed().await.expect("listed");
     catalog.buried(creative.id).await.expect("buried");
+    catalog.purgeable(sample_time(5000)).await.expect("counted");
     catalog.purge(sample_time(5000), 10).await.expect("purged");
     catalog.ping().await.expect("it answers");
 }

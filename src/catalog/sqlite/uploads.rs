@@ -197,16 +197,23 @@ pub(super) fn purge(tx: &Connection, before: Timestamp, limit: usize) -> Result<
     Ok(tx.prepare_cached(SQL)?.execute(params![Millis(before), comparable(limit as u64)])?)
 }
 
+pub(super) fn purgeable(db: &Connection, before: Timestamp) -> Result<u64> {
+    const SQL: &str = "SELECT count(*) FROM uploads WHERE ended_at < ?1";
+    Ok(db.prepare_cached(SQL)?.query_row([Millis(before)], |row| row.get(0))?)
+}
+
 pub(super) fn by_id(db: &Connection, id: UploadId) -> Result<Option<UploadRecord>> {
     const SQL: &str = "SELECT * FROM uploads WHERE id = ?1";
     Ok(db.prepare_cached(SQL)?.query_row([id], columns::upload).optional()?)
 }
 
 pub(super) fn current(db: &Connection, key: IdentityKey) -> Result<Option<UploadRecord>> {
+    // Rows are numbered in the order of their writing. Ids are not: they hold the time of a clock
+    // that may have been set back since.
     const SQL: &str = "SELECT * FROM uploads
-        WHERE id = coalesce(
-                (SELECT id FROM uploads WHERE identity = ?1 AND ended_at IS NULL),
-                (SELECT id FROM uploads WHERE identity = ?1 ORDER BY id DESC LIMIT 1))
+        WHERE rowid = coalesce(
+                (SELECT rowid FROM uploads WHERE identity = ?1 AND ended_at IS NULL),
+                (SELECT max(rowid) FROM uploads WHERE identity = ?1))
             AND (state <> 'complete'
                 OR EXISTS (SELECT 1 FROM creatives WHERE upload_id = uploads.id))";
     Ok(db.prepare_cached(SQL)?.query_row([key], columns::upload).optional()?)
@@ -265,7 +272,11 @@ fn named<T: ToSql>(value: Option<&T>) -> Option<&dyn ToSql> {
     value.map(|value| value as &dyn ToSql)
 }
 
-fn records(db: &Connection, sql: &str, values: &[&dyn ToSql]) -> Result<Vec<UploadRecord>> {
+pub(super) fn records(
+    db: &Connection,
+    sql: &str,
+    values: &[&dyn ToSql],
+) -> Result<Vec<UploadRecord>> {
     let mut statement = db.prepare_cached(sql)?;
     let records = statement.query_map(values, columns::upload)?;
     Ok(records.collect::<rusqlite::Result<_>>()?)

@@ -198,6 +198,60 @@ mod tests {
         }
     }
 
+    /// A valid form in any three packets, at once or each a moment late, is read as it is.
+    #[test]
+    fn a_form_in_packets_of_any_length_is_never_refused() {
+        let content = "\r\n--bou\r\n--bound\r\r\n-\r";
+        let field = "--boundary\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nb\r\n";
+        let head = "Content-Disposition: form-data; name=\"file\"; filename=\"a\"";
+        let whole = format!("{field}--boundary\r\n{head}\r\n\r\n{content}\r\n--boundary--\r\n");
+        let whole = Bytes::from(whole);
+        let runtime = runtime::Builder::new_current_thread().build().expect("a runtime");
+        for first in 0..=whole.len() {
+            for second in (first..=whole.len()).step_by(5) {
+                let packets = [0..first, first..second, second..whole.len()];
+                let packets = packets.map(|range| whole.slice(range));
+                let late = (first + second) % 2 == 0;
+                let read = runtime.block_on(read(in_packets(packets, late)));
+                assert_eq!(read.as_deref(), Ok(content.as_bytes()), "{first}, {second}, {late}");
+            }
+        }
+    }
+
+    fn in_packets(
+        packets: [Bytes; 3],
+        late: bool,
+    ) -> impl Stream<Item = Result<Bytes, BoxError>> + Send {
+        let (mut packets, mut is_late) = (packets.into_iter(), late);
+        stream::poll_fn(move |context| {
+            if mem::take(&mut is_late) {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            is_late = late;
+            Poll::Ready(packets.next().map(Ok))
+        })
+    }
+
+    /// A field, and the bytes of the file behind it.
+    async fn read(
+        packets: impl Stream<Item = Result<Bytes, BoxError>> + Send,
+    ) -> Result<Vec<u8>, String> {
+        let told = |error: FormError| error.to_string();
+        let mut form = Form::new(Boundary("boundary".into()), packets);
+        let mut content = Vec::new();
+        while let Some(part) = form.next().await.map_err(told)? {
+            if let Part::Field { name, value } = part {
+                assert_eq!((&*name, &*value), ("a", "b"));
+                continue;
+            }
+            while let Some(bytes) = form.file().next().await {
+                content.extend(bytes.map_err(told)?);
+            }
+        }
+        Ok(content)
+    }
+
     /// All of the form is there, and yet its body has not come whole.
     #[test]
     fn a_body_that_breaks_off_behind_the_last_delimiter_is_broken() {

@@ -324,7 +324,10 @@ impl From<multer::Error> for FormError {
             Error::StreamReadFailed(source) => return Self::Body(source),
             Error::ReadHeaderFailed(_)
             | Error::DecodeHeaderName { .. }
-            | Error::DecodeHeaderValue { .. } => "a part of the form has a head that is malformed",
+            | Error::DecodeHeaderValue { .. } => {
+                "a part of the form has a head that is malformed: each of its lines must be a \
+                 header, and no name in it may have a control character"
+            }
             // Cut off, or with a delimiter that is none.
             _ => "the form is cut off or malformed: it must end with its closing boundary",
         };

@@ -46,12 +46,15 @@ impl Stored {
         (place.end <= self.bytes.len()).then_some(place)
     }
 
-    pub(super) fn sync(&mut self) {
+    /// Returns whether the file itself was not on the disk before.
+    pub(super) fn sync(&mut self) -> bool {
+        let is_new = self.durable.is_none();
         let durable = self.durable.get_or_insert_default();
         durable.resize(self.bytes.len(), 0);
         for range in self.unsynced.drain(..) {
             durable[range.clone()].copy_from_slice(&self.bytes[range]);
         }
+        is_new
     }
 
     /// Whether it is still there.

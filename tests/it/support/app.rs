@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;
 use flowstitch::{
-    app::{self, App, Ended, options},
+    app::{self, App, Ended, StartError, options},
     catalog::{Catalog, SqliteCatalog},
     config::{self, Cli, Config},
     engine::{Clock, Parts},
@@ -76,6 +76,11 @@ impl TestAppBuilder {
     }
 
     pub(crate) async fn start(self) -> TestApp {
+        self.try_start().await.expect("the application starts")
+    }
+
+    /// Errors: the store or the catalog failed.
+    pub(crate) async fn try_start(self) -> Result<TestApp, StartError> {
         let config = self.config();
         let now: Timestamp = NOW.parse().expect("a timestamp");
         let clock =
@@ -94,8 +99,8 @@ impl TestAppBuilder {
             metrics: Arc::new(Metrics::new()),
             options: options(&config),
         };
-        let app = App::with_parts(config, parts).await.expect("the application starts");
-        TestApp { app, builder: Self { clock: Some(clock.clone()), ..self }, clock }
+        let app = App::with_parts(config, parts).await?;
+        Ok(TestApp { app, builder: Self { clock: Some(clock.clone()), ..self }, clock })
     }
 
     /// As [`TestApp::files`].

@@ -1,6 +1,6 @@
 //! A catalog that does what the test says at the next call of a sort: waits, or fails.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use flowstitch::{
@@ -11,7 +11,7 @@ use flowstitch::{
     },
 };
 
-use super::Gate;
+use super::{Gate, stages::Stages};
 
 /// The calls that can be staged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,10 +19,15 @@ pub(crate) enum CatalogOp {
     Commit,
     Complete,
     End,
+    Forget,
+    Release,
     HoldUp,
     Upload,
     DropRanges,
+    DeleteCreative,
     Buried,
+    /// Everything that only looks.
+    Look,
 }
 
 /// A catalog in front of another one. Clones share what is staged.
@@ -31,19 +36,20 @@ pub(crate) struct StagedCatalog {
     inner: Arc<dyn Catalog>,
     /// Told to the inner one instead of the machine's own, where there is one.
     epoch: Option<String>,
-    stages: Arc<Mutex<Vec<(CatalogOp, Stage)>>>,
+    stages: Arc<Stages<CatalogOp, Stage>>,
 }
 
 #[derive(Debug)]
 enum Stage {
     Wait(Gate),
+    WaitAfter(Gate),
     Fail,
     FailAfter,
 }
 
 impl StagedCatalog {
     pub(crate) fn new(inner: Arc<dyn Catalog>) -> Self {
-        Self { inner, epoch: None, stages: Arc::default() }
+        Self { inner, epoch: None, stages: Arc::new(Stages::new()) }
     }
 
     /// The same stages in front of another catalog, for a process of this boot of the machine.
@@ -54,22 +60,48 @@ impl StagedCatalog {
     /// The next call of this sort waits before it begins.
     pub(crate) fn hold_next(&self, op: CatalogOp) -> Gate {
         let gate = Gate::closed();
-        self.stage(op, Stage::Wait(gate.clone()));
+        self.hold_nth(op, 0, &gate);
         gate
+    }
+
+    /// The call of this sort after `skip` more waits at the gate before it begins.
+    pub(crate) fn hold_nth(&self, op: CatalogOp, skip: usize, gate: &Gate) {
+        self.stages.push(op, skip, Stage::Wait(gate.clone()));
+    }
+
+    /// The call of this sort after `skip` more takes effect, and then waits at the gate.
+    pub(crate) fn hold_nth_after(&self, op: CatalogOp, skip: usize, gate: &Gate) {
+        self.stages.push(op, skip, Stage::WaitAfter(gate.clone()));
     }
 
     /// The next call of this sort fails and has no effect.
     pub(crate) fn fail_next(&self, op: CatalogOp) {
-        self.stage(op, Stage::Fail);
+        self.fail_nth(op, 0);
+    }
+
+    /// The call of this sort after `skip` more fails and has no effect.
+    pub(crate) fn fail_nth(&self, op: CatalogOp, skip: usize) {
+        self.stages.push(op, skip, Stage::Fail);
     }
 
     /// The next call of this sort takes effect, and then seems to have failed.
     pub(crate) fn fail_after_next(&self, op: CatalogOp) {
-        self.stage(op, Stage::FailAfter);
+        self.fail_nth_after(op, 0);
     }
 
-    fn stage(&self, op: CatalogOp, stage: Stage) {
-        self.stages.lock().expect("nobody panics while holding it").push((op, stage));
+    /// The call of this sort after `skip` more takes effect, and then seems to have failed.
+    pub(crate) fn fail_nth_after(&self, op: CatalogOp, skip: usize) {
+        self.stages.push(op, skip, Stage::FailAfter);
+    }
+
+    /// Nothing is staged any more.
+    pub(crate) fn calm(&self) {
+        self.stages.clear();
+    }
+
+    /// How much is staged.
+    pub(crate) fn staged(&self) -> usize {
+        self.stages.len()
     }
 
     async fn call<T>(
@@ -77,14 +109,14 @@ impl StagedCatalog {
         op: CatalogOp,
         call: impl Future<Output = Result<T, CatalogError>>,
     ) -> Result<T, CatalogError> {
-        let stage = {
-            let mut stages = self.stages.lock().expect("nobody panics while holding it");
-            let next = stages.iter().position(|(at, _)| *at == op);
-            next.map(|index| stages.remove(index).1)
-        };
         let failed = || CatalogError::Unavailable("the test says so".into());
-        match stage {
+        match self.stages.take(&op) {
             Some(Stage::Wait(gate)) => gate.pass().await,
+            Some(Stage::WaitAfter(gate)) => {
+                let done = call.await;
+                gate.pass().await;
+                return done;
+            }
             Some(Stage::Fail) => return Err(failed()),
             Some(Stage::FailAfter) => return call.await.and_then(|_| Err(failed())),
             None => {}
@@ -130,7 +162,7 @@ impl Catalog for StagedCatalog {
     }
 
     async fn forget(&self, upload: UploadId, ranges: &[ByteRange]) -> Result<(), CatalogError> {
-        self.inner.forget(upload, ranges).await
+        self.call(CatalogOp::Forget, self.inner.forget(upload, ranges)).await
     }
 
     async fn hold_up(&self, upload: UploadId, trouble: &Trouble) -> Result<(), CatalogError> {
@@ -138,11 +170,11 @@ impl Catalog for StagedCatalog {
     }
 
     async fn release(&self, upload: UploadId) -> Result<(), CatalogError> {
-        self.inner.release(upload).await
+        self.call(CatalogOp::Release, self.inner.release(upload)).await
     }
 
     async fn current(&self, key: &IdentityKey) -> Result<Option<UploadRecord>, CatalogError> {
-        self.inner.current(key).await
+        self.call(CatalogOp::Look, self.inner.current(key)).await
     }
 
     async fn upload(&self, id: UploadId) -> Result<Option<UploadRecord>, CatalogError> {
@@ -150,7 +182,7 @@ impl Catalog for StagedCatalog {
     }
 
     async fn ranges(&self, id: UploadId) -> Result<Vec<StoredRange>, CatalogError> {
-        self.inner.ranges(id).await
+        self.call(CatalogOp::Look, self.inner.ranges(id)).await
     }
 
     async fn uploads(&self, query: &UploadQuery) -> Result<Vec<UploadRecord>, CatalogError> {
@@ -162,19 +194,23 @@ impl Catalog for StagedCatalog {
         query: &Resemblance,
         complete_since: Timestamp,
     ) -> Result<Vec<UploadRecord>, CatalogError> {
-        self.inner.resembling(query, complete_since).await
+        self.call(CatalogOp::Look, self.inner.resembling(query, complete_since)).await
     }
 
     async fn stitching(&self) -> Result<Vec<UploadId>, CatalogError> {
-        self.inner.stitching().await
+        self.call(CatalogOp::Look, self.inner.stitching()).await
     }
 
     async fn idle(&self, before: Timestamp, limit: usize) -> Result<Vec<UploadId>, CatalogError> {
-        self.inner.idle(before, limit).await
+        self.call(CatalogOp::Look, self.inner.idle(before, limit)).await
     }
 
     async fn purge(&self, before: Timestamp, limit: usize) -> Result<usize, CatalogError> {
         self.inner.purge(before, limit).await
+    }
+
+    async fn purgeable(&self, before: Timestamp) -> Result<u64, CatalogError> {
+        self.inner.purgeable(before).await
     }
 
     async fn drop_ranges(&self, upload: UploadId) -> Result<(), CatalogError> {
@@ -186,11 +222,11 @@ impl Catalog for StagedCatalog {
     }
 
     async fn creative(&self, id: CreativeId) -> Result<Option<Creative>, CatalogError> {
-        self.inner.creative(id).await
+        self.call(CatalogOp::Look, self.inner.creative(id)).await
     }
 
     async fn creatives(&self, query: &CreativeQuery) -> Result<Vec<Creative>, CatalogError> {
-        self.inner.creatives(query).await
+        self.call(CatalogOp::Look, self.inner.creatives(query)).await
     }
 
     async fn reschedule(&self, id: CreativeId, day: Day) -> Result<Option<Creative>, CatalogError> {
@@ -198,11 +234,11 @@ impl Catalog for StagedCatalog {
     }
 
     async fn delete_creative(&self, id: CreativeId) -> Result<Option<Creative>, CatalogError> {
-        self.inner.delete_creative(id).await
+        self.call(CatalogOp::DeleteCreative, self.inner.delete_creative(id)).await
     }
 
     async fn doomed(&self) -> Result<Vec<(CreativeId, FileName)>, CatalogError> {
-        self.inner.doomed().await
+        self.call(CatalogOp::Look, self.inner.doomed()).await
     }
 
     async fn buried(&self, id: CreativeId) -> Result<(), CatalogError> {

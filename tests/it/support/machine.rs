@@ -3,10 +3,11 @@
 use std::{cell::Cell, sync::Arc, time::Duration};
 
 use flowstitch::{
+    app::StartError,
     catalog::{Catalog, MemoryCatalog},
     engine::{Clock, Snapshot},
     store::{ChunkStore, MemoryStore},
-    upload::{Principal, Timestamp, UploadId},
+    upload::{Durability, Principal, Timestamp, UploadId},
 };
 use jiff::tz::TimeZone;
 use serde_json::Value;
@@ -62,30 +63,46 @@ impl Machine {
     /// Starts a process, and kills it when `session` has ended, whatever it is at. Time is paused:
     /// nothing waits in vain.
     pub(crate) fn process<T>(&self, session: impl AsyncFnOnce(&TestApp) -> T) -> T {
+        Self::paused(async { session(&self.start().await).await })
+    }
+
+    /// Runs in a runtime of its own, under paused time, and kills what is left.
+    pub(crate) fn paused<T>(run: impl Future<Output = T>) -> T {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
             .build()
             .expect("a runtime");
         runtime.block_on(async {
-            let app = self.start().await;
             // What waits for ever fails the test and does not hang it; the hour passes at once.
-            let ended = tokio::time::timeout(Duration::from_hours(1), session(&app)).await;
+            let ended = tokio::time::timeout(Duration::from_hours(1), run).await;
             ended.expect("the session comes to its end")
         })
     }
 
     /// Starts a process in the runtime of the caller.
     pub(crate) async fn start(&self) -> TestApp {
+        self.try_start().await.expect("the application starts")
+    }
+
+    /// As [`Self::start`]. Errors: the store or the catalog failed.
+    pub(crate) async fn try_start(&self) -> Result<TestApp, StartError> {
         let epoch = format!("boot {}", self.boots.get());
         let catalog = self.catalog.booted(Arc::new(self.facts.reopened()), epoch);
-        self.builder.clone().catalog(Arc::new(catalog)).start().await
+        self.builder.clone().catalog(Arc::new(catalog)).try_start().await
     }
 
     /// Whatever was not synced is gone, and the machine boots.
     pub(crate) fn lose_power(&self) {
         self.disk.lose_power();
+        self.facts.lose_power();
         self.boots.set(self.boots.get() + 1);
+    }
+
+    /// The facts that a relaxed server did not flush are flushed all the same, as the kernel does
+    /// by itself, sooner or later.
+    pub(crate) async fn write_out_facts(&self) {
+        self.facts.commit(Vec::new(), Durability::Strict).await.expect("it is open");
     }
 
     /// Moves the wall clock, either way.

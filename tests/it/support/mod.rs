@@ -8,6 +8,7 @@ mod flow;
 mod form;
 mod gate;
 mod machine;
+mod stages;
 mod store;
 mod trickle;
 

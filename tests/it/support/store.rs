@@ -1,6 +1,6 @@
-//! A store that does what the test says at the next operation of a sort: waits, or panics.
+//! A store that does what the test says at a later operation of a sort: waits, panics, damages.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,79 +9,110 @@ use flowstitch::{
     upload::{ByteRange, UploadId},
 };
 
-use super::Gate;
+use super::{Gate, stages::Stages};
 
 /// A store in front of another one.
 #[derive(Debug)]
 pub(crate) struct StagedStore {
     inner: Arc<dyn ChunkStore>,
-    stages: Mutex<Vec<(StoreOp, Stage)>>,
+    stages: Stages<StoreOp, Stage>,
 }
 
-#[derive(Debug)]
 enum Stage {
     Wait(Gate),
+    WaitAfter(Gate),
+    /// Done as the operation begins.
+    Then(Box<dyn FnOnce() + Send>),
     Panic,
     Rot,
 }
 
 impl StagedStore {
     pub(crate) fn new(inner: Arc<dyn ChunkStore>) -> Self {
-        Self { inner, stages: Mutex::default() }
+        Self { inner, stages: Stages::new() }
     }
 
     /// The next operation of this sort waits before it begins.
     pub(crate) fn hold_next(&self, op: StoreOp) -> Gate {
         let gate = Gate::closed();
-        self.stages().push((op, Stage::Wait(gate.clone())));
+        self.hold_nth(op, 0, &gate);
         gate
+    }
+
+    /// The operation of this sort after `skip` more waits at the gate before it begins.
+    pub(crate) fn hold_nth(&self, op: StoreOp, skip: usize, gate: &Gate) {
+        self.stages.push(op, skip, Stage::Wait(gate.clone()));
+    }
+
+    /// The operation of this sort after `skip` more takes effect, and then waits at the gate.
+    pub(crate) fn hold_nth_after(&self, op: StoreOp, skip: usize, gate: &Gate) {
+        self.stages.push(op, skip, Stage::WaitAfter(gate.clone()));
+    }
+
+    /// This is done as the operation of this sort after `skip` more begins.
+    pub(crate) fn before_nth(&self, op: StoreOp, skip: usize, act: impl FnOnce() + Send + 'static) {
+        self.stages.push(op, skip, Stage::Then(Box::new(act)));
     }
 
     /// The next operation of this sort panics.
     pub(crate) fn panic_next(&self, op: StoreOp) {
-        self.stages().push((op, Stage::Panic));
+        self.stages.push(op, 0, Stage::Panic);
     }
 
     /// The next read gives other bytes than those that were stored.
     pub(crate) fn rot_next_read(&self) {
-        self.stages().push((StoreOp::Read, Stage::Rot));
+        self.stages.push(StoreOp::Read, 0, Stage::Rot);
     }
 
-    fn stages(&self) -> std::sync::MutexGuard<'_, Vec<(StoreOp, Stage)>> {
-        self.stages.lock().expect("nobody panics while holding it")
+    /// Nothing is staged any more.
+    pub(crate) fn calm(&self) {
+        self.stages.clear();
     }
 
-    /// Returns whether what is read is to be damaged.
-    async fn enter(&self, op: StoreOp) -> bool {
-        let stage = {
-            let mut stages = self.stages();
-            let next = stages.iter().position(|(at, _)| *at == op);
-            next.map(|index| stages.remove(index).1)
-        };
-        match stage {
+    /// How much is staged.
+    pub(crate) fn staged(&self) -> usize {
+        self.stages.len()
+    }
+
+    async fn call<T>(&self, op: StoreOp, call: impl Future<Output = T>) -> T {
+        self.call_and(op, call, |done| done).await
+    }
+
+    /// What is read is damaged by `rot` if the test says so.
+    async fn call_and<T>(
+        &self,
+        op: StoreOp,
+        call: impl Future<Output = T>,
+        rot: impl FnOnce(T) -> T,
+    ) -> T {
+        match self.stages.take(&op) {
             Some(Stage::Wait(gate)) => gate.pass().await,
+            Some(Stage::WaitAfter(gate)) => {
+                let done = call.await;
+                gate.pass().await;
+                return done;
+            }
+            Some(Stage::Then(act)) => act(),
             Some(Stage::Panic) => panic!("the test says so"),
-            Some(Stage::Rot) => return true,
+            Some(Stage::Rot) => return rot(call.await),
             None => {}
         }
-        false
+        call.await
     }
 }
 
-fn rotten(bytes: &Bytes) -> Bytes {
-    bytes.iter().map(|byte| byte ^ 1).collect()
+fn rotten(read: Result<Bytes, StoreError>) -> Result<Bytes, StoreError> {
+    Ok(read?.iter().map(|byte| byte ^ 1).collect())
 }
 
 #[async_trait]
 impl ChunkStore for StagedStore {
     async fn create(&self, upload: UploadId, total: u64) -> Result<(), StoreError> {
-        self.enter(StoreOp::Create).await;
-        self.inner.create(upload, total).await
+        self.call(StoreOp::Create, self.inner.create(upload, total)).await
     }
 
     async fn grow(&self, upload: UploadId, total: u64) -> Result<(), StoreError> {
-        self.enter(StoreOp::Grow).await;
-        self.inner.grow(upload, total).await
+        self.call(StoreOp::Grow, self.inner.grow(upload, total)).await
     }
 
     async fn write(
@@ -90,37 +121,31 @@ impl ChunkStore for StagedStore {
         offset: u64,
         frames: Vec<Bytes>,
     ) -> Result<(), StoreError> {
-        self.enter(StoreOp::Write).await;
-        self.inner.write(upload, offset, frames).await
+        self.call(StoreOp::Write, self.inner.write(upload, offset, frames)).await
     }
 
     async fn read(&self, upload: UploadId, range: ByteRange) -> Result<Bytes, StoreError> {
-        let rots = self.enter(StoreOp::Read).await;
-        let bytes = self.inner.read(upload, range).await?;
-        Ok(if rots { rotten(&bytes) } else { bytes })
+        self.call_and(StoreOp::Read, self.inner.read(upload, range), rotten).await
     }
 
     async fn sync(&self, uploads: &[UploadId]) -> Vec<Result<(), StoreError>> {
-        self.enter(StoreOp::Sync).await;
-        self.inner.sync(uploads).await
+        self.call(StoreOp::Sync, self.inner.sync(uploads)).await
     }
 
     async fn publish(&self, upload: UploadId, name: &PublishedName) -> Result<(), StoreError> {
-        self.enter(StoreOp::Publish).await;
-        self.inner.publish(upload, name).await
+        self.call(StoreOp::Publish, self.inner.publish(upload, name)).await
     }
 
     async fn discard(&self, upload: UploadId) -> Result<(), StoreError> {
-        self.enter(StoreOp::Discard).await;
-        self.inner.discard(upload).await
+        self.call(StoreOp::Discard, self.inner.discard(upload)).await
     }
 
     async fn len(&self, upload: UploadId) -> Result<Option<u64>, StoreError> {
-        self.inner.len(upload).await
+        self.call(StoreOp::Look, self.inner.len(upload)).await
     }
 
     async fn published_len(&self, name: &PublishedName) -> Result<Option<u64>, StoreError> {
-        self.inner.published_len(name).await
+        self.call(StoreOp::Look, self.inner.published_len(name)).await
     }
 
     async fn read_published(
@@ -128,29 +153,26 @@ impl ChunkStore for StagedStore {
         name: &PublishedName,
         range: ByteRange,
     ) -> Result<Bytes, StoreError> {
-        let rots = self.enter(StoreOp::Read).await;
-        let bytes = self.inner.read_published(name, range).await?;
-        Ok(if rots { rotten(&bytes) } else { bytes })
+        self.call_and(StoreOp::Read, self.inner.read_published(name, range), rotten).await
     }
 
     async fn unpublish(&self, name: &PublishedName) -> Result<(), StoreError> {
-        self.enter(StoreOp::Unpublish).await;
-        self.inner.unpublish(name).await
+        self.call(StoreOp::Unpublish, self.inner.unpublish(name)).await
     }
 
     async fn uploads(&self) -> Result<Vec<UploadId>, StoreError> {
-        self.inner.uploads().await
+        self.call(StoreOp::Look, self.inner.uploads()).await
     }
 
     async fn published(&self) -> Result<Vec<PublishedName>, StoreError> {
-        self.inner.published().await
+        self.call(StoreOp::Look, self.inner.published()).await
     }
 
     async fn space(&self) -> Result<Space, StoreError> {
-        self.inner.space().await
+        self.call(StoreOp::Look, self.inner.space()).await
     }
 
     async fn check_writable(&self) -> Result<(), StoreError> {
-        self.inner.check_writable().await
+        self.call(StoreOp::Probe, self.inner.check_writable()).await
     }
 }

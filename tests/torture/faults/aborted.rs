@@ -4,12 +4,8 @@ use async_trait::async_trait;
 
 use super::Fault;
 use crate::{
-    audit,
-    client::Style,
-    failure::Failure,
-    image::{Format, MIB},
-    round::Round,
-    server::in_time,
+    audit, client::Style, failure::Failure, room::MIB, round::Round, server::in_time,
+    volume::Format,
 };
 
 /// Requests that are refused before the server is ended.
@@ -28,14 +24,14 @@ impl Fault for Aborted {
     }
 
     async fn round(&self, round: &mut Round) -> Result<(), Failure> {
-        let mut image = round.image(Format::Ext4, 0)?;
+        let mut volume = round.volume(Format::Ext4)?;
         let setup = round.setup.clone();
         let server = setup.start().await?;
         round.add_large_files(2, MIB..=2 * MIB);
         round.add_files(4, 1..=40);
         let mut crew = round.send_all(&server, &Style::FLOW_JS);
         crew.answers(round.rng.u64(5..80)).await;
-        image.change("abort")?;
+        volume.abort()?;
         let ledger = round.ledger.clone();
         let met = tokio::select! {
             met = in_time("refusals", ledger.refusals(REFUSED)) => { met?; true }
@@ -49,9 +45,7 @@ impl Fault for Aborted {
         server.kill().await?;
         let ended = crew.stopped().await;
         round.note_refusals(&ended);
-        image.unmount()?;
-        image.mend()?;
-        image.mount()?;
+        volume.mend()?;
         // An answer after the fault counts as well: whatever could not be stored was refused.
         let before = round.ledger.snapshot();
         let server = setup.start().await?;

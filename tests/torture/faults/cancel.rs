@@ -2,7 +2,8 @@
 //! a published file with its creative, or nothing, and never a mixture.
 
 use async_trait::async_trait;
-use tokio::task::{JoinSet, yield_now};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::Fault;
 use crate::{
@@ -41,21 +42,23 @@ impl Fault for Cancel {
         let style = Style { connections: 4, copies: 1..=3, probes: false };
         let mut crew = round.send(&files, &server, &style);
         let mut cancels = JoinSet::new();
+        // Some come before the end, some after it, and some together with it.
+        let over = CancellationToken::new();
         for file in files {
             let client = Client::new(server.address(), round.ledger.clone());
-            let (upload, hesitates) = (upload(round, file), round.rng.u64(0..400));
+            let (upload, hesitates) = (upload(round, file), round.rng.u64(0..70));
+            let (ledger, over) = (round.ledger.clone(), over.clone());
             cancels.spawn(async move {
-                for _ in 0..hesitates {
-                    yield_now().await;
-                }
+                over.run_until_cancelled(ledger.answers(hesitates)).await;
                 (file, client.cancel(&upload).await)
             });
         }
+        crew.finished().await;
+        over.cancel();
         let mut cancelled = Vec::new();
         while let Some(cancel) = cancels.join_next().await {
             cancelled.push(cancel.expect("a cancel does not panic"));
         }
-        crew.finished().await;
         let sent = crew.stopped().await;
         for (file, cancelled) in cancelled {
             round.tally.hit();

@@ -14,12 +14,13 @@ use crate::{
     audit,
     client::{Client, Ended, Style},
     failure::Failure,
-    image::{Ballast, Format, Image, MIB, space},
     ledger::{Entry, Ledger},
     plan::Plan,
     report::{Kind, Tally},
+    room::{Ballast, MIB, space},
     round::Round,
     server::{Server, Start, in_time},
+    volume::{Format, Volume},
 };
 
 /// What uploads find free above the reserve.
@@ -73,11 +74,11 @@ impl Fault for Full {
     }
 
     async fn round(&self, round: &mut Round) -> Result<(), Failure> {
-        let image = round.image(self.format, 0)?;
+        let volume = round.volume(self.format)?;
         let mut server = round.setup.clone().start().await?;
-        let reserve = reserve(&image)?;
-        let ballast = Ballast::all_but(image.root(), reserve + ROOM)?;
-        let guard = Guard::watch(image.root(), reserve, round.tally.clone());
+        let reserve = reserve(&volume)?;
+        let ballast = Ballast::all_but(volume.point(), reserve + ROOM)?;
+        let guard = Guard::watch(volume.point(), reserve, round.tally.clone());
         let filler = filler(round, &server).await?;
 
         round.add_large_files(FILES, 3 * MIB / 4..=5 * MIB / 4);
@@ -117,8 +118,8 @@ fn count_complete(entries: &[Entry]) -> usize {
 }
 
 /// What the server leaves free by itself.
-fn reserve(image: &Image) -> Result<u64, Failure> {
-    Ok((image.space()?.total / 20).min(1 << 30))
+fn reserve(volume: &Volume) -> Result<u64, Failure> {
+    Ok((space(volume.point())?.total / 20).min(1 << 30))
 }
 
 /// A creative that only takes room. Returns its id.
@@ -185,13 +186,13 @@ impl Fault for Filled {
     async fn round(&self, round: &mut Round) -> Result<(), Failure> {
         let formats = [Format::Ext4, Format::Xfs, Format::Ext2];
         let format = formats[round.rng.usize(..formats.len())];
-        let image = round.image(format, 0)?;
+        let volume = round.volume(format)?;
         let mut server = round.setup.clone().start().await?;
         round.add_large_files(3, MIB..=2 * MIB);
         round.add_files(4, 1..=30);
         let mut crew = round.send_all(&server, &Style::FLOW_JS);
         crew.answers(round.rng.u64(10..60)).await;
-        let ballast = Ballast::all(image.root())?;
+        let ballast = Ballast::all(volume.point())?;
         // Until it has met the end of the disk, or everything was done before.
         let ledger = round.ledger.clone();
         let met = tokio::select! {

@@ -3,15 +3,30 @@
 
 mod aborted;
 mod cancel;
+mod clock;
+mod cut;
 mod duplicates;
 mod expiry;
 mod full;
+mod io;
 mod kill;
+mod line;
+mod lost;
+mod midnight;
+mod nginx;
+mod order;
 mod points;
+mod power;
+mod proof;
 mod quota;
 mod recovery;
 mod rivals;
+mod rot;
+mod slow;
+mod split;
+mod stall;
 mod thin;
+mod throttle;
 
 use async_trait::async_trait;
 
@@ -42,6 +57,9 @@ pub(crate) fn all() -> Vec<Box<dyn Fault>> {
         vec![Box::new(kill::Kill::STRICT), Box::new(kill::Kill::RELAXED)];
     all.extend(points::POINTS.map(|point| Box::new(point) as Box<dyn Fault>));
     all.push(Box::new(recovery::Recovery));
+    all.push(Box::new(power::Shutdown));
+    all.push(Box::new(power::Image));
+    all.push(Box::new(order::Order));
     all.push(Box::new(cancel::Removal));
     all.push(Box::new(cancel::Cancel));
     all.push(Box::new(duplicates::Duplicates));
@@ -52,5 +70,25 @@ pub(crate) fn all() -> Vec<Box<dyn Fault>> {
     all.push(Box::new(aborted::Aborted));
     all.push(Box::new(quota::Quota));
     all.push(Box::new(thin::Thin));
+    all.push(Box::new(throttle::Throttled));
+    all.push(Box::new(io::Once));
+    all.push(Box::new(io::Dead));
+    all.push(Box::new(io::AtStart));
+    all.push(Box::new(rot::Rot));
+    all.push(Box::new(cut::Cut));
+    all.push(Box::new(stall::Stall));
+    all.push(Box::new(slow::Slow));
+    all.push(Box::new(split::Split));
+    all.push(Box::new(lost::Lost));
+    all.push(Box::new(line::Line));
+    all.push(Box::new(nginx::Nginx::BUFFERING));
+    all.push(Box::new(nginx::Nginx::PASSING));
+    all.push(Box::new(clock::Jumps));
+    all.push(Box::new(clock::Ended));
+    all.push(Box::new(midnight::Passing));
+    all.push(Box::new(proof::Proof::BYTES));
+    all.push(Box::new(proof::Proof::NAMES));
+    all.push(Box::new(proof::Proof::JOURNAL));
+    all.push(Box::new(proof::Proof::DATABASE));
     all
 }

@@ -1,17 +1,13 @@
 //! A quota: the disk has room, and still there is none for this folder.
 
-use std::ffi::OsStr;
+use std::{path::Path, process::Command};
 
 use async_trait::async_trait;
 
 use super::Fault;
 use crate::{
-    audit,
-    client::Style,
-    failure::Failure,
-    image::{Format, MIB, run},
-    round::Round,
-    server::in_time,
+    audit, client::Style, failure::Failure, room::MIB, round::Round, server::in_time, tools::run,
+    volume::Format,
 };
 
 /// Most that the folder may take.
@@ -33,20 +29,19 @@ impl Fault for Quota {
     }
 
     async fn round(&self, round: &mut Round) -> Result<(), Failure> {
-        let image = round.image(Format::Btrfs, 0)?;
-        let (root, folder) = (image.root().as_os_str(), image.root().join("limited"));
-        let folder = folder.as_os_str();
-        btrfs(&["quota", "enable"], [root])?;
-        btrfs(&["subvolume", "create"], [folder])?;
-        btrfs(&["qgroup", "limit", LIMIT], [folder])?;
-        round.setup = round.setup.on(folder.as_ref());
+        let volume = round.volume(Format::Btrfs)?;
+        let (root, folder) = (volume.point(), volume.point().join("limited"));
+        btrfs(&["quota", "enable"], root)?;
+        btrfs(&["subvolume", "create"], &folder)?;
+        btrfs(&["qgroup", "limit", LIMIT], &folder)?;
+        round.setup = round.setup.on(&folder);
         let mut server = round.setup.clone().start().await?;
         round.add_large_files(5, MIB..=2 * MIB);
         round.add_files(3, 1..=20);
         let mut crew = round.send_all(&server, &Style::FLOW_JS);
         in_time("the end of a quota", round.ledger.refusals(REFUSED)).await?;
         round.tally.hit();
-        btrfs(&["qgroup", "limit", "none"], [folder])?;
+        btrfs(&["qgroup", "limit", "none"], &folder)?;
         if round.rng.bool() {
             (server, crew) = audit::crash(round, server, crew).await?;
         }
@@ -56,7 +51,6 @@ impl Fault for Quota {
     }
 }
 
-fn btrfs(words: &[&str], place: [&OsStr; 1]) -> Result<(), Failure> {
-    let words = ["btrfs"].iter().chain(words).map(OsStr::new);
-    run(words.chain(place))
+fn btrfs(words: &[&str], place: &Path) -> Result<(), Failure> {
+    run(Command::new("btrfs").args(words).arg(place))
 }

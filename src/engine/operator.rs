@@ -1,0 +1,93 @@
+//! What the operator may ask for: any upload, whoever's it is, and what a sweep would do.
+
+use tokio::{sync::watch, time::timeout};
+
+use super::{Engine, Shared, Snapshot, UploadError, registry::Registry, registry::Use, sweep::ago};
+use crate::{
+    store::PublishedName,
+    upload::{
+        FileName, Timestamp, UploadId, UploadState,
+        limits::{OPERATOR_WAIT, SWEEP_PLAN_LEN_MAX},
+    },
+};
+
+/// What a sweep would do.
+#[derive(Debug, Clone, Default)]
+pub struct SweepPlan {
+    /// Uploads that would expire, the longest idle first; no more than
+    /// [`SWEEP_PLAN_LEN_MAX`] are listed.
+    pub expire: Vec<Expiring>,
+    /// How many ended uploads would be forgotten.
+    pub tombstones: u64,
+    /// Files of deleted creatives that would be removed.
+    pub files: Vec<PublishedName>,
+}
+
+/// An upload that would expire.
+#[derive(Debug, Clone)]
+pub struct Expiring {
+    /// Its id.
+    pub id: UploadId,
+    /// The client's name for the file.
+    pub filename: FileName,
+    /// When its last range came.
+    pub idle_since: Timestamp,
+}
+
+impl Engine {
+    /// Gives up an upload. How it stands then, and whether it was running until now; nothing if it
+    /// is not known.
+    pub async fn cancel_any(&self, id: UploadId) -> Result<Option<(Snapshot, bool)>, UploadError> {
+        let Some(live) = Shared::by_id(&self.shared, id).await? else { return Ok(None) };
+        let was_running = self.cancel_in_a_task(&live).await?;
+        Ok(Some((self.shared.snapshot(&live), was_running)))
+    }
+
+    /// Tries at once to stitch an upload whose last attempt failed, and waits for the outcome: the
+    /// upload has ended, or lacks ranges again, or says in [`Snapshot::error`] why it still cannot
+    /// be stitched. For at most [`OPERATOR_WAIT`]: then it is still being tried. Nothing if the
+    /// upload is not known.
+    pub async fn retry(&self, id: UploadId) -> Result<Option<Snapshot>, UploadError> {
+        let Some(live) = Shared::by_id(&self.shared, id).await? else { return Ok(None) };
+        let changes = live.watch();
+        live.lock().calm();
+        // A stitch that runs at the moment says how it ends, too. That the time is over, or the
+        // engine is about to stop, is seen in the snapshot.
+        let _ = timeout(OPERATOR_WAIT, self.stitched(&live, changes)).await;
+        Ok(Some(self.shared.snapshot(&live)))
+    }
+
+    async fn stitched(&self, live: &Use, mut changes: watch::Receiver<u64>) {
+        if self.shared.hints.send(live.id).await.is_err() {
+            return;
+        }
+        let is_decided = || {
+            let state = live.lock();
+            state.record.state != UploadState::Stitching || state.record.trouble.is_some()
+        };
+        // Fails only if the upload is gone from memory, which its use prevents.
+        let _ = changes.wait_for(|_| is_decided()).await;
+    }
+
+    /// What a sweep would do at this moment.
+    pub async fn sweep_plan(&self) -> Result<SweepPlan, UploadError> {
+        let shared = &self.shared;
+        let options = &shared.options;
+        let mut plan = SweepPlan::default();
+        let idle_before = ago(shared, options.upload_ttl);
+        for id in shared.catalog.idle(idle_before, SWEEP_PLAN_LEN_MAX).await? {
+            let used = Registry::by_id(shared, id)
+                .is_some_and(|live| shared.registry.is_used(id, 1 + live.watchers()));
+            let record = shared.catalog.upload(id).await?.filter(|_| !used);
+            plan.expire.extend(record.map(|record| Expiring {
+                id,
+                filename: record.filename,
+                idle_since: record.touched_at,
+            }));
+        }
+        plan.tombstones = shared.catalog.purgeable(ago(shared, options.tombstone_ttl)).await?;
+        let doomed = shared.catalog.doomed().await?;
+        plan.files = doomed.iter().map(|(id, name)| PublishedName::new(*id, name)).collect();
+        Ok(plan)
+    }
+}

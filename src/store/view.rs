@@ -1,0 +1,99 @@
+//! The reading half of [`super::FsStore`], for those who do not have the folders: no lock is taken,
+//! nothing is made or changed, and a server may be writing meanwhile.
+
+use std::{ffi::CString, fmt, io, path::Path};
+
+use super::{
+    OpenError, PublishedName, StoreError,
+    durable::{Folder, Name},
+};
+use crate::upload::UploadId;
+
+/// The two folders as a visitor sees them. All calls block.
+pub struct StoreView {
+    incomplete: Folder,
+    completed: Folder,
+}
+
+/// A file in one of the folders.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found<T> {
+    /// It has a name that we give.
+    Ours(T),
+    /// It has another name.
+    Foreign(String),
+}
+
+impl StoreView {
+    /// Opens folders that are there.
+    pub fn open(incomplete: &Path, completed: &Path) -> Result<Self, OpenError> {
+        let open = |path: &Path| {
+            let unusable = |source| OpenError::Folder { path: path.into(), source };
+            Folder::open_existing(path).map_err(unusable)
+        };
+        Ok(Self { incomplete: open(incomplete)?, completed: open(completed)? })
+    }
+
+    /// The length of the file of an upload in bytes, if it is there.
+    pub fn upload_len(&self, upload: UploadId) -> Result<Option<u64>, StoreError> {
+        let len = self.incomplete.len(&Name::of_upload(upload));
+        len.map_err(|source| StoreError::from_io("look for an upload", source))
+    }
+
+    /// The length of a finished file in bytes, if it is there.
+    pub fn published_len(&self, name: &PublishedName) -> Result<Option<u64>, StoreError> {
+        let len = self.completed.len(&Name::of_published(name));
+        len.map_err(|source| StoreError::from_io("look for a finished file", source))
+    }
+
+    /// A finished file to be read from its start, if it is there.
+    pub fn read_published(
+        &self,
+        name: &PublishedName,
+    ) -> Result<Option<impl io::Read + use<>>, StoreError> {
+        match self.completed.open_to_read(&Name::of_published(name)) {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(StoreError::from_io("read a finished file", source)),
+        }
+    }
+
+    /// The files in the folder of uploads, but for hidden ones.
+    pub fn uploads(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<Found<UploadId>, StoreError>>, StoreError> {
+        list(&self.incomplete, "list the uploads", Name::to_upload)
+    }
+
+    /// The files in the folder of finished files, but for hidden ones.
+    pub fn published(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<Found<PublishedName>, StoreError>>, StoreError> {
+        list(&self.completed, "list the finished files", PublishedName::parse)
+    }
+}
+
+/// Hidden files are passed over: the probes of a server that tries out its folders, and what keeps
+/// an empty folder in a repository.
+fn list<T>(
+    folder: &Folder,
+    op: &'static str,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<impl Iterator<Item = Result<Found<T>, StoreError>>, StoreError> {
+    let failed = move |source| StoreError::from_io(op, source);
+    let names = folder.entries().map_err(failed)?;
+    let is_hidden = |name: &CString| name.as_bytes().starts_with(b".");
+    let shown = names.filter(move |name| !name.as_ref().is_ok_and(is_hidden));
+    let sort = move |name: CString| {
+        let ours = name.to_str().ok().and_then(&parse);
+        ours.map_or_else(|| Found::Foreign(name.to_string_lossy().into_owned()), Found::Ours)
+    };
+    Ok(shown.map(move |name| name.map(&sort).map_err(failed)))
+}
+
+/// Without a path: nobody above the store sees one.
+impl fmt::Debug for StoreView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreView").finish_non_exhaustive()
+    }
+}
