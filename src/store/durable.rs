@@ -19,7 +19,7 @@ use std::{
 
 use bytes::Bytes;
 use rustix::{
-    fs::{AtFlags, Dir, DirEntry, FileType, FlockOperation, Mode, OFlags, RenameFlags},
+    fs::{Advice, AtFlags, Dir, DirEntry, FileType, FlockOperation, Mode, OFlags, RenameFlags},
     io::{Errno, retry_on_intr},
 };
 
@@ -64,7 +64,8 @@ impl Name {
 /// The handle stays with the folder when somebody renames it or puts another in its place.
 pub(super) struct Folder {
     handle: File,
-    /// Set once the file system has turned out not to reserve room.
+    /// Whether files may be here whose room is not reserved: so it is until the file system has
+    /// turned out to reserve it, for a former process may have left some.
     promises: AtomicBool,
     /// How many syncs have failed.
     failures: AtomicU64,
@@ -88,7 +89,7 @@ impl Folder {
     /// As [`Self::open`], and makes nothing.
     pub(super) fn open_existing(path: &Path) -> io::Result<Self> {
         let handle = open_folder(path)?;
-        let (promises, failures) = (AtomicBool::new(false), AtomicU64::new(0));
+        let (promises, failures) = (AtomicBool::new(true), AtomicU64::new(0));
         Ok(Self { handle, promises, failures, turn: Mutex::new(()) })
     }
 
@@ -115,9 +116,11 @@ impl Folder {
     pub(super) fn create(&self, name: &Name, len: u64) -> io::Result<File> {
         let file = self.open_with(name, OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC)?;
         match room::allocate(&file, len) {
-            Ok(room::Allocated::Reserved) => Ok(file),
-            Ok(room::Allocated::Promised) => {
-                self.promises.store(true, Ordering::Relaxed);
+            Ok(allocated) => {
+                // Nothing can be learned from an empty file.
+                if 0 < len {
+                    self.promises.store(allocated == room::Allocated::Promised, Ordering::Relaxed);
+                }
                 Ok(file)
             }
             Err(error) => {
@@ -225,11 +228,13 @@ impl Folder {
 
     /// The room that is left to us.
     pub(super) fn space(&self) -> io::Result<Space> {
+        // Before the room is asked for: what is written in between counts twice, never not at all.
+        let promised = match self.promises.load(Ordering::Relaxed) {
+            true => room::promised(&self.handle, &self.list()?)?,
+            false => 0,
+        };
         let mut space = room::space(&self.handle)?;
-        if self.promises.load(Ordering::Relaxed) {
-            let promised = room::promised(&self.handle, &self.list()?)?;
-            space.free = space.free.saturating_sub(promised);
-        }
+        space.free = space.free.saturating_sub(promised);
         Ok(space)
     }
 
@@ -332,9 +337,15 @@ pub(super) fn read_exact_at(file: &File, range: ByteRange) -> io::Result<Vec<u8>
 /// its length is, its times are not.
 ///
 /// After an error the kernel may have dropped the bytes and will say nothing the next time: an
-/// error must never be followed by another try that is believed.
+/// error must never be followed by another try that is believed. Nor may what is written again to
+/// the same place be believed, while the kernel remembers it as it was: ext4 then says that it is
+/// flushed and leaves the place marked as never written (seen on Linux 6.18). So the memory of it
+/// goes, and the file is again what the disk has of it.
 pub(super) fn sync_bytes(file: &File) -> io::Result<()> {
-    file.sync_data()
+    file.sync_data().inspect_err(|_| {
+        // Advice, and yet: whatever is clean is dropped, and what failed is clean.
+        rustix::fs::fadvise(file, 0, None, Advice::DontNeed).ok();
+    })
 }
 
 #[cfg(test)]

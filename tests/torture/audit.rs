@@ -10,7 +10,7 @@ use crate::{
     failure::Failure,
     ledger::{Entry, Fate, FileId, Snapshot},
     report::Kind,
-    round::Round,
+    round::{Crew, Round},
     server::Server,
     wire::Connection,
 };
@@ -55,6 +55,23 @@ async fn promised(
         round.tally.broken(Kind::Lost, detail);
     }
     Ok(())
+}
+
+/// Kills a server in the middle of everything. The next one has what was promised, and the clients
+/// go on with it.
+pub(crate) async fn crash(
+    round: &mut Round,
+    server: Server,
+    crew: Crew,
+) -> Result<(Server, Crew), Failure> {
+    server.kill().await?;
+    let ended = crew.stopped().await;
+    round.note_refusals(&ended);
+    let before = round.ledger.snapshot();
+    let server = round.setup.start().await?;
+    promises(round, &server, &before).await?;
+    let crew = round.send_all(&server, &Style::FLOW_JS);
+    Ok((server, crew))
 }
 
 /// Fetches every file that had been told to be complete.

@@ -24,6 +24,9 @@ use crate::{
 
 /// How long a client waits before it asks again, if nobody tells it to stop.
 const PAUSE: Duration = Duration::from_millis(20);
+/// The longest pause, after each of which the next one is twice as long: whoever has no room does
+/// not knock all the time.
+const PAUSE_MAX: Duration = Duration::from_millis(640);
 const BOUNDARY: &str = "----WebKitFormBoundaryQ7tTZ0o1FwHvkpYc";
 
 /// How a client behaves.
@@ -145,11 +148,15 @@ impl Client {
 
     /// Brings one chunk to the server, however often it takes.
     async fn deliver(&self, file: FileId, mut job: Job, line: &mut Line) -> Result<(), Ended> {
+        let mut pause = PAUSE;
         loop {
             match self.attempt(file, job, line).await {
                 Next::Done => return Ok(()),
                 Next::Send => job.probe = false,
-                Next::Again => self.pause().await,
+                Next::Again => {
+                    self.pause(pause).await;
+                    pause = PAUSE_MAX.min(2 * pause);
+                }
                 Next::GiveUp(why) => return Err(Ended::Refused(why)),
             }
         }
@@ -178,7 +185,7 @@ impl Client {
                 self.ledger.denied(file, number, before);
                 Next::Send
             }
-            _ => self.troubled(&answer),
+            _ => self.troubled(file, &answer),
         }
     }
 
@@ -190,12 +197,12 @@ impl Client {
                 self.ledger.stored(file, number, &answer.json());
                 Next::Done
             }
-            _ => self.troubled(&answer),
+            _ => self.troubled(file, &answer),
         }
     }
 
-    fn troubled(&self, answer: &Answer) -> Next {
-        self.ledger.answered();
+    fn troubled(&self, file: FileId, answer: &Answer) -> Next {
+        self.ledger.refused(file, answer.status);
         let incomplete = answer.status == 400 && answer.json()["code"] == "incomplete_body";
         match answer.status {
             408 | 429 | 502..=504 | 507 => Next::Again,
@@ -210,7 +217,7 @@ impl Client {
         let mut line = Line { address: self.address, connection: None };
         let asking = async {
             while !self.ledger.is_complete(file) {
-                self.pause().await;
+                self.pause(PAUSE).await;
                 match self.probe(file, &plan, 1, &mut line).await {
                     Next::Done | Next::Again => {}
                     Next::Send => return Ended::Vanished,
@@ -223,8 +230,8 @@ impl Client {
     }
 
     /// A moment, in which it may be told to stop.
-    async fn pause(&self) {
-        timeout(PAUSE, self.stop.cancelled()).await.ok();
+    async fn pause(&self, pause: Duration) {
+        timeout(pause, self.stop.cancelled()).await.ok();
     }
 }
 

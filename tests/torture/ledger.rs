@@ -39,6 +39,8 @@ pub(crate) struct Entry {
     pub(crate) uploads: BTreeSet<String>,
     /// The creatives that it said the file has become.
     pub(crate) creatives: BTreeMap<String, Value>,
+    /// How often it was answered with each status that means «not now».
+    pub(crate) refusals: BTreeMap<u16, u64>,
     /// What must become of it.
     pub(crate) fate: Fate,
 }
@@ -185,6 +187,19 @@ impl Ledger {
         self.answered();
     }
 
+    /// The server has refused something for now.
+    pub(crate) fn refused(&self, file: FileId, status: u16) {
+        *self.entries()[file].refusals.entry(status).or_default() += 1;
+        self.answered();
+    }
+
+    /// The round itself has damaged a chunk: whatever was promised of it, the server cannot keep it.
+    pub(crate) fn damaged(&self, file: FileId, number: u64) {
+        let mut entries = self.entries();
+        entries[file].acknowledged.remove(&number);
+        entries[file].affirmed.remove(&number);
+    }
+
     /// Any other answer.
     pub(crate) fn answered(&self) {
         self.tally.answered();
@@ -209,12 +224,39 @@ impl Ledger {
         answers.wait_for(|answers| until <= *answers).await.ok();
     }
 
+    /// Waits until the answers say that it is so.
+    pub(crate) async fn until(&self, is_so: impl Fn(&[Entry]) -> bool) {
+        let mut answers = self.answers.subscribe();
+        // The sender is ours: it cannot be gone.
+        answers.wait_for(|_| is_so(&self.entries())).await.ok();
+    }
+
+    /// How many requests were refused for now.
+    pub(crate) fn count_refusals(&self) -> u64 {
+        self.entries().iter().map(Entry::held_off).sum()
+    }
+
+    /// Waits until so many requests in all were refused for now.
+    pub(crate) async fn refusals(&self, count: u64) {
+        self.until(|entries| count <= entries.iter().map(Entry::held_off).sum()).await;
+    }
+
     fn entries(&self) -> MutexGuard<'_, Vec<Entry>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Entry {
+    /// Whether the server has said that it is complete.
+    pub(crate) fn is_complete(&self) -> bool {
+        !self.creatives.is_empty()
+    }
+
+    /// How often the server had no room for it, or could not store anything for a moment.
+    pub(crate) fn held_off(&self) -> u64 {
+        [503, 507].iter().filter_map(|status| self.refusals.get(status)).sum()
+    }
+
     /// The chunks of which it said that they are here; of a complete file one at least.
     pub(crate) fn promised(&self) -> BTreeSet<u64> {
         let promised = self.acknowledged.union(&self.affirmed).copied();
@@ -229,6 +271,7 @@ impl Entry {
             affirmed: BTreeSet::new(),
             uploads: BTreeSet::new(),
             creatives: BTreeMap::new(),
+            refusals: BTreeMap::new(),
             fate: Fate::Published,
         }
     }

@@ -22,6 +22,7 @@ mod order;
 mod plan;
 mod proxy;
 mod report;
+mod room;
 mod round;
 mod server;
 mod strace;

@@ -1,7 +1,7 @@
 //! One round of a fault: its ground, its server, its files, its ledger. Whatever a fault draws, it
 //! draws from the round's own numbers, so that the round can be repeated.
 
-use std::{net::SocketAddr, ops::RangeInclusive, path::Path, sync::Arc};
+use std::{fs, net::SocketAddr, ops::RangeInclusive, path::Path, sync::Arc};
 
 use fastrand::Rng;
 use tokio::task::JoinSet;
@@ -16,6 +16,7 @@ use crate::{
     report::{Kind, Tally},
     server::{Server, Setup},
     syncs::Syncs,
+    volume::{Format, Volume},
 };
 
 /// What a fault works with.
@@ -57,6 +58,32 @@ impl Round {
             self.ledger.add(Plan::any(name, chunks, &mut self.rng))
         };
         (0..count).map(add).collect()
+    }
+
+    /// Adds files of so many bytes, in chunks that it takes some of to fill anything.
+    pub(crate) fn add_large_files(
+        &mut self,
+        count: usize,
+        len: RangeInclusive<u64>,
+    ) -> Vec<FileId> {
+        let add = |_| {
+            let name = format!("{}.bin", self.ledger.files().len());
+            let mut plan = Plan::any(name, 1, &mut self.rng);
+            plan.chunk_size = [1 << 16, 200_000, 1 << 18][self.rng.usize(..3)];
+            plan.total = self.rng.u64(len.clone());
+            self.ledger.add(plan)
+        };
+        (0..count).map(add).collect()
+    }
+
+    /// Moves to a file system of its own.
+    pub(crate) fn volume(&mut self, format: Format) -> Result<Volume, Failure> {
+        let scratch = self.ground.scratch();
+        let volume = Volume::make(format, "disk", scratch, scratch)?;
+        let data = volume.point().join("data");
+        fs::create_dir(&data)?;
+        self.setup = self.setup.on(&data);
+        Ok(volume)
     }
 
     /// Sets a client to work on each of the files.

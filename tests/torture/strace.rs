@@ -1,6 +1,6 @@
 //! strace as a lever: a signal or an error at the k-th call of a kind.
 
-use std::process::Stdio;
+use std::{path::Path, process::Stdio};
 
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
@@ -33,7 +33,7 @@ pub(crate) async fn available() -> Result<(), Failure> {
 }
 
 /// The command that runs a server and does this to it.
-pub(crate) fn around(calls: Calls<'_>, what: &str, data: &std::path::Path) -> Vec<String> {
+pub(crate) fn around(calls: Calls<'_>, what: &str, data: &Path) -> Vec<String> {
     // Without `--seccomp-bpf`, which is faster, and under which strace 6.1 delivers no signal.
     let mut words: Vec<String> = ["strace", "-f", "-qq", "-o", "/dev/null"].map(Into::into).into();
     words.extend(injection(calls, what, data));
@@ -45,11 +45,22 @@ pub(crate) async fn attach(
     calls: Calls<'_>,
     what: &str,
     server: &Server,
-    data: &std::path::Path,
+    data: &Path,
+) -> Result<Child, Failure> {
+    attach_and_log(calls, what, server, data, Path::new("/dev/null")).await
+}
+
+/// As [`attach`], and lists these calls in a file.
+pub(crate) async fn attach_and_log(
+    calls: Calls<'_>,
+    what: &str,
+    server: &Server,
+    data: &Path,
+    log: &Path,
 ) -> Result<Child, Failure> {
     let mut command = Command::new("strace");
     let id = server.id()?.as_raw_nonzero().to_string();
-    command.args(["-f", "-o", "/dev/null", "-p", &id]).args(injection(calls, what, data));
+    command.args(["-f", "-p", &id, "-o"]).arg(log).args(injection(calls, what, data));
     command.stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn()?;
     let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
@@ -67,7 +78,7 @@ pub(crate) async fn attach(
     Ok(child)
 }
 
-fn injection(calls: Calls<'_>, what: &str, data: &std::path::Path) -> Vec<String> {
+fn injection(calls: Calls<'_>, what: &str, data: &Path) -> Vec<String> {
     let Calls { names, path } = calls;
     let mut words =
         vec!["-e".into(), format!("trace={names}"), "-e".into(), format!("inject={names}:{what}")];

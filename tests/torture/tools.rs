@@ -1,6 +1,10 @@
 //! Programs of the system that faults are made with.
 
-use std::{io, process::Command};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use crate::failure::Failure;
 
@@ -16,4 +20,26 @@ pub(crate) fn run(command: &mut Command) -> Result<(), Failure> {
     }
     let said = String::from_utf8_lossy(&output.stderr);
     Err(Failure::broken(format!("{program}: {}: {}", output.status, said.trim())))
+}
+
+/// A setting of the system, which is as it was before once this is dropped.
+#[derive(Debug)]
+pub(crate) struct Lent {
+    path: PathBuf,
+    before: String,
+}
+
+impl Lent {
+    /// Writes a setting; `before` is written in the end.
+    pub(crate) fn set(path: &Path, value: &str, before: String) -> io::Result<Self> {
+        fs::write(path, value)?;
+        Ok(Self { path: path.into(), before })
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        // If it cannot be set, what it was set for is gone.
+        fs::write(&self.path, &self.before).ok();
+    }
 }

@@ -8,7 +8,7 @@ use std::{
     fmt,
     fs::{self, File},
     io,
-    os::unix::process::CommandExt,
+    os::unix::{fs::MetadataExt, process::CommandExt},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -17,26 +17,43 @@ use fastrand::Rng;
 
 use crate::{failure::Failure, tools::run};
 
-/// Bytes of an image, of which only those that are written take room. `mkfs.xfs` makes none that
-/// is smaller than 300 MiB.
-const IMAGE_LEN: u64 = 512 << 20;
-
 /// The file systems that are put to the test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     Ext4,
+    /// ext4 without extents: it cannot reserve room.
+    Ext2,
     Xfs,
+    Btrfs,
 }
 
 impl Format {
+    /// Those whose power can be cut.
     pub(crate) const ALL: [Self; 2] = [Self::Ext4, Self::Xfs];
 
     pub(crate) fn any(rng: &mut Rng) -> Self {
         Self::ALL[rng.usize(..Self::ALL.len())]
     }
 
+    /// Bytes of an image, of which only those that are written take room.
+    fn image_len(self) -> u64 {
+        match self {
+            // `mkfs.xfs` makes none that is smaller than 300 MiB.
+            Self::Ext4 | Self::Xfs | Self::Btrfs => 512 << 20,
+            // To fill it means to write all of it.
+            Self::Ext2 => 64 << 20,
+        }
+    }
+
     fn make(self, image: &Path) -> Result<(), Failure> {
         let mut command = Command::new(format!("mkfs.{self}"));
+        match self {
+            // Nothing is kept for root, who would not find the disk full; blocks of the size that
+            // large disks have.
+            Self::Ext4 => command.args(["-m0", "-b4096"]),
+            Self::Ext2 => command.args(["-m0", "-b4096", "-O^extent,^64bit"]),
+            Self::Xfs | Self::Btrfs => &mut command,
+        };
         run(command.arg("-q").arg(image))
     }
 
@@ -44,7 +61,7 @@ impl Format {
     /// told to ignore that they call themselves alike.
     fn options(self) -> &'static str {
         match self {
-            Self::Ext4 => "loop",
+            Self::Ext4 | Self::Ext2 | Self::Btrfs => "loop",
             Self::Xfs => "loop,nouuid",
         }
     }
@@ -53,8 +70,9 @@ impl Format {
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Ext4 => "ext4",
+            Self::Ext4 | Self::Ext2 => "ext4",
             Self::Xfs => "xfs",
+            Self::Btrfs => "btrfs",
         })
     }
 }
@@ -78,7 +96,7 @@ impl Volume {
     ) -> Result<Self, Failure> {
         check_able()?;
         let image = images.join(format!("{name}.img"));
-        File::create_new(&image)?.set_len(IMAGE_LEN)?;
+        File::create_new(&image)?.set_len(format.image_len())?;
         format.make(&image)?;
         let made = Self::open(format, image, points.join(name));
         made.map_err(|error| Failure::not_run(format!("cannot mount an image: {error}")))
@@ -110,11 +128,44 @@ impl Volume {
         run(Command::new("xfs_io").args(["-x", "-c", "shutdown"]).arg(&self.point))
     }
 
+    /// The file that holds it.
+    pub(crate) fn image(&self) -> &Path {
+        &self.image
+    }
+
+    /// The number of its device, as control groups want it.
+    pub(crate) fn device(&self) -> io::Result<String> {
+        let device = fs::metadata(&self.point)?.dev();
+        Ok(format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device)))
+    }
+
+    /// Gives it up after an error of the disk: from now on it can be read, and not written.
+    pub(crate) fn abort(&self) -> Result<(), Failure> {
+        run(Command::new("mount").args(["-o", "remount,abort"]).arg(&self.point))
+    }
+
     /// Mounts it anew. Whoever used it must be gone.
     pub(crate) fn remount(&mut self) -> Result<(), Failure> {
+        self.unmount()?;
+        self.mount()
+    }
+
+    /// Mounts it anew, checked and mended as the start of a machine does it. Of the ext family:
+    /// the others mend themselves.
+    pub(crate) fn mend(&mut self) -> Result<(), Failure> {
+        self.unmount()?;
+        let output = Command::new("e2fsck").arg("-fy").arg(&self.image).output()?;
+        // 1: there was something to mend, and it is.
+        if !matches!(output.status.code(), Some(0 | 1)) {
+            return Err(Failure::broken(String::from_utf8_lossy(&output.stdout)));
+        }
+        self.mount()
+    }
+
+    fn unmount(&mut self) -> Result<(), Failure> {
         run(Command::new("umount").arg(&self.point))?;
         self.mounted = false;
-        self.mount()
+        Ok(())
     }
 
     fn mount(&mut self) -> Result<(), Failure> {

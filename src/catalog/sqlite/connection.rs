@@ -4,11 +4,13 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::migrate;
+use super::{memory, migrate};
 use crate::{catalog::CatalogError, upload::limits};
 
 /// The connection that writes. Makes the file if it is not there, and brings its schema up to date.
 pub(super) fn writer(path: &Path) -> Result<Connection, CatalogError> {
+    // A process before this one may have ended right after the disk failed.
+    memory::forget_all(path);
     let mut connection = open(path, OpenFlags::SQLITE_OPEN_CREATE)?;
     // Before anything is changed: a file that is not ours stays as it is.
     migrate::check(&connection)?;

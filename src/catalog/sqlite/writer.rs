@@ -8,13 +8,14 @@
 use std::{
     ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
     thread,
 };
 
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
-use super::error;
+use super::{error, memory};
 use crate::{
     catalog::CatalogError,
     upload::{Durability, limits},
@@ -144,6 +145,10 @@ impl Writing {
     /// journal, and everything after a hole is lost with it. So nothing is added to that journal:
     /// first all of it is written anew, into the file itself.
     fn dispel_doubt(&mut self) -> Result<(), CatalogError> {
+        if self.doubtful {
+            // A fold before this one may have failed. All that it wrote is in the journal still.
+            self.connection.path().map(Path::new).map(memory::forget);
+        }
         if self.doubtful && !self.fold()? {
             return Err(CatalogError::Unavailable("its journal could not be flushed".into()));
         }

@@ -1,11 +1,14 @@
 //! The faults, in the order in which they take turns. A fault more is a file more, and a line in
 //! [`all`].
 
+mod aborted;
 mod cancel;
 mod clock;
 mod cut;
 mod duplicates;
 mod expiry;
+mod full;
+mod io;
 mod kill;
 mod line;
 mod lost;
@@ -15,11 +18,15 @@ mod order;
 mod points;
 mod power;
 mod proof;
+mod quota;
 mod recovery;
 mod rivals;
+mod rot;
 mod slow;
 mod split;
 mod stall;
+mod thin;
+mod throttle;
 
 use async_trait::async_trait;
 
@@ -58,6 +65,16 @@ pub(crate) fn all() -> Vec<Box<dyn Fault>> {
     all.push(Box::new(duplicates::Duplicates));
     all.push(Box::new(expiry::Expiry));
     all.push(Box::new(rivals::Rivals));
+    all.extend(full::Full::ALL.map(|full| Box::new(full) as Box<dyn Fault>));
+    all.push(Box::new(full::Filled));
+    all.push(Box::new(aborted::Aborted));
+    all.push(Box::new(quota::Quota));
+    all.push(Box::new(thin::Thin));
+    all.push(Box::new(throttle::Throttled));
+    all.push(Box::new(io::Once));
+    all.push(Box::new(io::Dead));
+    all.push(Box::new(io::AtStart));
+    all.push(Box::new(rot::Rot));
     all.push(Box::new(cut::Cut));
     all.push(Box::new(stall::Stall));
     all.push(Box::new(slow::Slow));
