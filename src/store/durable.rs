@@ -229,12 +229,10 @@ impl Folder {
     /// The room that is left to us.
     pub(super) fn space(&self) -> io::Result<Space> {
         // Before the room is asked for: what is written in between counts twice, never not at all.
-        let promised = match self.promises.load(Ordering::Relaxed) {
-            true => room::promised(&self.handle, &self.list()?)?,
-            false => 0,
-        };
+        let is_promised = self.promises.load(Ordering::Relaxed);
+        let taken = if is_promised { room::promised(&self.handle, &self.list()?)? } else { 0 };
         let mut space = room::space(&self.handle)?;
-        space.free = space.free.saturating_sub(promised);
+        space.free = space.free.saturating_sub(taken);
         Ok(space)
     }
 

@@ -6,6 +6,7 @@ mod content;
 mod cors;
 mod creatives;
 mod direct;
+mod documents;
 mod doubt;
 mod events;
 mod faults;

@@ -193,7 +193,7 @@ impl Ledger {
         self.answered();
     }
 
-    /// The round itself has damaged a chunk: whatever was promised of it, the server cannot keep it.
+    /// The round itself has damaged a chunk: what was promised of it the server cannot keep.
     pub(crate) fn damaged(&self, file: FileId, number: u64) {
         let mut entries = self.entries();
         entries[file].acknowledged.remove(&number);

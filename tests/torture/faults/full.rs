@@ -221,8 +221,8 @@ impl Fault for Filled {
     }
 }
 
-/// A start on a disk that has not a byte left comes about, or says why not and comes about when there
-/// is room.
+/// A start on a disk that has not a byte left comes about, or says why not and comes about when
+/// there is room.
 async fn started_on_a_full_disk(round: &Round, ballast: Ballast) -> Result<Server, Failure> {
     let setup = round.setup.clone();
     match setup.launch().await? {

@@ -46,9 +46,9 @@ impl Fault for Rot {
         let plan = Plan::any("rotten.bin", 1, &mut round.rng);
         let chunk_size = [1000, 4096, 65_536][round.rng.usize(..3)];
         let total = chunk_size * round.rng.u64(3..12);
-        let file = round.ledger.add(Plan { chunk_size, total, ..plan });
+        let file = round.ledger.add(Plan { total, chunk_size, ..plan });
         let count = round.ledger.plan(file).count();
-        send(round, &server, file, 1..=count - 1).await?;
+        send(round, &server, file, 1..count).await?;
         let damaged = if round.rng.bool() {
             server.kill().await?;
             let damaged = damage(round, file)?;
@@ -89,7 +89,9 @@ fn cut(round: &mut Round, file: FileId) -> Result<Damaged, Failure> {
     File::options().write(true).open(path)?.set_len(len)?;
     let is_cut = |number: &u64| len < plan.range(*number).0 + plan.range(*number).1;
     let damaged: Damaged = (1..plan.count()).filter(is_cut).collect();
-    damaged.iter().for_each(|number| round.ledger.damaged(file, *number));
+    for number in &damaged {
+        round.ledger.damaged(file, *number);
+    }
     Ok(damaged)
 }
 
