@@ -181,6 +181,10 @@ impl Engine {
         if !is_here() {
             return Ok(None);
         }
+        if live.lock().record.trouble.is_some() {
+            // What holds it up is told at once: every chunk of it may be asked for, one by one.
+            return Ok(Some(self.shared.snapshot(&live)));
+        }
         // Asked again: while the stitch is waited for, the upload may be cancelled or lose a range.
         let settled = self.settled(&live).await;
         Ok(is_here().then_some(settled))

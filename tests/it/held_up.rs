@@ -54,6 +54,30 @@ fn what_holds_up_a_completion_is_shown_and_outlives_the_process() {
 }
 
 #[test]
+fn a_probe_does_not_wait_for_what_is_held_up() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        machine.disk.fail_next(StoreOp::Publish, ErrorKind::StorageFull);
+        let gate = machine.store.hold_next(StoreOp::Publish);
+        let file = app.flow(CONTENT);
+        file.send(1..COUNT).await;
+        let probes = async {
+            gate.reached().await;
+            gate.open();
+            idle().await;
+            let began = tokio::time::Instant::now();
+            for number in 1..=COUNT {
+                let status = file.probe(number).await.assert_status(200).json();
+                assert!(status["upload"]["error"].is_string(), "{status}");
+            }
+            assert_eq!(began.elapsed(), std::time::Duration::ZERO);
+        };
+        let (last, ()) = tokio::join!(file.post(COUNT), probes);
+        last.assert_status(201);
+    });
+}
+
+#[test]
 fn a_panic_holds_up_one_upload_until_it_is_over_and_says_so() {
     let machine = machine().flag("--stitch-workers=1");
     machine.process(async |app| {

@@ -1,6 +1,6 @@
 //! Sorts what `SQLite` says by what the caller can do about it.
 
-use rusqlite::{Error, ErrorCode};
+use rusqlite::{Error, ErrorCode, ffi::SQLITE_IOERR_SHMSIZE};
 
 use crate::catalog::CatalogError;
 
@@ -12,6 +12,10 @@ impl From<Error> for CatalogError {
         };
         match failure.code {
             ErrorCode::DiskFull => Self::NoSpace(Box::new(error)),
+            // The index of the journal, which it maps into memory, could not be lengthened.
+            ErrorCode::SystemIoFailure if failure.extended_code == SQLITE_IOERR_SHMSIZE => {
+                Self::NoSpace(Box::new(error))
+            }
             ErrorCode::DatabaseBusy
             | ErrorCode::DatabaseLocked
             | ErrorCode::SystemIoFailure
