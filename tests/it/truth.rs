@@ -48,3 +48,22 @@ fn a_creative_that_is_deleted_while_its_upload_is_loaded_answers_for_nothing() {
         app.assert_one_creative(CONTENT).await;
     });
 }
+
+#[test]
+fn one_file_that_cannot_be_removed_keeps_no_other_from_it() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        for name in ["a.bin", "b.bin"] {
+            app.flow(CONTENT).name(name).send(1..=COUNT).await;
+        }
+        for creative in app.creatives().await {
+            machine.disk.fail_next(StoreOp::Unpublish, ErrorKind::Other);
+            let url = format!("/creatives/{}", creative["id"].as_str().expect("an id"));
+            app.delete(&url).await.assert_status(204);
+        }
+        assert_eq!(machine.files().await, (0, 2));
+        machine.disk.fail_next(StoreOp::Unpublish, ErrorKind::Other);
+        app.app().engine().sweep().await.ok();
+        assert_eq!(machine.files().await, (0, 1));
+    });
+}
