@@ -67,3 +67,51 @@ fn one_file_that_cannot_be_removed_keeps_no_other_from_it() {
         assert_eq!(machine.files().await, (0, 1));
     });
 }
+
+#[test]
+fn a_chunk_that_is_recorded_while_all_is_forgotten_is_forgotten_with_it() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        let file = app.flow(CONTENT);
+        let upload = id_of(&file.send([1]).await);
+        let held = machine.catalog.hold_next(CatalogOp::Commit);
+        let script = async {
+            held.reached().await;
+            machine.disk.discard(upload).await.expect("somebody removes it");
+            let opens = async {
+                idle().await;
+                held.open();
+            };
+            tokio::join!(app.app().engine().retry(upload), opens).0.expect("tried");
+        };
+        tokio::join!(file.post(2), script);
+        idle().await;
+        for number in [1, 2] {
+            file.probe(number).await.assert_missing();
+        }
+        file.send(1..=COUNT).await.assert_status(201);
+        app.assert_one_creative(CONTENT).await;
+    });
+}
+
+#[test]
+fn what_could_not_be_forgotten_is_not_written_over() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        let file = app.flow(CONTENT);
+        file.send([1]).await;
+        machine.store.rot_next_read();
+        machine.store.rot_next_read();
+        machine.catalog.fail_next(CatalogOp::Forget);
+        file.post(1).await.assert_problem(503, "unavailable");
+        let digest = sha256_hex(file.chunk(1));
+        let damaged = file.clone().with("chunk_sha256", digest).post_bytes(1, b"????").await;
+        assert!(damaged.status.is_client_error(), "{damaged:?}");
+    });
+    machine.process(async |app| {
+        let file = app.flow(CONTENT);
+        let believed = file.probe(1).await.status == 200;
+        file.send(2..=COUNT).await;
+        assert_eq!(file.probe(1).await.status == 200, believed, "a probe does not lie");
+    });
+}
