@@ -115,3 +115,59 @@ fn what_could_not_be_forgotten_is_not_written_over() {
         assert_eq!(file.probe(1).await.status == 200, believed, "a probe does not lie");
     });
 }
+
+#[test]
+fn bytes_are_taken_while_others_are_being_recorded() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        let (file, other) = (app.flow(CONTENT), app.flow("another file").name("b.bin"));
+        let held = machine.catalog.hold_next(CatalogOp::Commit);
+        let script = async {
+            held.reached().await;
+            let before = machine.disk.count(StoreOp::Write);
+            let looks = async {
+                idle().await;
+                assert!(before < machine.disk.count(StoreOp::Write), "it waits for a flush");
+                held.open();
+            };
+            tokio::join!(other.post(1), looks).0
+        };
+        let (first, second) = tokio::join!(file.post(1), script);
+        first.assert_status(200);
+        second.assert_status(200);
+    });
+}
+
+#[test]
+fn an_upload_that_cannot_be_loaded_on_a_full_disk_holds_up_no_sweep_and_can_be_given_up() {
+    let machine = Machine::with_disk(MemoryStore::with_room(60)).flag("--reserve-free=0");
+    let short = machine.process(async |app| {
+        let short = id_of(&app.flow(CONTENT).send([1]).await);
+        machine.advance_seconds(1);
+        app.flow(CONTENT).name("b.bin").send([1]).await;
+        short
+    });
+    // What loss of power may leave of a file.
+    Machine::paused(machine.disk.create(short, 4)).expect("it is shorter");
+    machine.process(async |app| {
+        idle().await;
+        machine.disk.create(UploadId::new(), 29).await.expect("the disk is full now");
+        machine.advance_seconds(2 * DAY);
+        app.app().engine().sweep().await.expect("a sweep");
+        assert_eq!(machine.files().await, (1, 0), "both have expired, and there is room");
+    });
+}
+
+#[test]
+fn the_bytes_of_an_upload_whose_end_is_in_doubt_go_with_the_next_sweep() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        let id = app.flow(CONTENT).send([1]).await.upload_id();
+        machine.catalog.fail_after_next(CatalogOp::End);
+        machine.catalog.fail_next(CatalogOp::Upload);
+        app.delete(&format!("/uploads/{id}")).await.assert_problem(503, "unavailable");
+        assert_eq!(machine.files().await, (1, 0));
+        app.app().engine().sweep().await.expect("a sweep");
+        assert_eq!(machine.files().await, (0, 0));
+    });
+}
