@@ -171,3 +171,66 @@ fn the_bytes_of_an_upload_whose_end_is_in_doubt_go_with_the_next_sweep() {
         assert_eq!(machine.files().await, (0, 0));
     });
 }
+
+#[test]
+fn a_cancel_spares_what_was_completed_though_that_seemed_to_fail() {
+    let machine = Machine::new().flag("--completion-wait=0s");
+    machine.process(async |app| {
+        machine.catalog.fail_after_next(CatalogOp::Complete);
+        let id = app.flow(CONTENT).send(1..=COUNT).await.upload_id();
+        idle().await;
+        app.delete(&format!("/uploads/{id}")).await.assert_problem(409, "conflict");
+        app.assert_one_creative(CONTENT).await;
+        let status = app.get(&format!("/uploads/{id}")).await.json();
+        assert_eq!(status["upload"]["state"], "complete");
+        assert_eq!(app.flow(CONTENT).probe(1).await.status, 200);
+    });
+}
+
+#[test]
+fn what_was_completed_in_doubt_answers_and_is_not_taken_twice() {
+    let machine = Machine::new().flag("--completion-wait=0s");
+    machine.process(async |app| {
+        machine.catalog.fail_after_next(CatalogOp::Complete);
+        let file = app.flow(CONTENT);
+        let id = file.send(1..=COUNT).await.upload_id();
+        idle().await;
+        machine.catalog.fail_next(CatalogOp::End);
+        machine.catalog.fail_next(CatalogOp::Upload);
+        app.delete(&format!("/uploads/{id}")).await.assert_problem(503, "unavailable");
+        assert_eq!(file.probe(1).await.assert_status(200).json()["complete"], true);
+        file.post(1).await.assert_status(200);
+        app.assert_one_creative(CONTENT).await;
+    });
+}
+
+#[test]
+fn a_doubt_is_not_settled_by_an_answer_from_before_it() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        let file = app.flow(CONTENT);
+        let path = format!("/uploads/{}", file.send([1]).await.upload_id());
+        machine.catalog.fail_next(CatalogOp::End);
+        machine.catalog.fail_next(CatalogOp::Upload);
+        app.delete(&path).await.assert_problem(503, "unavailable");
+        // One asks, and is told late that it runs.
+        let held = Gate::closed();
+        machine.catalog.hold_nth_after(CatalogOp::Upload, 0, &held);
+        let script = async {
+            held.reached().await;
+            // Another one cancels: it takes effect, seems to fail, and cannot be looked up.
+            machine.catalog.fail_after_next(CatalogOp::End);
+            machine.catalog.fail_nth(CatalogOp::Upload, 1);
+            let opens = async {
+                idle().await;
+                held.open();
+            };
+            tokio::join!(app.delete(&path), opens)
+        };
+        tokio::join!(file.probe(1), script);
+        machine.catalog.calm();
+        file.probe(1).await.assert_missing();
+        idle().await;
+        assert_eq!(machine.files().await, (0, 0));
+    });
+}
