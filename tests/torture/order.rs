@@ -1,8 +1,8 @@
 //! What the strictest reading of POSIX lets survive: nothing but what was synced itself.
 //!
-//! Journaling file systems keep more: to sync one file writes the whole journal out, and with it the
-//! names of others. So power that is really lost does not show every missing sync. Here a name is
-//! safe only once its folder was synced, bytes once their file was, and each promise is held
+//! Journaling file systems keep more: to sync one file writes the whole journal out, and with it
+//! the names of others. So power that is really lost does not show every missing sync. Here a name
+//! is safe only once its folder was synced, bytes once their file was, and each promise is held
 //! against that.
 
 use std::collections::{BTreeMap, BTreeSet};
