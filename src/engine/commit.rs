@@ -97,7 +97,8 @@ async fn commit(shared: &Arc<Shared>, groups: Vec<Group>) {
         Ok(Committed { filled: _, ended }) => {
             for group in groups {
                 if ended.contains(&group.live.id) {
-                    learn_how_it_ended(shared, &group.live).await;
+                    // Its end took effect and yet seemed to fail: whoever comes next hears of it.
+                    shared.learn_end(&group.live).await.ok();
                     refuse(group, &UploadError::unavailable("the upload ended elsewhere"));
                 } else {
                     tell_stored(shared, group);
@@ -228,15 +229,6 @@ fn tell_stored(shared: &Arc<Shared>, mut group: Group) {
 async fn learn_whether_opened(shared: &Shared, live: &Live) {
     if !live.lock().persisted && matches!(shared.catalog.upload(live.id).await, Ok(Some(_))) {
         live.lock().persisted = true;
-    }
-}
-
-/// The catalog says that an upload runs no more of which we believe that it does: its end took
-/// effect and yet seemed to fail. Whoever comes next is told the truth.
-async fn learn_how_it_ended(shared: &Shared, live: &Live) {
-    if let Ok(Some(record)) = shared.catalog.upload(live.id).await {
-        live.lock().record = record;
-        live.announce();
     }
 }
 

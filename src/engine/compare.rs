@@ -163,7 +163,7 @@ impl Shared {
         self.forget_under(&ledger, live, ranges).await
     }
 
-    async fn forget_under(
+    pub(super) async fn forget_under(
         &self,
         _ledger: &MutexGuard<'_, ()>,
         live: &Live,
@@ -176,6 +176,9 @@ impl Shared {
         live.hashed.store(0, Ordering::Relaxed);
         for range in ranges {
             state.coverage.remove(*range);
+        }
+        if forgotten.is_err() {
+            state.in_doubt.extend(ranges);
         }
         if state.record.state == UploadState::Stitching {
             state.record.state = UploadState::Receiving;

@@ -120,6 +120,11 @@ impl Engine {
     /// Tells the upload in memory, if there is one, what became of its creative. If that was
     /// recorded only a moment ago, its stitch worker has yet to tell the upload of it.
     async fn refresh(&self, of: &Creative, now: Option<Creative>) {
+        // Whoever loads the upload at this moment may have read what was before: under the gate
+        // that is over.
+        if let Ok(Some(upload)) = self.shared.catalog.upload(of.upload_id).await {
+            drop(self.shared.registry.gate(&upload.identity.key()).lock().await);
+        }
         if let Some(live) = Registry::by_id(&self.shared, of.upload_id) {
             let _recorded = live.progress.lock().await;
             live.lock().creative = now;

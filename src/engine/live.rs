@@ -34,7 +34,7 @@ pub(super) struct Live {
     state: Mutex<LiveState>,
     /// Counts changes; whoever waits for one watches it.
     changed: watch::Sender<u64>,
-    /// Whether the store has a place for its bytes. Held locked while one is made.
+    /// Whether the store is known to have a place for all its bytes. Held locked while one is made.
     pub(super) placed: tokio::sync::Mutex<bool>,
     /// The claim to stitch: whoever holds it reads, hashes, publishes or cancels.
     pub(super) progress: tokio::sync::Mutex<Progress>,
@@ -56,8 +56,9 @@ pub(super) struct LiveState {
     /// Whether the client named a day or a digest that the catalog does not know yet.
     pub(super) terms_changed: bool,
     pub(super) coverage: Coverage<Checksum>,
-    /// Ranges whose commit seemed to fail and may have taken effect: until the catalog has taken
-    /// them back nothing is written, for a range that it knows must not be written over.
+    /// Ranges that the catalog may know though they are not here, because a call seemed to fail:
+    /// until it has taken them back nothing is written, for a range that it knows must not be
+    /// written over.
     pub(super) in_doubt: Vec<ByteRange>,
     /// Whether an end of the upload seemed to fail and nobody knows yet whether it took effect: see
     /// [`super::Shared::make_sure`].
@@ -124,7 +125,7 @@ impl Live {
         Self {
             id: record.id,
             plan: record.identity.plan(),
-            placed: tokio::sync::Mutex::new(0 < coverage.count()),
+            placed: tokio::sync::Mutex::new(false),
             state: Mutex::new(LiveState {
                 record,
                 persisted,
@@ -165,6 +166,11 @@ impl Live {
     /// How many watch.
     pub(super) fn watchers(&self) -> usize {
         self.changed.receiver_count()
+    }
+
+    /// Whether the catalog may know of ranges that are not here.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        !self.lock().in_doubt.is_empty()
     }
 
     pub(super) fn upload_state(&self) -> UploadState {

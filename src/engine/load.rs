@@ -55,7 +55,6 @@ impl Shared {
     ) -> Result<Use, UploadError> {
         let live = if record.state.is_running() {
             let ranges = shared.believable_ranges(&mut record).await?;
-            shared.restore_length(&record).await?;
             Live::loaded(record, &ranges, None)
         } else {
             let creative = match record.state {
@@ -73,11 +72,11 @@ impl Shared {
         Ok(live)
     }
 
-    /// A file that became shorter than it must be gets its reserved room back.
-    async fn restore_length(&self, record: &UploadRecord) -> Result<(), UploadError> {
-        let total = record.identity.plan().total();
-        match self.store.len(record.id).await? {
-            Some(len) if len < total => Ok(self.store.grow(record.id, total).await?),
+    /// A file that became shorter than it must be gets its reserved room back. Only before it is
+    /// written to: on a full disk it can still be looked at, given up or swept.
+    pub(super) async fn restore_length(&self, id: UploadId, total: u64) -> Result<(), UploadError> {
+        match self.store.len(id).await? {
+            Some(len) if len < total => self.grow(id, len, total).await,
             Some(_) | None => Ok(()),
         }
     }

@@ -39,8 +39,12 @@ impl Shared {
         let creative = self.creative_of(live, sha256, content_type);
         let creative = if self.catalog.complete(&creative).await? {
             creative
+        } else if let Some(creative) = self.completed_before(live).await? {
+            creative
         } else {
-            self.completed_before(live).await?
+            // It has ended, and nobody knows of a creative with its id: there is none any more.
+            self.bury_unrecorded(live).await;
+            return Ok(());
         };
         let creative = self.moved(live, creative).await?;
         self.completed(live, creative);
@@ -52,13 +56,16 @@ impl Shared {
     }
 
     /// The creative of an upload that the catalog would not complete: written by an attempt that
-    /// took effect and yet seemed to fail.
+    /// took effect and yet seemed to fail. Nothing if the upload has ended and has none.
     ///
-    /// Errors: there is none. The file stays: what is in doubt is not deleted.
-    async fn completed_before(&self, live: &Live) -> Result<Creative, UploadError> {
+    /// Errors: it has not ended. The file stays: what is in doubt is not deleted.
+    async fn completed_before(&self, live: &Live) -> Result<Option<Creative>, UploadError> {
         let id = live.lock().record.creative_id;
         let creative = self.catalog.creative(id).await?;
-        creative.ok_or(UploadError::unavailable("the upload was ended elsewhere"))
+        if creative.is_none() && !self.learn_end(live).await? {
+            return Err(UploadError::unavailable("the catalog does not complete the upload"));
+        }
+        Ok(creative)
     }
 
     /// The bytes survive loss of power, or none of them counts: see `failed fsync` in the design.
@@ -138,7 +145,7 @@ impl Shared {
         Ok(mime_guess::from_ext(&extension).first_or_octet_stream().to_string())
     }
 
-    /// Ends a running upload without a file. Returns false if it had ended before.
+    /// Ends a running upload without a file. Returns false if it had ended before or cannot end so.
     ///
     /// The caller holds the claim to stitch, so that nothing is being published meanwhile.
     pub(super) async fn end(
@@ -166,6 +173,11 @@ impl Shared {
             Ok(ended) => ended,
             Err(error) => self.has_ended(live, how).await.then_some(true).ok_or(error)?,
         };
+        if !ended {
+            // It may be complete by an attempt that seemed to fail: then nothing of it may go.
+            self.learn_end(live).await?;
+            return Ok(false);
+        }
         {
             let mut state = live.lock();
             state.record.state = how;
@@ -177,12 +189,7 @@ impl Shared {
         live.announce();
         tracing::info!(upload.id = %live.id, state = how.as_str(), "Ended upload {}", live.id);
         // Only now that the tombstone is durable may the bytes go (invariant 7).
-        {
-            // Under this lock, so that a range that is late does not make the place anew.
-            let mut placed = live.placed.lock().await;
-            self.discard(live.id).await;
-            *placed = false;
-        }
+        self.clear_place(live).await;
         if was_full {
             self.bury_unrecorded(live).await;
         }
@@ -190,7 +197,15 @@ impl Shared {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "The ranges of an ended upload stay until it is purged");
         }
-        Ok(ended)
+        Ok(true)
+    }
+
+    /// Removes the bytes of an upload that has ended.
+    async fn clear_place(&self, live: &Live) {
+        // Under this lock, so that a range that is late does not make the place anew.
+        let mut placed = live.placed.lock().await;
+        self.discard(live.id).await;
+        *placed = false;
     }
 
     /// A full upload may have been published, and then not recorded: its end doomed that file. If
@@ -221,21 +236,32 @@ impl Shared {
         if !live.lock().end_in_doubt {
             return Ok(());
         }
-        let record = self.catalog.upload(live.id).await?;
-        let ended = record.filter(|record| !record.state.is_running());
-        let has_ended = ended.is_some();
-        {
-            let mut state = live.lock();
-            state.end_in_doubt = false;
-            state.record = ended.unwrap_or_else(|| state.record.clone());
-        }
-        live.announce();
+        // Under this lock, so that the answer is not from before a later doubt.
+        let ledger = self.ledger.lock().await;
+        let has_ended = self.learn_end(live).await?;
+        live.lock().end_in_doubt = false;
+        drop(ledger);
         if has_ended {
-            let mut placed = live.placed.lock().await;
-            self.discard(live.id).await;
-            *placed = false;
+            self.clear_place(live).await;
         }
         Ok(())
+    }
+
+    /// If the catalog says that an upload has ended, so does memory from now on. Returns whether it
+    /// has.
+    pub(super) async fn learn_end(&self, live: &Live) -> Result<bool, UploadError> {
+        let record = self.catalog.upload(live.id).await?;
+        let Some(record) = record.filter(|record| !record.state.is_running()) else {
+            return Ok(false);
+        };
+        let creative = self.catalog.creative(record.creative_id).await?;
+        {
+            let mut state = live.lock();
+            (state.record, state.creative) = (record, creative);
+            state.retry_at = None;
+        }
+        live.announce();
+        Ok(true)
     }
 
     /// Gives up an upload because its client wants to: a stitch that runs is asked to let go.

@@ -122,7 +122,10 @@ impl Shared {
         mut body: Body,
     ) -> Result<bool, UploadError> {
         claim.at_work(true);
-        self.settle_doubt(&self.ledger.lock().await, live).await?;
+        // Looked at first: the lock is held while others are being recorded.
+        if live.is_in_doubt() {
+            self.settle_doubt(&self.ledger.lock().await, live).await?;
+        }
         self.place(live).await?;
         let mut sink = Sink::new(self, live.id, piece);
         loop {
@@ -153,7 +156,7 @@ impl Shared {
         self.commit(live, stored, claim).await
     }
 
-    /// Makes sure that the store has a place for the upload.
+    /// Makes sure that the store has a place for the upload, of its full length.
     async fn place(&self, live: &Live) -> Result<(), UploadError> {
         let mut placed = live.placed.lock().await;
         if !*placed {
@@ -161,7 +164,11 @@ impl Shared {
             if !state.is_running() {
                 return Err(UploadError::Gone(state));
             }
-            self.create(live.id, live.plan.total()).await?;
+            if live.lock().coverage.count() == 0 {
+                self.create(live.id, live.plan.total()).await?;
+            } else {
+                self.restore_length(live.id, live.plan.total()).await?;
+            }
             *placed = true;
         }
         Ok(())

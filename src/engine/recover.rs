@@ -59,12 +59,14 @@ async fn remove_orphans(shared: &Shared, parts: Vec<UploadId>) -> Result<(), Upl
     Ok(())
 }
 
-/// Removes the files of creatives that were deleted.
+/// Removes the files of creatives that were deleted. One that cannot be removed keeps no other from
+/// it. Errors: that of the last one that was not.
 pub(super) async fn bury(shared: &Shared) -> Result<(), UploadError> {
+    let mut outcome = Ok(());
     for (id, filename) in shared.catalog.doomed().await? {
-        shared.bury(id, &filename).await?;
+        outcome = shared.bury(id, &filename).await.and(outcome);
     }
-    Ok(())
+    outcome
 }
 
 impl Shared {

@@ -14,7 +14,7 @@ impl Shared {
         Ok(self.store.create(upload, total).await?)
     }
 
-    /// Lengthens an upload whose length is not known yet from `now` to `total` bytes.
+    /// Lengthens an upload from `now` to `total` bytes.
     pub(super) async fn grow(
         &self,
         upload: UploadId,

@@ -227,13 +227,16 @@ impl Shared {
     /// Takes back every range of an upload, and its place in the store.
     pub(super) async fn forget_all(&self, live: &Live) -> Result<(), UploadError> {
         let mut placed = live.placed.lock().await;
+        // Before the ranges are listed: what is being recorded at the moment must be among them.
+        let ledger = self.ledger.lock().await;
         let ranges: Vec<ByteRange> = {
             let mut state = live.lock();
             // What is being written at the moment goes to a file that will not be there.
             state.epoch += 1;
             state.coverage.iter().map(|(range, _)| range).collect()
         };
-        self.forget(live, &ranges).await?;
+        self.forget_under(&ledger, live, &ranges).await?;
+        drop(ledger);
         self.discard(live.id).await;
         *placed = false;
         Ok(())

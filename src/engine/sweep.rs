@@ -9,7 +9,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{Engine, Shared, UploadError};
 use crate::upload::{
-    EndReason, Timestamp, UploadState,
+    EndReason, Timestamp, UploadId, UploadState,
     limits::{CLOCK_JUMP_MIN, EXPIRY_GRACE, LIVE_IDLE, SWEEP_BATCH_LEN_MAX},
 };
 
@@ -25,7 +25,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
             _ = ticks.tick() => {}
         }
         let over = patience.is_over(shared.clock.now(), Instant::now());
-        let swept = if over { sweep(&shared).await } else { super::recover::bury(&shared).await };
+        let swept = if over { sweep(&shared).await } else { clear(&shared).await };
         if let Err(error) = swept {
             tracing::warn!(error = &error as &dyn Error, "A sweep was cut short; the next goes on");
         }
@@ -70,6 +70,14 @@ async fn sweep(shared: &Arc<Shared>) -> Result<(), UploadError> {
     while !shared.stop.is_cancelled()
         && shared.catalog.purge(before, SWEEP_BATCH_LEN_MAX).await? == SWEEP_BATCH_LEN_MAX
     {}
+    clear(shared).await
+}
+
+/// Removes what ended uploads and deleted creatives could not take with them.
+async fn clear(shared: &Arc<Shared>) -> Result<(), UploadError> {
+    for live in shared.registry.all() {
+        shared.make_sure(&live).await?;
+    }
     super::recover::bury(shared).await
 }
 
@@ -83,29 +91,45 @@ async fn expire(shared: &Arc<Shared>) -> Result<(), UploadError> {
             if shared.stop.is_cancelled() {
                 return Ok(());
             }
-            let Some(live) = Shared::by_id(shared, *id).await? else { continue };
-            let progress = live.progress.lock().await;
-            let key = live.lock().record.identity.key();
-            // Under the gate nobody comes in by the catalog; whoever came in before counts as a
-            // user, and so does this sweep. Those who only watch bring nothing.
-            let _gate = shared.registry.gate(&key).lock().await;
-            let is_idle = {
-                let state = live.lock();
-                state.record.state == UploadState::Receiving && state.record.touched_at < before
-            };
-            if is_idle && !shared.registry.is_used(*id, 1 + live.watchers()) {
-                let reason = EndReason("nothing came for too long".into());
-                shared.end(&live, UploadState::Expired, Some(reason)).await?;
-                shared.metrics.expired.inc();
-                ended += 1;
+            match expire_one(shared, *id, before).await {
+                Ok(expired) => ended += usize::from(expired),
+                // One that cannot even be read keeps no other from making room.
+                Err(error) => {
+                    let error = &error as &dyn Error;
+                    tracing::warn!(upload.id = %id, error, "Cannot expire an upload for now");
+                }
             }
-            drop(progress);
         }
         // Those that are in use stay in the list: the next sweep looks at them again.
         if ended == 0 || ids.len() < SWEEP_BATCH_LEN_MAX {
             return Ok(());
         }
     }
+}
+
+/// Ends an upload if it is idle and nobody uses it. Returns whether it did.
+async fn expire_one(
+    shared: &Arc<Shared>,
+    id: UploadId,
+    before: Timestamp,
+) -> Result<bool, UploadError> {
+    let Some(live) = Shared::by_id(shared, id).await? else { return Ok(false) };
+    let _progress = live.progress.lock().await;
+    let key = live.lock().record.identity.key();
+    // Under the gate nobody comes in by the catalog; whoever came in before counts as a user, and
+    // so does this sweep. Those who only watch bring nothing.
+    let _gate = shared.registry.gate(&key).lock().await;
+    let is_idle = {
+        let state = live.lock();
+        state.record.state == UploadState::Receiving && state.record.touched_at < before
+    };
+    if !is_idle || shared.registry.is_used(id, 1 + live.watchers()) {
+        return Ok(false);
+    }
+    let reason = EndReason("nothing came for too long".into());
+    let expired = shared.end(&live, UploadState::Expired, Some(reason)).await?;
+    shared.metrics.expired.inc_by(u64::from(expired));
+    Ok(expired)
 }
 
 /// So long ago.

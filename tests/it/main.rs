@@ -35,4 +35,5 @@ mod shuttle_claim;
 mod support;
 mod sweep;
 mod tidy;
+mod truth;
 mod uploads;
