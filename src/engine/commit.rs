@@ -226,7 +226,7 @@ fn tell_stored(shared: &Arc<Shared>, mut group: Group) {
 
 /// A commit that seemed to fail may have taken effect. An upload that it opened must not be opened
 /// again: the catalog would refuse that, and whatever is in the same batch with it.
-async fn learn_whether_opened(shared: &Shared, live: &Live) {
+pub(super) async fn learn_whether_opened(shared: &Shared, live: &Live) {
     if !live.lock().persisted && matches!(shared.catalog.upload(live.id).await, Ok(Some(_))) {
         live.lock().persisted = true;
     }

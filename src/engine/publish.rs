@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use tokio::time::Instant;
 
-use super::{Shared, UploadError, live::Live};
+use super::{Shared, UploadError, commit::learn_whether_opened, live::Live};
 use crate::{
     catalog::Fact,
     upload::{ByteRange, Creative, Durability, EndReason, Sha256Digest, UploadState},
@@ -166,8 +166,13 @@ impl Shared {
         };
         if let Some(opened) = unknown {
             // Late ranges of it are to find a tombstone.
-            self.catalog.commit(vec![opened], Durability::Strict).await?;
-            live.lock().persisted = true;
+            match self.catalog.commit(vec![opened], Durability::Strict).await {
+                Ok(_) => live.lock().persisted = true,
+                Err(error) => {
+                    learn_whether_opened(self, live).await;
+                    return Err(error.into());
+                }
+            }
         }
         let ended = match self.catalog.end(live.id, how, reason.clone(), at).await {
             Ok(ended) => ended,

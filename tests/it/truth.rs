@@ -234,3 +234,24 @@ fn a_doubt_is_not_settled_by_an_answer_from_before_it() {
         assert_eq!(machine.files().await, (0, 0));
     });
 }
+
+#[test]
+fn an_upload_that_is_cancelled_at_its_first_chunk_harms_no_other_though_that_seemed_to_fail() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        let file = app.flow(CONTENT);
+        let (client, first) = file.trickle(1);
+        let script = async {
+            client.bring(b"he").await;
+            client.bring(b"").await;
+            let path = format!("/uploads/{}", file.lookup().await.upload_id());
+            machine.catalog.fail_after_next(CatalogOp::Commit);
+            app.delete(&path).await.assert_problem(503, "unavailable");
+            app.delete(&path).await.assert_status(204);
+            drop(client);
+        };
+        tokio::join!(script, first);
+        idle().await;
+        assert_eq!(machine.files().await, (0, 0));
+    });
+}
