@@ -97,7 +97,9 @@ async fn commit(shared: &Arc<Shared>, groups: Vec<Group>) {
         Ok(Committed { filled: _, ended }) => {
             for group in groups {
                 if ended.contains(&group.live.id) {
-                    // Its end took effect and yet seemed to fail: whoever comes next hears of it.
+                    // Its end took effect and yet seemed to fail: whoever comes next hears of it,
+                    // and its bytes go then.
+                    group.live.lock().in_question = true;
                     shared.learn_end(&group.live).await.ok();
                     refuse(group, &UploadError::unavailable("the upload ended elsewhere"));
                 } else {

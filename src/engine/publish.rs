@@ -180,7 +180,9 @@ impl Shared {
         };
         if !ended {
             // It may be complete by an attempt that seemed to fail: then nothing of it may go.
-            self.learn_end(live).await?;
+            live.lock().in_question = true;
+            drop(ledger);
+            self.make_sure(live).await?;
             return Ok(false);
         }
         {
@@ -230,21 +232,21 @@ impl Shared {
     /// be acknowledged. If that cannot be told, it is in doubt.
     async fn has_ended(&self, live: &Live, how: UploadState) -> bool {
         let record = self.catalog.upload(live.id).await;
-        live.lock().end_in_doubt = record.is_err();
+        live.lock().in_question = record.is_err();
         matches!(record, Ok(Some(record)) if record.state == how)
     }
 
-    /// Before anything is said of an upload whose end is in doubt, the catalog is asked.
+    /// Before anything is said of an upload that is in question, the catalog is asked.
     ///
     /// Errors: it does not answer. Then nothing can be said.
     pub(super) async fn make_sure(&self, live: &Live) -> Result<(), UploadError> {
-        if !live.lock().end_in_doubt {
+        if !live.lock().in_question {
             return Ok(());
         }
         // Under this lock, so that the answer is not from before a later doubt.
         let ledger = self.ledger.lock().await;
         let has_ended = self.learn_end(live).await?;
-        live.lock().end_in_doubt = false;
+        live.lock().in_question = false;
         drop(ledger);
         if has_ended {
             self.clear_place(live).await;
