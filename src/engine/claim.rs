@@ -2,7 +2,7 @@
 //!
 //! A newer request for a range waits for the writer before it; if that one lets the server wait for
 //! [`CLAIM_STALL`] and brings less than [`CLAIM_PROGRESS_LEN`] meanwhile, it has to let go and the
-//! newer one writes. The older one then only listens: see `receive`.
+//! newer one writes. The older one then only listens, and takes nothing over: see `receive`.
 
 use std::{
     mem,
@@ -57,6 +57,13 @@ impl ClaimSlot {
     fn stalls_at(&self) -> Option<Instant> {
         let pace = self.pace();
         pace.waits_since.map(|since| since + CLAIM_STALL.saturating_sub(pace.waited))
+    }
+
+    /// Waits until its writer is done, however long that takes.
+    ///
+    /// Bounded by how long a body may bring nothing. Cancel safety: may be dropped.
+    pub(super) async fn wait_patiently(&self) {
+        self.released.cancelled().await;
     }
 
     /// Waits until the range may be asked for again: its writer is done, or was made to let go.

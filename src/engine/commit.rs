@@ -97,7 +97,9 @@ async fn commit(shared: &Arc<Shared>, groups: Vec<Group>) {
         Ok(Committed { filled: _, ended }) => {
             for group in groups {
                 if ended.contains(&group.live.id) {
-                    // Its end took effect and yet seemed to fail: whoever comes next hears of it.
+                    // Its end took effect and yet seemed to fail: whoever comes next hears of it,
+                    // and its bytes go then.
+                    group.live.lock().in_question = true;
                     shared.learn_end(&group.live).await.ok();
                     refuse(group, &UploadError::unavailable("the upload ended elsewhere"));
                 } else {
@@ -226,7 +228,7 @@ fn tell_stored(shared: &Arc<Shared>, mut group: Group) {
 
 /// A commit that seemed to fail may have taken effect. An upload that it opened must not be opened
 /// again: the catalog would refuse that, and whatever is in the same batch with it.
-async fn learn_whether_opened(shared: &Shared, live: &Live) {
+pub(super) async fn learn_whether_opened(shared: &Shared, live: &Live) {
     if !live.lock().persisted && matches!(shared.catalog.upload(live.id).await, Ok(Some(_))) {
         live.lock().persisted = true;
     }

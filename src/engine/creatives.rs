@@ -60,10 +60,12 @@ impl Engine {
         day: Day,
     ) -> Result<Option<Creative>, UploadError> {
         self.shared.check_day(Some(day))?;
-        if self.creative(principal, id).await?.is_none() {
-            return Ok(None);
+        let Some(known) = self.creative(principal, id).await? else { return Ok(None) };
+        let moved = self.shared.catalog.reschedule(id, day).await;
+        if moved.is_err() {
+            self.question(&known).await;
         }
-        let creative = self.shared.catalog.reschedule(id, day).await?;
+        let creative = moved?;
         if let Some(creative) = &creative {
             self.refresh(creative, Some(creative.clone())).await;
         }
@@ -82,10 +84,14 @@ impl Engine {
         let deleted = match self.shared.catalog.delete_creative(id).await {
             Ok(deleted) => deleted,
             // What seems to fail may have taken effect. Then nobody may be told of it any more.
-            Err(error) if self.shared.catalog.creative(id).await?.is_some() => {
-                return Err(error.into());
-            }
-            Err(_) => Some(creative),
+            Err(error) => match self.shared.catalog.creative(id).await {
+                Ok(None) => Some(creative),
+                Ok(Some(_)) => return Err(error.into()),
+                Err(_) => {
+                    self.question(&creative).await;
+                    return Err(error.into());
+                }
+            },
         };
         let Some(creative) = deleted else { return Ok(false) };
         self.refresh(&creative, None).await;
@@ -115,6 +121,15 @@ impl Engine {
     ) -> Result<Bytes, UploadError> {
         let name = PublishedName::new(creative.id, &creative.filename);
         Ok(self.shared.store.read_published(&name, range).await?)
+    }
+
+    /// Nobody knows what became of a creative: before its upload in memory answers for it again,
+    /// the catalog is asked. Under the ledger, as [`super::Shared::make_sure`] is.
+    async fn question(&self, creative: &Creative) {
+        let _ledger = self.shared.ledger.lock().await;
+        if let Some(live) = Registry::by_id(&self.shared, creative.upload_id) {
+            live.lock().in_question = true;
+        }
     }
 
     /// Tells the upload in memory, if there is one, what became of its creative. If that was

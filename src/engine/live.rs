@@ -60,9 +60,9 @@ pub(super) struct LiveState {
     /// until it has taken them back nothing is written, for a range that it knows must not be
     /// written over.
     pub(super) in_doubt: Vec<ByteRange>,
-    /// Whether an end of the upload seemed to fail and nobody knows yet whether it took effect: see
-    /// [`super::Shared::make_sure`].
-    pub(super) end_in_doubt: bool,
+    /// Whether nobody knows how the upload stands, because its end, or what became of its creative,
+    /// seemed to fail and may have taken effect: see [`super::Shared::make_sure`].
+    pub(super) in_question: bool,
     pub(super) creative: Option<Creative>,
     /// Ranges that are being written, by offset.
     pub(super) claims: HashMap<u64, Arc<ClaimSlot>>,
@@ -132,7 +132,7 @@ impl Live {
                 terms_changed: false,
                 coverage,
                 in_doubt: Vec::new(),
-                end_in_doubt: false,
+                in_question: false,
                 creative,
                 claims: HashMap::new(),
                 epoch: 0,

@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use tokio::time::Instant;
 
-use super::{Shared, UploadError, live::Live};
+use super::{Shared, UploadError, commit::learn_whether_opened, live::Live};
 use crate::{
     catalog::Fact,
     upload::{ByteRange, Creative, Durability, EndReason, Sha256Digest, UploadState},
@@ -166,8 +166,13 @@ impl Shared {
         };
         if let Some(opened) = unknown {
             // Late ranges of it are to find a tombstone.
-            self.catalog.commit(vec![opened], Durability::Strict).await?;
-            live.lock().persisted = true;
+            match self.catalog.commit(vec![opened], Durability::Strict).await {
+                Ok(_) => live.lock().persisted = true,
+                Err(error) => {
+                    learn_whether_opened(self, live).await;
+                    return Err(error.into());
+                }
+            }
         }
         let ended = match self.catalog.end(live.id, how, reason.clone(), at).await {
             Ok(ended) => ended,
@@ -175,7 +180,9 @@ impl Shared {
         };
         if !ended {
             // It may be complete by an attempt that seemed to fail: then nothing of it may go.
-            self.learn_end(live).await?;
+            live.lock().in_question = true;
+            drop(ledger);
+            self.make_sure(live).await?;
             return Ok(false);
         }
         {
@@ -225,21 +232,21 @@ impl Shared {
     /// be acknowledged. If that cannot be told, it is in doubt.
     async fn has_ended(&self, live: &Live, how: UploadState) -> bool {
         let record = self.catalog.upload(live.id).await;
-        live.lock().end_in_doubt = record.is_err();
+        live.lock().in_question = record.is_err();
         matches!(record, Ok(Some(record)) if record.state == how)
     }
 
-    /// Before anything is said of an upload whose end is in doubt, the catalog is asked.
+    /// Before anything is said of an upload that is in question, the catalog is asked.
     ///
     /// Errors: it does not answer. Then nothing can be said.
     pub(super) async fn make_sure(&self, live: &Live) -> Result<(), UploadError> {
-        if !live.lock().end_in_doubt {
+        if !live.lock().in_question {
             return Ok(());
         }
         // Under this lock, so that the answer is not from before a later doubt.
         let ledger = self.ledger.lock().await;
         let has_ended = self.learn_end(live).await?;
-        live.lock().end_in_doubt = false;
+        live.lock().in_question = false;
         drop(ledger);
         if has_ended {
             self.clear_place(live).await;

@@ -207,7 +207,8 @@ impl Shared {
         let checksum = seen.finish()?;
         loop {
             match live.admit(range) {
-                Admission::Busy(slot) => slot.wait().await,
+                // Not taken over: these bytes are gone, and nobody would be left to store any.
+                Admission::Busy(slot) => slot.wait_patiently().await,
                 Admission::Stored => break,
                 Admission::Claimed(_) => {
                     return Err(UploadError::unavailable("the chunk was sent twice at once"));

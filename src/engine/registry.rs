@@ -108,7 +108,7 @@ impl Registry {
             .iter()
             .filter(|(_, entry)| entry.users == 0 && idle <= entry.idle_since.elapsed())
             // Its bytes may have to go, and only memory knows.
-            .filter(|(_, entry)| !entry.live.lock().end_in_doubt)
+            .filter(|(_, entry)| !entry.live.lock().in_question)
             .map(|(id, _)| *id)
             .collect();
         for id in gone {

@@ -251,3 +251,30 @@ fn whoever_only_drips_does_not_keep_a_range_from_a_fresh_request() {
         file.send([2]).await.assert_status(201);
     });
 }
+
+#[test]
+fn whoever_was_taken_over_from_does_not_take_over_in_turn() {
+    Machine::new().process(async |app| {
+        let file = app.flow(CONTENT).chunk_size(8);
+        let ((first, stalled), (second, slow)) = (file.trickle(1), file.trickle(1));
+        let script = async {
+            first.bring(b"abcd").await;
+            first.bring(b"").await;
+            // Read once it is the second one's turn.
+            second.bring(b"ab").await;
+            second.bring(b"").await;
+            first.bring(b"efgh").await;
+            drop(first);
+            idle().await;
+            tokio::time::advance(CLAIM_STALL * 2).await;
+            idle().await;
+            second.bring(b"cdefgh").await;
+            drop(second);
+        };
+        let (stalled, slow, ()) = tokio::join!(stalled, slow, script);
+        slow.assert_status(200);
+        stalled.assert_status(200);
+        file.send([2]).await.assert_status(201);
+        app.assert_one_creative(CONTENT.as_bytes()).await;
+    });
+}

@@ -4,8 +4,9 @@
 use std::io::ErrorKind;
 
 use flowstitch::{
+    catalog::Catalog,
     store::{ChunkStore, MemoryStore, StoreOp},
-    upload::UploadId,
+    upload::{UploadId, UploadState},
 };
 
 use crate::support::{CatalogOp, Gate, Machine, Reply, idle, sha256_hex};
@@ -232,5 +233,60 @@ fn a_doubt_is_not_settled_by_an_answer_from_before_it() {
         file.probe(1).await.assert_missing();
         idle().await;
         assert_eq!(machine.files().await, (0, 0));
+    });
+}
+
+#[test]
+fn an_upload_that_is_cancelled_at_its_first_chunk_harms_no_other_though_that_seemed_to_fail() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        let file = app.flow(CONTENT);
+        let (client, first) = file.trickle(1);
+        let script = async {
+            client.bring(b"he").await;
+            client.bring(b"").await;
+            let path = format!("/uploads/{}", file.lookup().await.upload_id());
+            machine.catalog.fail_after_next(CatalogOp::Commit);
+            app.delete(&path).await.assert_problem(503, "unavailable");
+            app.delete(&path).await.assert_status(204);
+            drop(client);
+        };
+        tokio::join!(script, first);
+        idle().await;
+        assert_eq!(machine.files().await, (0, 0));
+    });
+}
+
+#[test]
+fn a_creative_whose_deletion_seemed_to_fail_and_could_not_be_looked_up_answers_for_nothing() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        let file = app.flow(CONTENT);
+        file.send(1..=COUNT).await;
+        let creative = app.assert_one_creative(CONTENT).await;
+        let url = format!("/creatives/{}", creative["id"].as_str().expect("an id"));
+        machine.catalog.fail_after_next(CatalogOp::DeleteCreative);
+        machine.catalog.fail_nth(CatalogOp::Look, 1);
+        app.delete(&url).await.assert_problem(503, "unavailable");
+        app.delete(&url).await.assert_problem(404, "not_found");
+        file.probe(1).await.assert_missing();
+        file.send(1..=COUNT).await.assert_status(201);
+        app.assert_one_creative(CONTENT).await;
+    });
+}
+
+#[test]
+fn a_chunk_of_an_upload_that_ended_elsewhere_leaves_no_bytes_behind() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        let file = app.flow(CONTENT);
+        let id = id_of(&file.send([1]).await);
+        let at = app.clock().now();
+        let ended = machine.facts.reopened().end(id, UploadState::Cancelled, None, at).await;
+        assert!(ended.expect("it is open"));
+        file.post(2).await.assert_problem(415, "upload_gone");
+        app.app().engine().sweep().await.expect("a sweep");
+        assert_eq!(machine.files().await, (0, 0));
+        file.probe(1).await.assert_missing();
     });
 }
