@@ -309,3 +309,17 @@ fn what_is_published_for_an_upload_that_ended_meanwhile_is_removed_again() {
         assert_eq!(machine.files().await, (0, 0));
     });
 }
+
+#[test]
+fn what_could_not_be_forgotten_is_forgotten_by_the_next_sweep() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        let file = app.flow(CONTENT);
+        let id = id_of(&file.send([1]).await);
+        machine.disk.write(id, 0, vec!["rot!".into()]).await.expect("it is there");
+        machine.catalog.fail_next(CatalogOp::Forget);
+        file.post(1).await.assert_problem(503, "unavailable");
+        app.app().engine().sweep().await.expect("a sweep");
+    });
+    machine.process(async |app| app.flow(CONTENT).probe(1).await.assert_missing());
+}
