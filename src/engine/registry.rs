@@ -107,8 +107,8 @@ impl Registry {
             .by_id
             .iter()
             .filter(|(_, entry)| entry.users == 0 && idle <= entry.idle_since.elapsed())
-            // Its bytes may have to go, and only memory knows.
-            .filter(|(_, entry)| !entry.live.lock().in_question)
+            // The catalog may know what is not so, and only memory knows that.
+            .filter(|(_, entry)| !entry.live.lock().in_question && !entry.live.is_in_doubt())
             .map(|(id, _)| *id)
             .collect();
         for id in gone {

@@ -73,10 +73,14 @@ async fn sweep(shared: &Arc<Shared>) -> Result<(), UploadError> {
     clear(shared).await
 }
 
-/// Removes what ended uploads and deleted creatives could not take with them.
+/// Settles what is in doubt, and removes what ended uploads and deleted creatives could not take
+/// with them.
 async fn clear(shared: &Arc<Shared>) -> Result<(), UploadError> {
     for live in shared.registry.all() {
         shared.make_sure(&live).await?;
+        if live.is_in_doubt() {
+            shared.settle_doubt(&shared.ledger.lock().await, &live).await?;
+        }
     }
     super::recover::bury(shared).await
 }

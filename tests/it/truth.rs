@@ -290,3 +290,36 @@ fn a_chunk_of_an_upload_that_ended_elsewhere_leaves_no_bytes_behind() {
         file.probe(1).await.assert_missing();
     });
 }
+
+#[test]
+fn what_is_published_for_an_upload_that_ended_meanwhile_is_removed_again() {
+    let machine = Machine::new().flag("--completion-wait=0s");
+    machine.process(async |app| {
+        let held = machine.store.hold_next(StoreOp::Publish);
+        let id = id_of(&app.flow(CONTENT).send(1..=COUNT).await);
+        held.reached().await;
+        let at = app.clock().now();
+        let ended = machine.facts.reopened().end(id, UploadState::Cancelled, None, at).await;
+        assert!(ended.expect("it is open"));
+        // There is nothing to remove yet.
+        app.app().engine().sweep().await.expect("a sweep");
+        held.open();
+        assert_eq!(app.ended(&id.to_string()).await.state, UploadState::Cancelled);
+        idle().await;
+        assert_eq!(machine.files().await, (0, 0));
+    });
+}
+
+#[test]
+fn what_could_not_be_forgotten_is_forgotten_by_the_next_sweep() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        let file = app.flow(CONTENT);
+        let id = id_of(&file.send([1]).await);
+        machine.disk.write(id, 0, vec!["rot!".into()]).await.expect("it is there");
+        machine.catalog.fail_next(CatalogOp::Forget);
+        file.post(1).await.assert_problem(503, "unavailable");
+        app.app().engine().sweep().await.expect("a sweep");
+    });
+    machine.process(async |app| app.flow(CONTENT).probe(1).await.assert_missing());
+}
