@@ -166,7 +166,8 @@ impl Shared {
     /// Reads exactly this range; nothing if it is lost: not there, or unreadable however often it
     /// is tried, in a store that is well otherwise.
     ///
-    /// Errors: the store is not well. That may pass, and nothing is lost by it.
+    /// Errors: the store is not well, or the process lacks what it needs to read. That may pass, and
+    /// nothing is lost by it.
     pub(super) async fn read_or_lose(
         &self,
         source: &Source,
@@ -177,6 +178,7 @@ impl Shared {
             match self.read(source, range).await {
                 Ok(bytes) => return Ok(Some(bytes)),
                 Err(StoreError::NotFound { .. }) => return Ok(None),
+                Err(error) if error.is_shortage() => return Err(error),
                 Err(_) if attempt < READ_ATTEMPTS_MAX => attempt += 1,
                 Err(error) => {
                     self.store.check_writable().await?;

@@ -18,6 +18,7 @@ use std::{fmt, io};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use rustix::io::Errno;
 
 #[cfg(any(test, feature = "testing"))]
 pub use self::memory::{MemoryStore, StoreOp};
@@ -206,6 +207,14 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether it says nothing of the file: memory or descriptors are used up for the moment.
+    #[must_use]
+    pub fn is_shortage(&self) -> bool {
+        const SHORTAGES: [Errno; 3] = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];
+        let Self::Io { source, .. } = self else { return false };
+        Errno::from_io_error(source).is_some_and(|errno| SHORTAGES.contains(&errno))
+    }
+
     /// Sorts what the system said by what the caller can do about it.
     #[must_use]
     pub fn from_io(op: &'static str, source: io::Error) -> Self {
@@ -215,5 +224,23 @@ impl StoreError {
             NotFound | UnexpectedEof => Self::NotFound { op },
             _ => Self::Io { op, source },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shortage_of_the_process_says_nothing_of_the_file() {
+        let error = |errno: Errno| StoreError::from_io("read from an upload", errno.into());
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOMEM] {
+            assert!(error(errno).is_shortage(), "{errno}");
+        }
+        for errno in [Errno::IO, Errno::NOENT, Errno::NOSPC, Errno::ROFS] {
+            assert!(!error(errno).is_shortage(), "{errno}");
+        }
+        let other = StoreError::from_io("read from an upload", io::Error::other("a panic"));
+        assert!(!other.is_shortage());
     }
 }
