@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::Fault;
+use super::{Fault, held_up::held_up};
 use crate::{
     audit,
     client::{Client, Ended, Style},
@@ -19,7 +19,7 @@ use crate::{
     report::{Kind, Tally},
     room::{Ballast, MIB, space},
     round::Round,
-    server::{Server, Start, in_time},
+    server::{Server, Start, in_time, until},
     volume::{Format, Volume},
 };
 
@@ -197,6 +197,10 @@ impl Fault for Filled {
         let ledger = round.ledger.clone();
         let met = tokio::select! {
             met = in_time("the end of a disk", ledger.refusals(REFUSED)) => { met?; true }
+            met = until("what is held up", async || Ok(0 < held_up(&server).await?)) => {
+                met?;
+                true
+            }
             _ = crew.finished() => false,
         };
         if met {

@@ -212,13 +212,13 @@ fn check_reason(round: &Round, code: Option<i32>, log: &str) {
 }
 
 /// strace at work on a server.
-struct Trace {
+pub(super) struct Trace {
     child: tokio::process::Child,
     log: std::path::PathBuf,
 }
 
 impl Trace {
-    async fn attach(
+    pub(super) async fn attach(
         round: &Round,
         server: &Server,
         calls: Calls<'_>,
@@ -231,7 +231,7 @@ impl Trace {
     }
 
     /// Lets the server go on alone. Returns whether anything failed.
-    async fn end(mut self, round: &Round) -> Result<bool, Failure> {
+    pub(super) async fn end(mut self, round: &Round) -> Result<bool, Failure> {
         if let Some(id) = self.child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)) {
             // It lets go of whom it traces, and ends.
             kill_process(id, Signal::TERM).map_err(io::Error::from)?;

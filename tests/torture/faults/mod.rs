@@ -8,6 +8,7 @@ mod cut;
 mod duplicates;
 mod expiry;
 mod full;
+mod held_up;
 mod io;
 mod kill;
 mod line;
@@ -67,6 +68,7 @@ pub(crate) fn all() -> Vec<Box<dyn Fault>> {
     all.push(Box::new(rivals::Rivals));
     all.extend(full::Full::ALL.map(|full| Box::new(full) as Box<dyn Fault>));
     all.push(Box::new(full::Filled));
+    all.push(Box::new(held_up::HeldUp));
     all.push(Box::new(aborted::Aborted));
     all.push(Box::new(quota::Quota));
     all.push(Box::new(thin::Thin));

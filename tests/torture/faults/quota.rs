@@ -12,6 +12,8 @@ use crate::{
 
 /// Most that the folder may take.
 const LIMIT: &str = "5M";
+/// How often a limit that cannot be taken away is tried again.
+const ATTEMPTS: u32 = 20;
 
 /// Requests that are refused before there is room again.
 const REFUSED: u64 = 5;
@@ -41,7 +43,7 @@ impl Fault for Quota {
         let mut crew = round.send_all(&server, &Style::FLOW_JS);
         in_time("the end of a quota", round.ledger.refusals(REFUSED)).await?;
         round.tally.hit();
-        btrfs(&["qgroup", "limit", "none"], &folder)?;
+        lift(&folder)?;
         if round.rng.bool() {
             (server, crew) = audit::crash(round, server, crew).await?;
         }
@@ -49,6 +51,17 @@ impl Fault for Quota {
         round.note_refusals(ended);
         audit::conclude(round, server).await
     }
+}
+
+/// Takes the limit away. That needs room itself, which is there once what was written is flushed.
+fn lift(folder: &Path) -> Result<(), Failure> {
+    for _ in 1..ATTEMPTS {
+        if btrfs(&["qgroup", "limit", "none"], folder).is_ok() {
+            return Ok(());
+        }
+        btrfs(&["filesystem", "sync"], folder)?;
+    }
+    btrfs(&["qgroup", "limit", "none"], folder)
 }
 
 fn btrfs(words: &[&str], place: &Path) -> Result<(), Failure> {

@@ -6,7 +6,13 @@
 //! from then on that all is well; nothing can be promised on such a disk, of which we saw whole
 //! catalogs vanish.
 
-use std::{fs, os::unix::fs::MetadataExt, path::PathBuf, process::Command};
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
+    process::Command,
+};
 
 use async_trait::async_trait;
 
@@ -29,6 +35,10 @@ const REFUSED: u64 = 8;
 /// Requests that are refused after that, which means that it is of no use.
 const MORE_REFUSED: u64 = 100;
 
+/// Syncs that write all over a journal of 16 MiB, which is what an image of this size gets: each of
+/// them three blocks at the least.
+const SYNCS: u64 = 1500;
+
 pub(crate) struct Thin;
 
 #[async_trait]
@@ -49,6 +59,7 @@ impl Fault for Thin {
         fs::create_dir(&data)?;
         round.setup = round.setup.on(&data);
         let server = round.setup.start().await?;
+        wear(&volume)?;
         holder.holds(fs::metadata(volume.image())?.blocks() * 512 + ROOM)?;
         round.add_large_files(4, MIB..=2 * MIB);
         round.add_files(3, 1..=20);
@@ -57,7 +68,7 @@ impl Fault for Thin {
         round.tally.hit();
         let refused = round.ledger.count_refusals();
         holder.holds(1 << 30)?;
-        if round.rng.bool() {
+        if 0 < round.rng.u8(..4) {
             // Whatever was lost was said to be: those who were refused send it again, to their end
             // or to that of the file system.
             let ledger = round.ledger.clone();
@@ -80,6 +91,17 @@ impl Fault for Thin {
         audit::promises(round, &server, &before).await?;
         audit::conclude(round, server).await
     }
+}
+
+/// Has the file system write all over its journal, so that there is room for all of it: what has no
+/// room later are files, for the most part, and the file system lives on.
+fn wear(volume: &Volume) -> io::Result<()> {
+    let file = File::create(volume.point().join("worn"))?;
+    for len in 0..SYNCS {
+        file.set_len(len)?;
+        file.sync_all()?;
+    }
+    Ok(())
 }
 
 /// What holds the image, and is smaller than it.
