@@ -166,8 +166,8 @@ impl Shared {
     /// Reads exactly this range; nothing if it is lost: not there, or unreadable however often it
     /// is tried, in a store that is well otherwise.
     ///
-    /// Errors: the store is not well, or the process lacks what it needs to read. That may pass, and
-    /// nothing is lost by it.
+    /// Errors: the store is not well, or the process lacks what it needs to read. That may pass,
+    /// and nothing is lost by it.
     pub(super) async fn read_or_lose(
         &self,
         source: &Source,
