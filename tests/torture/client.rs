@@ -63,7 +63,7 @@ pub(crate) enum Ended {
     Stopped,
     /// The server refused, in a way that is final for flow.js.
     Refused(String),
-    /// The server had every chunk, and does not know of them any more.
+    /// The server had every chunk, and has not got them all any more.
     Vanished,
     /// It never came to an end.
     Stuck,
@@ -211,7 +211,8 @@ impl Client {
         }
     }
 
-    /// Waits until the server says that the file is complete. Every chunk of it is there.
+    /// Waits until the server says that the file is complete. Every chunk of it was acknowledged: a
+    /// server that lacks one again will not be sent it, and how that could be is for the audit.
     async fn completion(&self, file: FileId) -> Ended {
         let plan = self.ledger.plan(file);
         let mut line = Line { address: self.address, connection: None };
@@ -219,6 +220,7 @@ impl Client {
             while !self.ledger.is_complete(file) {
                 self.pause(PAUSE).await;
                 match self.probe(file, &plan, 1, &mut line).await {
+                    Next::Done if self.ledger.lacks(file) => return Ended::Vanished,
                     Next::Done | Next::Again => {}
                     Next::Send => return Ended::Vanished,
                     Next::GiveUp(why) => return Ended::Refused(why),

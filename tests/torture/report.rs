@@ -48,6 +48,14 @@ impl Kind {
         (Self::Other, "other"),
     ];
 
+    /// Whether a promise about bytes or records was broken.
+    pub(crate) fn is_loss(self) -> bool {
+        match self {
+            Self::Lost | Self::Lied | Self::Inexact | Self::FileOnly | Self::CreativeOnly => true,
+            Self::Doubled | Self::Foreign | Self::Leftover | Self::Stuck | Self::Other => false,
+        }
+    }
+
     fn heading(self) -> &'static str {
         Self::ALL.iter().find(|(kind, _)| *kind == self).map_or("", |(_, heading)| heading)
     }

@@ -75,7 +75,9 @@ impl Fault for Proof {
             let scene = self.scene(&mut inner);
             scene.play(&mut inner).await?;
             round.tally.add_work(&inner.tally);
-            if let Some((_, detail)) = inner.tally.violations().first() {
+            // What else goes wrong is no proof that anything was lost.
+            let violations = inner.tally.violations();
+            if let Some((_, detail)) = violations.iter().find(|(kind, _)| kind.is_loss()) {
                 crate::say(&format!("{}: caught in round {tries}, {scene}: {detail}", self.name));
                 return Ok(());
             }
