@@ -153,6 +153,18 @@ impl UploadError {
         text
     }
 
+    /// What may be told of it to everybody: what could not be done, without what the system said.
+    pub(super) fn public(&self) -> String {
+        let source = self.source();
+        if let Some(store) = source.and_then(|source| source.downcast_ref::<StoreError>()) {
+            return store.to_string();
+        }
+        match source.and_then(|source| source.downcast_ref()) {
+            Some(it @ (CatalogError::Unavailable(_) | CatalogError::NoSpace(_))) => it.to_string(),
+            _ => self.to_string(),
+        }
+    }
+
     /// For a fault that has no cause of its own to show.
     pub(super) fn unavailable(why: &'static str) -> Self {
         Self::Unavailable(why.into())

@@ -50,20 +50,26 @@ impl Engine {
     pub async fn retry(&self, id: UploadId) -> Result<Option<Snapshot>, UploadError> {
         let Some(live) = Shared::by_id(&self.shared, id).await? else { return Ok(None) };
         let changes = live.watch();
-        live.lock().calm();
+        let failed = {
+            let mut state = live.lock();
+            state.retry_at = None;
+            state.record.trouble.as_ref().map_or(0, |trouble| trouble.attempts)
+        };
         // A stitch that runs at the moment says how it ends, too. That the time is over, or the
         // engine is about to stop, is seen in the snapshot.
-        let _ = timeout(OPERATOR_WAIT, self.stitched(&live, changes)).await;
+        let _ = timeout(OPERATOR_WAIT, self.stitched(&live, changes, failed)).await;
         Ok(Some(self.shared.snapshot(&live)))
     }
 
-    async fn stitched(&self, live: &Use, mut changes: watch::Receiver<u64>) {
+    /// Waits until an upload of which so many attempts have failed is decided, or one more has.
+    async fn stitched(&self, live: &Use, mut changes: watch::Receiver<u64>, failed: u32) {
         if self.shared.hints.send(live.id).await.is_err() {
             return;
         }
         let is_decided = || {
             let state = live.lock();
-            state.record.state != UploadState::Stitching || state.record.trouble.is_some()
+            let attempts = state.record.trouble.as_ref().map_or(0, |trouble| trouble.attempts);
+            state.record.state != UploadState::Stitching || failed < attempts
         };
         // Fails only if the upload is gone from memory, which its use prevents.
         let _ = changes.wait_for(|_| is_decided()).await;

@@ -29,6 +29,8 @@ struct Map {
     by_id: HashMap<UploadId, Entry>,
     /// The newest upload of each identity.
     by_key: HashMap<IdentityKey, UploadId>,
+    /// Until when nobody tries to load what could not be loaded.
+    resting: HashMap<UploadId, Instant>,
 }
 
 #[derive(Debug)]
@@ -119,6 +121,18 @@ impl Registry {
     /// Whether a request uses this upload at the moment, beside `own` users.
     pub(super) fn is_used(&self, id: UploadId, own: usize) -> bool {
         self.map().by_id.get(&id).is_some_and(|entry| own < entry.users)
+    }
+
+    /// An upload that could not be loaded is not tried again before this.
+    pub(super) fn rest(&self, id: UploadId, until: Instant) {
+        self.map().resting.insert(id, until);
+    }
+
+    /// Whether an upload is to be left alone for now.
+    pub(super) fn rests(&self, id: UploadId, now: Instant) -> bool {
+        let mut map = self.map();
+        map.resting.retain(|_, until| now < *until);
+        map.resting.contains_key(&id)
     }
 
     /// One user less. Gives the upload back if it was the last of one that came to nothing.

@@ -94,7 +94,8 @@ pub(super) async fn tick(shared: Arc<Shared>) {
         match shared.catalog.stitching().await {
             Ok(full) => {
                 let known: HashSet<UploadId> = live.iter().map(|live| live.id).collect();
-                ids.extend(full.into_iter().filter(|id| !known.contains(id)));
+                let unknown = full.into_iter().filter(|id| !known.contains(id));
+                ids.extend(unknown.filter(|id| !shared.registry.rests(*id, Instant::now())));
             }
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "No stitch tick");
@@ -115,11 +116,7 @@ async fn stitch(shared: Arc<Shared>, id: UploadId) {
     let live = match Shared::by_id(&shared, id).await {
         Ok(Some(live)) => live,
         Ok(None) => return,
-        Err(error) => {
-            let error = &error as &dyn std::error::Error;
-            tracing::error!(upload.id = %id, error, "Cannot load an upload that is to be stitched");
-            return;
-        }
+        Err(error) => return shared.postpone_unloaded(id, &error).await,
     };
     // Whoever comes while another works leaves: the other looks again when it is done.
     while live.has_stitch_work(1, Instant::now()) && !live.cancelling.load(Ordering::SeqCst) {
@@ -242,10 +239,25 @@ impl Shared {
         Ok(())
     }
 
+    /// What cannot even be loaded waits as well. How often it failed is only in the catalog, and a
+    /// catalog that does not say it is itself what is in the way.
+    async fn postpone_unloaded(&self, id: UploadId, error: &UploadError) {
+        let reason = error.chain();
+        tracing::error!(upload.id = %id, reason, "Cannot load an upload that is to be stitched");
+        let Ok(Some(record)) = self.catalog.upload(id).await else { return };
+        let failed = record.trouble.map_or(0, |trouble| trouble.attempts);
+        self.registry.rest(id, Instant::now() + pause(failed));
+        let trouble = Trouble { attempts: failed.saturating_add(1), reason: error.public() };
+        if let Err(error) = self.catalog.hold_up(id, &trouble).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(upload.id = %id, error, "What holds up an upload is not recorded");
+        }
+    }
+
     async fn postpone_for(&self, live: &Live, error: &UploadError) {
         let reason = error.chain();
         tracing::error!(upload.id = %live.id, reason, "Cannot stitch an upload for now");
-        self.postpone(live, &reason).await;
+        self.postpone(live, &error.public()).await;
     }
 
     /// The next attempt waits, longer each time; the reason is shown meanwhile.
@@ -254,8 +266,7 @@ impl Shared {
         let (trouble, full) = {
             let mut state = live.lock();
             let failed = state.record.trouble.as_ref().map_or(0, |trouble| trouble.attempts);
-            let pause = STITCH_RETRY_MIN.saturating_mul(1 << failed.min(16));
-            state.retry_at = Some(Instant::now() + Duration::min(pause, STITCH_RETRY_MAX));
+            state.retry_at = Some(Instant::now() + pause(failed));
             let attempts = failed.saturating_add(1);
             let trouble = Trouble { attempts, reason: reason.to_owned() };
             state.record.trouble = Some(trouble.clone());
@@ -267,6 +278,11 @@ impl Shared {
             tracing::warn!(upload.id = %live.id, error, "What holds up an upload is not recorded");
         }
     }
+}
+
+/// How long to wait after so many failures and one more.
+fn pause(failed: u32) -> Duration {
+    STITCH_RETRY_MIN.saturating_mul(1 << failed.min(16)).min(STITCH_RETRY_MAX)
 }
 
 /// The range that is next in order, if it is here.

@@ -1,8 +1,8 @@
 //! A completion that is held up is a state that everybody can see, and it ends well.
 
-use std::io::ErrorKind;
+use std::{io::ErrorKind, time::Duration};
 
-use flowstitch::store::StoreOp;
+use flowstitch::{catalog::Catalog, store::StoreOp};
 use serde_json::Value;
 
 use crate::support::{CatalogOp, Machine, TestApp, idle};
@@ -70,10 +70,51 @@ fn a_probe_does_not_wait_for_what_is_held_up() {
                 let status = file.probe(number).await.assert_status(200).json();
                 assert!(status["upload"]["error"].is_string(), "{status}");
             }
-            assert_eq!(began.elapsed(), std::time::Duration::ZERO);
+            assert_eq!(began.elapsed(), Duration::ZERO);
         };
         let (last, ()) = tokio::join!(file.post(COUNT), probes);
         last.assert_status(201);
+    });
+}
+
+#[test]
+fn what_the_system_said_is_for_the_log() {
+    let machine = machine();
+    machine.process(async |app| {
+        machine.disk.fail_next(StoreOp::Publish, ErrorKind::PermissionDenied);
+        let id = app.flow(CONTENT).send(1..=COUNT).await.upload_id();
+        assert_held_up(app, &id, "cannot").await;
+        let error = status(app, &id).await["upload"]["error"].to_string();
+        let of_the_system = std::io::Error::from(ErrorKind::PermissionDenied).to_string();
+        assert!(!error.contains(&of_the_system), "{error}");
+    });
+}
+
+#[test]
+fn what_cannot_even_be_loaded_says_so_and_is_tried_less_and_less() {
+    let machine = machine();
+    let id = machine.process(async |app| {
+        machine.disk.fail_next(StoreOp::Publish, ErrorKind::Other);
+        app.flow(CONTENT).send(1..=COUNT).await.upload_id()
+    });
+    machine.process(async |app| {
+        let attempts = async || {
+            let record = machine.facts.upload(id.parse().expect("an id")).await.expect("read");
+            record.and_then(|record| record.trouble).map_or(0, |trouble| trouble.attempts)
+        };
+        let before = attempts().await;
+        for _ in 0..4 {
+            machine.disk.fail_next(StoreOp::Look, ErrorKind::Other);
+        }
+        let began = tokio::time::Instant::now();
+        idle().await;
+        assert_eq!(attempts().await, before + 1);
+        while attempts().await != 0 {
+            idle().await;
+        }
+        assert!(Duration::from_secs(10) < began.elapsed(), "{:?}", began.elapsed());
+        assert_eq!(app.ended(&id).await.state.as_str(), "complete");
+        app.assert_one_creative(CONTENT).await;
     });
 }
 
