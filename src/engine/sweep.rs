@@ -88,26 +88,28 @@ async fn clear(shared: &Arc<Shared>) -> Result<(), UploadError> {
 /// Ends uploads whose last byte came too long ago.
 async fn expire(shared: &Arc<Shared>) -> Result<(), UploadError> {
     let before = ago(shared, shared.options.upload_ttl);
+    // Those that are in use, or cannot be read, stay in the list: they keep nobody behind them from
+    // making room, and the next sweep looks at them again.
+    let mut passed = 0;
     loop {
-        let ids = shared.catalog.idle(before, SWEEP_BATCH_LEN_MAX).await?;
+        let ids = shared.catalog.idle(before, passed + SWEEP_BATCH_LEN_MAX).await?;
         let mut ended = 0;
-        for id in &ids {
+        for id in ids.iter().skip(passed) {
             if shared.stop.is_cancelled() {
                 return Ok(());
             }
             match expire_one(shared, *id, before).await {
                 Ok(expired) => ended += usize::from(expired),
-                // One that cannot even be read keeps no other from making room.
                 Err(error) => {
                     let error = &error as &dyn Error;
                     tracing::warn!(upload.id = %id, error, "Cannot expire an upload for now");
                 }
             }
         }
-        // Those that are in use stay in the list: the next sweep looks at them again.
-        if ended == 0 || ids.len() < SWEEP_BATCH_LEN_MAX {
+        if ids.len() < passed + SWEEP_BATCH_LEN_MAX {
             return Ok(());
         }
+        passed = ids.len() - ended;
     }
 }
 

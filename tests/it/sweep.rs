@@ -1,6 +1,6 @@
 //! What is forgotten, when, and what is not; and whom a tombstone answers.
 
-use flowstitch::upload::UploadState;
+use flowstitch::upload::{UploadState, limits};
 use serde_json::json;
 
 use crate::support::{CatalogOp, Machine, Reply, TestApp, idle};
@@ -61,6 +61,26 @@ fn an_upload_that_somebody_uses_does_not_expire() {
         let ((), last) = tokio::join!(script, answer);
         last.assert_status(201);
         app.assert_one_creative(CONTENT.as_bytes()).await;
+    });
+}
+
+#[test]
+fn those_that_cannot_be_expired_keep_nobody_behind_them() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        let count = limits::SWEEP_BATCH_LEN_MAX;
+        for number in 0..=count {
+            app.flow(CONTENT).name(&format!("{number}.bin")).send([1]).await;
+            machine.advance_seconds(1);
+        }
+        machine.advance_seconds(DAY + 1);
+        for _ in 0..count {
+            machine.catalog.fail_next(CatalogOp::End);
+        }
+        sweep(app).await;
+        let expired = app.get("/uploads?state=expired").await.json();
+        let expired = expired["uploads"].as_array().expect("a list").len();
+        assert_eq!(expired, 1, "the last one was not behind a wall of others");
     });
 }
 
@@ -127,6 +147,21 @@ fn a_complete_upload_answers_for_an_hour_and_then_the_same_file_is_a_new_one() {
         second.assert_status(201);
         assert_ne!(second.upload_id(), first);
         assert_eq!(app.creatives().await.len(), 2);
+    });
+}
+
+#[test]
+fn a_creative_that_was_moved_answers_for_the_day_that_was_asked_for_and_for_its_own() {
+    Machine::new().process(async |app| {
+        let on = |day: &str| app.flow(CONTENT).with("scheduled_at", day);
+        let id = on("2026-12-05").send([1, 2]).await.upload_id();
+        let creative = app.creatives().await[0]["id"].as_str().expect("an id").to_owned();
+        let moved = json!({ "scheduled_at": "2026-12-06" }).to_string();
+        app.patch(&format!("/creatives/{creative}"), moved).await.assert_status(200);
+        for day in ["2026-12-05", "2026-12-06"] {
+            assert_eq!(on(day).send([1, 2]).await.upload_id(), id, "{day}");
+        }
+        assert_ne!(on("2026-12-07").send([1, 2]).await.upload_id(), id);
     });
 }
 
