@@ -133,6 +133,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn whoever_gives_up_waiting_presses_nobody_any_more() {
+        let budget = Budget::new(8 * KIB, Gauge::default());
+        let _held = budget.try_lease(8000).expect("there is room");
+        let mut waiting = Box::pin(budget.lease(5000));
+        assert!(poll!(&mut waiting).is_pending());
+        assert!(budget.pressure().now_or_never().is_some());
+        drop(waiting);
+        assert!(budget.pressure().now_or_never().is_none());
+    }
+
+    #[tokio::test]
     async fn a_frame_larger_than_the_budget_takes_all_of_it() {
         let budget = Budget::new(4 * KIB, Gauge::default());
         let lease = budget.lease(1 << 20).await;

@@ -253,6 +253,58 @@ fn whoever_only_drips_does_not_keep_a_range_from_a_fresh_request() {
 }
 
 #[test]
+fn whoever_brings_enough_keeps_a_range_however_long_it_takes() {
+    const DRIPS: usize = 8;
+    /// More than a writer must bring within a stall, and less.
+    const PARTS: [usize; 2] = [5 * 1024, 4 * 1024];
+    Machine::new().process(async |app| {
+        let len = PARTS.iter().sum::<usize>() * DRIPS;
+        let file = app.flow(vec![b'x'; 2 * len]).chunk_size(len);
+        let (client, slow) = file.trickle(1);
+        let is_done = Cell::new(false);
+        let drips = async {
+            for _ in 0..DRIPS {
+                for part in PARTS {
+                    client.bring(&vec![b'x'; part]).await;
+                    idle().await;
+                    tokio::time::advance(CLAIM_STALL * 2 / 5).await;
+                }
+            }
+            is_done.set(true);
+            drop(client);
+        };
+        let fresh = async {
+            let reply = file.octet(1).await;
+            assert!(is_done.get(), "it took over from a writer that made progress");
+            reply
+        };
+        let (slow, (), fresh) = tokio::join!(slow, drips, fresh);
+        slow.assert_status(200);
+        fresh.assert_status(200);
+    });
+}
+
+#[test]
+fn a_duplicate_that_comes_in_parts_is_compared_part_by_part() {
+    Machine::new().process(async |app| {
+        let file = app.flow("hello world, are you there?").chunk_size(8);
+        file.send([1, 2]).await;
+        for (bytes, status) in [(b"rld, are", 200), (b"rld, arE", 409)] {
+            let (client, answer) = file.trickle(2);
+            let script = async {
+                for part in bytes.chunks(3) {
+                    client.bring(part).await;
+                }
+                drop(client);
+            };
+            let (answer, ()) = tokio::join!(answer, script);
+            answer.assert_status(status);
+        }
+        file.send([3]).await.assert_status(201);
+    });
+}
+
+#[test]
 fn whoever_was_taken_over_from_does_not_take_over_in_turn() {
     Machine::new().process(async |app| {
         let file = app.flow(CONTENT).chunk_size(8);

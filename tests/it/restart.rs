@@ -107,6 +107,26 @@ fn after_loss_of_power_a_relaxed_server_says_what_it_lost() {
 }
 
 #[test]
+fn what_is_doubtful_is_not_listed_as_received_until_it_was_read_back() {
+    let machine = Machine::new();
+    let id = machine.process(async |app| app.flow(CONTENT).send([1, 3]).await.upload_id());
+    machine.lose_power();
+    machine.process(async |app| {
+        let received = async || {
+            let list = app.get("/uploads").await.json();
+            list["uploads"][0]["upload"]["received_bytes"].as_u64().expect("a number")
+        };
+        let is_suspect = async || {
+            let record = machine.facts.upload(id.parse().expect("an id")).await.expect("read");
+            record.expect("it is known").suspect
+        };
+        assert_eq!((received().await, is_suspect().await), (0, true));
+        app.flow(CONTENT).probe(1).await.assert_status(200);
+        assert_eq!((received().await, is_suspect().await), (8, false));
+    });
+}
+
+#[test]
 fn what_is_doubtful_is_still_so_after_another_crash() {
     let machine = Machine::new().flag("--durability=relaxed");
     machine.process(async |app| {
