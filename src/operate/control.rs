@@ -1,6 +1,11 @@
 //! Has the one process that owns the data do something: the server, if one runs, or else this one.
 
-use std::{io, path::Path, time::Duration};
+use std::{
+    io::{self, Write},
+    path::Path,
+    pin::pin,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
@@ -12,13 +17,13 @@ use serde::{Deserialize, de::DeserializeOwned};
 use tokio::{net::UnixStream, time::timeout};
 use tower::ServiceExt;
 
-use super::Failure;
+use super::{Data, Failure};
 use crate::{
     app::{App, StartError},
     config::Config,
     http::body,
     store::OpenError,
-    upload::limits::{CONTROL_ANSWER_LEN_MAX, CONTROL_ANSWER_TIMEOUT},
+    upload::limits::{CONTROL_ANSWER_LEN_MAX, CONTROL_ANSWER_NOTICE, CONTROL_ANSWER_TIMEOUT},
 };
 
 /// What came of a request.
@@ -38,7 +43,17 @@ pub(super) async fn post<T: DeserializeOwned>(
 ) -> Result<Answer<T>, Failure> {
     match ask_server(&config.control_socket, target).await? {
         Some(answer) => read(answer),
-        None => do_it_here(&for_one_thing(config), target).await,
+        None => {
+            // Looked for first: the server would make what is not there, and a name that was
+            // mistyped would be answered as if it were data.
+            let config = for_one_thing(config);
+            tokio::task::spawn_blocking({
+                let config = config.clone();
+                move || Data::open(&config).map(drop)
+            })
+            .await??;
+            do_it_here(&config, target).await
+        }
     }
 }
 
@@ -48,7 +63,12 @@ pub(super) async fn ask_server(
     target: &str,
 ) -> Result<Option<(StatusCode, Bytes)>, Failure> {
     let Some(stream) = connect(socket).await? else { return Ok(None) };
-    match timeout(CONTROL_ANSWER_TIMEOUT, exchange(stream, target)).await {
+    let mut exchange = pin!(exchange(stream, target));
+    if let Ok(answer) = timeout(CONTROL_ANSWER_NOTICE, exchange.as_mut()).await {
+        return Ok(Some(answer?));
+    }
+    writeln!(io::stderr(), "flowstitch: waiting for the server to answer")?;
+    match timeout(CONTROL_ANSWER_TIMEOUT, exchange).await {
         Ok(answer) => Ok(Some(answer?)),
         Err(_) => Err(Failure::Silent { path: socket.display().to_string() }),
     }

@@ -111,6 +111,12 @@ impl Finding {
         Self::new(false, "alien_file", file, problem, "move it elsewhere")
     }
 
+    /// Something that is no file in one of the folders.
+    pub(super) fn odd(file: &Path) -> Self {
+        let problem = "it is no file, but a folder, a link or the like".into();
+        Self::new(false, "odd_entry", file, problem, "move it elsewhere")
+    }
+
     fn new(
         is_fault: bool,
         code: &'static str,

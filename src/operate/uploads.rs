@@ -41,6 +41,10 @@ pub(super) fn describe(data: &Data, record: &UploadRecord) -> Result<Upload, Fai
         UploadState::Failed | UploadState::Cancelled | UploadState::Expired => 0,
     };
     let is_complete = record.state == UploadState::Complete;
+    // What it became says more than what was asked for: also where nothing was.
+    let creative = if is_complete { data.facts.creative(record.creative_id)? } else { None };
+    let sha256 = creative.as_ref().map(|creative| creative.sha256).or(record.declared_sha256);
+    let scheduled = creative.as_ref().map(|creative| creative.scheduled).or(record.scheduled);
     Ok(Upload {
         reason: record.error(),
         id: record.id,
@@ -52,8 +56,8 @@ pub(super) fn describe(data: &Data, record: &UploadRecord) -> Result<Upload, Fai
         created_at: seconds(record.created_at),
         last_byte_at: seconds(record.touched_at),
         ended_at: record.ended_at.map(seconds),
-        sha256: record.declared_sha256.map(|sha256| sha256.to_string()),
-        scheduled_at: record.scheduled.map(|day| day.to_string()),
+        sha256: sha256.map(|sha256| sha256.to_string()),
+        scheduled_at: scheduled.map(|day| day.to_string()),
         creative_id: is_complete.then_some(record.creative_id),
     })
 }

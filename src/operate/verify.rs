@@ -183,6 +183,8 @@ fn look(data: &Data, subject: &Subject, read: &AtomicU64) -> Result<Option<Findi
         Subject::File(Found::Foreign(name)) => {
             Ok(Some(Finding::foreign(None, &data.completed.join(name))))
         }
+        Subject::File(Found::Odd(name)) => Ok(Some(Finding::odd(&data.completed.join(name)))),
+        Subject::Part(Found::Odd(name)) => Ok(Some(Finding::odd(&data.incomplete.join(name)))),
         Subject::Upload(id) => look_at_upload(data, *id),
         Subject::Part(Found::Ours(id)) => look_at_part(data, *id),
         Subject::Part(Found::Foreign(name)) => {

@@ -11,7 +11,8 @@ use bytes::Bytes;
 
 use super::{
     PublishedName, Space,
-    durable::{self, Failures, Folder, Name},
+    durable::{self, Failures, Folder},
+    name::Name,
     open_files::{OpenFile, OpenFiles},
 };
 use crate::upload::{ByteRange, UploadId, limits};

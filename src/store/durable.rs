@@ -23,8 +23,8 @@ use rustix::{
     io::{Errno, retry_on_intr},
 };
 
-use super::{PublishedName, Space, room};
-use crate::upload::{ByteRange, UploadId};
+use super::{Space, name::Name, room};
+use crate::upload::ByteRange;
 
 /// Folders: the server and its group look inside, nobody else.
 const FOLDER_MODE: Mode = Mode::from_raw_mode(0o750);
@@ -34,29 +34,11 @@ const FILE_MODE: Mode = Mode::from_raw_mode(0o640);
 /// FIFO does not block the thread for ever (it is refused by [`regular`] a moment later).
 const FILE_FLAGS: OFlags = OFlags::CLOEXEC.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK);
 
-/// The name of a file that we keep: the only names that a [`Folder`] takes.
-pub(super) struct Name(String);
-
-impl Name {
-    /// Where an upload is written.
-    pub(super) fn of_upload(upload: UploadId) -> Self {
-        Self(format!("{upload}.part"))
-    }
-
-    /// Where a finished file lies.
-    pub(super) fn of_published(name: &PublishedName) -> Self {
-        Self(name.to_string())
-    }
-
-    /// What is written to try out a folder. No upload and no finished file has this name.
-    pub(super) fn of_probe() -> Self {
-        Self(".probe".into())
-    }
-
-    /// The upload that is written at this name; nothing for any other name.
-    pub(super) fn to_upload(text: &str) -> Option<UploadId> {
-        text.strip_suffix(".part")?.parse().ok()
-    }
+/// What a folder has under one name.
+pub(super) struct Entry {
+    pub(super) name: CString,
+    /// Whether it is a file, and not a folder, a link or the like.
+    pub(super) is_regular: bool,
 }
 
 /// An open folder.
@@ -206,24 +188,23 @@ impl Folder {
 
     /// The names of the regular files; those that are no UTF-8 are none of ours.
     pub(super) fn list(&self) -> io::Result<Vec<String>> {
-        let names = self.entries()?;
-        names.filter_map(|name| name.map(|name| name.into_string().ok()).transpose()).collect()
+        let regular = |entry: Entry| entry.name.into_string().ok().filter(|_| entry.is_regular);
+        self.entries()?.filter_map(|entry| entry.map(regular).transpose()).collect()
     }
 
-    /// The names of the regular files, one after the other, ours or not.
-    pub(super) fn entries(&self) -> io::Result<impl Iterator<Item = io::Result<CString>>> {
-        Ok(Dir::read_from(&self.handle)?.filter_map(|entry| self.regular_name(entry).transpose()))
+    /// What is in it, one after the other, ours or not.
+    pub(super) fn entries(&self) -> io::Result<impl Iterator<Item = io::Result<Entry>>> {
+        Ok(Dir::read_from(&self.handle)?.map(|entry| self.entry(&entry?)))
     }
 
-    fn regular_name(&self, entry: rustix::io::Result<DirEntry>) -> io::Result<Option<CString>> {
-        let entry = entry?;
+    fn entry(&self, entry: &DirEntry) -> io::Result<Entry> {
         let name = entry.file_name();
         let is_regular = match (entry.file_type(), name.to_str()) {
             // Some file systems do not say in a listing what an entry is.
-            (FileType::Unknown, Ok(name)) => self.len(&Name(name.to_owned()))?.is_some(),
+            (FileType::Unknown, Ok(name)) => self.len(&Name::of_entry(name))?.is_some(),
             (listed, _) => listed == FileType::RegularFile,
         };
-        Ok(is_regular.then(|| name.into()))
+        Ok(Entry { name: name.into(), is_regular })
     }
 
     /// The room that is left to us.
@@ -354,7 +335,10 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::upload::{CreativeId, FileName};
+    use crate::{
+        store::PublishedName,
+        upload::{CreativeId, FileName, UploadId},
+    };
 
     /// Two folders, a file in the first, and the name that it is to have in the second.
     struct Move {
@@ -463,14 +447,5 @@ mod tests {
         it.to.handle = folder;
         it.to.sync(before).expect_err("the name may be the one that was lost");
         it.to.sync(it.to.failures()).expect("sync");
-    }
-
-    #[test]
-    fn a_name_is_read_as_it_is_written() {
-        let id = UploadId::new();
-        assert_eq!(Name::to_upload(&Name::of_upload(id).0), Some(id));
-        for other in [".part", "x.part", ".probe", &id.to_string(), &format!("{id}.part.part")] {
-            assert_eq!(Name::to_upload(other), None, "{other}");
-        }
     }
 }

@@ -17,9 +17,8 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 
 use super::{
-    ChunkStore, PublishedName, Space, StoreError, assert_readable,
-    disk::Disk,
-    durable::{Folder, Name},
+    ChunkStore, PublishedName, Space, StoreError, assert_readable, disk::Disk, durable::Folder,
+    name::Name,
 };
 use crate::upload::{ByteRange, UploadId, limits};
 

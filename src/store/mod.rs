@@ -10,6 +10,7 @@ mod durable;
 mod fs;
 #[cfg(any(test, feature = "testing"))]
 mod memory;
+mod name;
 mod open_files;
 mod room;
 mod view;

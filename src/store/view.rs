@@ -1,11 +1,12 @@
 //! The reading half of [`super::FsStore`], for those who do not have the folders: no lock is taken,
 //! nothing is made or changed, and a server may be writing meanwhile.
 
-use std::{ffi::CString, fmt, io, path::Path};
+use std::{fmt, io, path::Path};
 
 use super::{
     OpenError, PublishedName, StoreError,
-    durable::{Folder, Name},
+    durable::{Entry, Folder},
+    name::Name,
 };
 use crate::upload::UploadId;
 
@@ -22,6 +23,8 @@ pub enum Found<T> {
     Ours(T),
     /// It has another name.
     Foreign(String),
+    /// It is no file, whatever its name: a folder, a link, a pipe.
+    Odd(String),
 }
 
 impl StoreView {
@@ -81,14 +84,18 @@ fn list<T>(
     parse: impl Fn(&str) -> Option<T>,
 ) -> Result<impl Iterator<Item = Result<Found<T>, StoreError>>, StoreError> {
     let failed = move |source| StoreError::from_io(op, source);
-    let names = folder.entries().map_err(failed)?;
-    let is_hidden = |name: &CString| name.as_bytes().starts_with(b".");
-    let shown = names.filter(move |name| !name.as_ref().is_ok_and(is_hidden));
-    let sort = move |name: CString| {
-        let ours = name.to_str().ok().and_then(&parse);
-        ours.map_or_else(|| Found::Foreign(name.to_string_lossy().into_owned()), Found::Ours)
+    let entries = folder.entries().map_err(failed)?;
+    let is_hidden = |entry: &Entry| entry.name.as_bytes().starts_with(b".");
+    let shown = entries.filter(move |entry| !entry.as_ref().is_ok_and(is_hidden));
+    let sort = move |entry: Entry| {
+        let text = || entry.name.to_string_lossy().into_owned();
+        if !entry.is_regular {
+            return Found::Odd(text());
+        }
+        let ours = entry.name.to_str().ok().and_then(&parse);
+        ours.map_or_else(|| Found::Foreign(text()), Found::Ours)
     };
-    Ok(shown.map(move |name| name.map(&sort).map_err(failed)))
+    Ok(shown.map(move |entry| entry.map(&sort).map_err(failed)))
 }
 
 /// Without a path: nobody above the store sees one.

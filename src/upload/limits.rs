@@ -151,6 +151,8 @@ pub const SWEEP_PLAN_LEN_MAX: usize = 10_000;
 pub const OPERATOR_WAIT: Duration = Duration::from_secs(30);
 /// How long a tool waits for the server's answer.
 pub const CONTROL_ANSWER_TIMEOUT: Duration = Duration::from_mins(10);
+/// After how long it says that it waits.
+pub const CONTROL_ANSWER_NOTICE: Duration = Duration::from_secs(3);
 /// Tools that the server serves at a time.
 pub const CONTROL_CONNECTIONS_MAX: usize = 16;
 /// Bytes of an answer that a tool reads.

@@ -79,6 +79,18 @@ fn both_ways(check: impl Fn(&Setup, &str)) {
 }
 
 #[test]
+fn a_folder_that_holds_no_data_stays_as_it_is() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mistyped = dir.path().join("mistyped");
+    for command in [&["uploads", "cancel", NOBODY][..], &["uploads", "retry", NOBODY], &["sweep"]] {
+        let flag = format!("--data-dir={}", mistyped.display());
+        let output = run(dir.path(), &[command, &[&flag]].concat());
+        assert_eq!(output.status.code(), Some(2), "{command:?}");
+        assert!(!mistyped.exists(), "{command:?}");
+    }
+}
+
+#[test]
 fn uploads_are_listed_and_shown() {
     both_ways(|setup, id| {
         let list = tool(setup, &["uploads", "list", "--json"]).json(0);

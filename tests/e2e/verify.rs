@@ -93,6 +93,24 @@ fn all_is_well_while_the_server_runs_and_when_it_does_not() {
 }
 
 #[test]
+fn what_is_no_file_at_all_is_noted_whatever_it_is_called() {
+    let (server, id, file) = one_creative();
+    let setup = server.setup();
+    let completed = setup.dir().join("completed");
+    fs::create_dir(completed.join("folder")).expect("made");
+    std::os::unix::fs::symlink("/etc/hostname", setup.dir().join("incomplete/link")).expect("made");
+    let (status, document) = verified(setup);
+    assert_eq!((status, codes(&document, "notes")), (0, vec!["odd_entry".into(); 2]));
+    // A link in the place of a finished file is no finished file.
+    fs::rename(&file, setup.dir().join("elsewhere")).expect("moved");
+    std::os::unix::fs::symlink("../elsewhere", &file).expect("made");
+    let (status, document) = verified(setup);
+    assert_eq!((status, codes(&document, "faults")), (1, vec!["missing_file".into()]));
+    assert_eq!(document["faults"][0]["creative_id"], id);
+    assert_eq!(codes(&document, "notes").len(), 3);
+}
+
+#[test]
 fn a_flipped_bit_in_a_finished_file_is_found_and_named() {
     let (server, id, file) = one_creative();
     let mut content = fs::read(&file).expect("readable");

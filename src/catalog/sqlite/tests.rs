@@ -116,6 +116,17 @@ async fn closing_folds_the_journal_in() {
     assert_eq!(found, Some(record));
 }
 
+#[tokio::test]
+async fn the_schema_itself_refuses_a_second_creative_of_one_upload() {
+    let (_dir, path) = folder();
+    let catalog = open_catalog(&path);
+    open_complete(&catalog, &sample_upload("x")).await;
+    let copy = "INSERT INTO creatives SELECT randomblob(16), principal, filename, size, sha256,
+        content_type, scheduled, created_at, upload_id FROM creatives";
+    let error = Connection::open(&path).expect("a file").execute(copy, []).expect_err("refused");
+    assert!(error.to_string().contains("UNIQUE constraint failed: creatives.upload_id"), "{error}");
+}
+
 /// The catalog as a crash would leave it with so much of its journal on the disk.
 fn crashed(dir: &Path, journal: &[u8]) -> SqliteCatalog {
     let copy = dir.join(format!("{}.db", crate::upload::UploadId::new()));
