@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use http::{Method, Request};
 
-use crate::support::{Machine, Reply, TestApp, multipart};
+use crate::support::{Machine, Reply, TestApp, idle, multipart};
 
 /// The smallest budget there is, in bytes.
 const BUDGET: u64 = 2 << 20;
@@ -47,6 +47,43 @@ fn many_slow_uploads_at_once_all_finish_within_the_budget() {
         assert!(replies.iter().all(|reply| reply.status == 201), "{replies:?}");
         assert_eq!(app.creatives().await.len(), 40);
         assert_eq!(metric(app, "flowstitch_memory_used_bytes").await, 0);
+    });
+}
+
+/// Sends `head`, says nothing more until another file has come in whole, and then sends `tail`.
+async fn assert_others_go_first(app: &TestApp, query: &str, head: &[u8], tail: &[u8]) {
+    let (client, silent) = app.trickle(query);
+    let script = async {
+        for frame in head.chunks(100_000) {
+            client.bring(frame).await;
+        }
+        idle().await;
+        let other = app.flow(vec![2; 1_000_000]).name("other.bin").chunk_size(1_000_000);
+        other.octet(1).await.assert_status(201);
+        client.bring(tail).await;
+        drop(client);
+    };
+    let (silent, ()) = tokio::join!(silent, script);
+    silent.assert_status(201);
+    assert_eq!(app.creatives().await.len(), 2);
+}
+
+#[test]
+fn whoever_falls_silent_gives_its_memory_to_others() {
+    machine().process(async |app| {
+        let content = vec![1; 1_000_001];
+        let file = app.flow(content.clone()).chunk_size(content.len());
+        let (head, tail) = content.split_at(1_000_000);
+        assert_others_go_first(app, &file.query_string(1), head, tail).await;
+    });
+}
+
+#[test]
+fn so_does_whoever_sends_a_file_of_undeclared_size() {
+    machine().process(async |app| {
+        // More than is kept in memory, and most of a batch.
+        let query = "flowIdentifier=a&flowFilename=a.bin";
+        assert_others_go_first(app, query, &vec![1; 1_400_000], b"end").await;
     });
 }
 

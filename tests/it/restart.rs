@@ -107,6 +107,24 @@ fn after_loss_of_power_a_relaxed_server_says_what_it_lost() {
 }
 
 #[test]
+fn a_stop_waits_for_the_stitch_of_a_full_upload() {
+    let machine = Machine::new().flag("--completion-wait=0s");
+    machine.process(async |app| {
+        let gate = machine.store.hold_next(StoreOp::Read);
+        let id = app.flow(CONTENT).send(1..=COUNT).await.upload_id();
+        gate.reached().await;
+        let opened = async {
+            idle().await;
+            gate.open();
+        };
+        let (stopped, ()) = tokio::join!(app.app().engine().stop(), opened);
+        stopped.expect("in order");
+        let record = machine.facts.upload(id.parse().expect("an id")).await.expect("read");
+        assert_eq!(record.expect("it is known").state.as_str(), "complete");
+    });
+}
+
+#[test]
 fn what_is_doubtful_is_not_listed_as_received_until_it_was_read_back() {
     let machine = Machine::new();
     let id = machine.process(async |app| app.flow(CONTENT).send([1, 3]).await.upload_id());

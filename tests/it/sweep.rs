@@ -1,6 +1,11 @@
 //! What is forgotten, when, and what is not; and whom a tombstone answers.
 
-use flowstitch::upload::{UploadState, limits};
+use std::time::Duration;
+
+use flowstitch::{
+    catalog::Catalog,
+    upload::{UploadState, limits},
+};
 use serde_json::json;
 
 use crate::support::{CatalogOp, Machine, Reply, TestApp, idle};
@@ -40,6 +45,43 @@ fn an_upload_expires_a_day_after_its_last_chunk_and_leaves_a_tombstone() {
         machine.advance_seconds(DAY + 1);
         sweep(app).await;
         assert_eq!(machine.uploads().await, 0);
+    });
+}
+
+#[test]
+fn the_sweep_goes_by_itself() {
+    let machine = Machine::new().flag("--upload-ttl=60s").flag("--sweep-interval=10s");
+    machine.process(async |app| {
+        let id = app.flow(CONTENT).send([1]).await.upload_id();
+        // The two clocks go together: else the sweep would not believe the one on the wall.
+        for _ in 0..200 {
+            machine.advance_seconds(1);
+            tokio::time::advance(Duration::from_secs(1)).await;
+            idle().await;
+        }
+        let record = machine.facts.upload(id.parse().expect("an id")).await.expect("read");
+        assert_eq!(record.expect("it is known").state, UploadState::Expired);
+        assert_eq!(machine.files().await, (0, 0));
+    });
+}
+
+#[test]
+fn an_upload_that_nobody_uses_leaves_memory() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        let id = app.flow(CONTENT).send([1]).await.upload_id();
+        let state = async || {
+            let status = app.get(&format!("/uploads/{id}")).await.json();
+            status["upload"]["state"].as_str().expect("a state").to_owned()
+        };
+        // Behind the back of the engine: what it still has in memory does not know of it.
+        let (catalog, upload) = (&machine.facts, id.parse().expect("an id"));
+        let at = app.clock().now();
+        assert!(catalog.end(upload, UploadState::Failed, None, at).await.expect("ended"));
+        assert_eq!(state().await, "receiving");
+        let waited = tokio::time::timeout(limits::LIVE_IDLE * 3, std::future::pending::<()>());
+        waited.await.expect_err("nobody comes");
+        assert_eq!(state().await, "failed");
     });
 }
 

@@ -30,6 +30,17 @@ impl<'a> FlowFile<'a> {
         &self,
         number: usize,
     ) -> (Trickle, impl Future<Output = Reply> + use<'a>) {
+        let app: &'a TestApp = self.app();
+        app.trickle(&self.query_string(number))
+    }
+}
+
+impl TestApp {
+    /// The POST of whatever the query string names, in pieces.
+    pub(crate) fn trickle<'a>(
+        &'a self,
+        query: &str,
+    ) -> (Trickle, impl Future<Output = Reply> + use<'a>) {
         let (sender, receiver) = mpsc::channel(1);
         let frames = stream::unfold(receiver, async |mut receiver| {
             let frame = receiver.recv().await?;
@@ -37,11 +48,10 @@ impl<'a> FlowFile<'a> {
         });
         let request = Request::builder()
             .method(Method::POST)
-            .uri(format!("/upload?{}", self.query_string(number)))
+            .uri(format!("/upload?{query}"))
             .header("content-type", "application/octet-stream")
             .body(body::stream(frames.fuse()))
             .expect("a request");
-        let app: &'a TestApp = self.app();
-        (Trickle(sender), app.send_streaming(request))
+        (Trickle(sender), self.send_streaming(request))
     }
 }
