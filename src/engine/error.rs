@@ -159,10 +159,12 @@ impl UploadError {
         if let Some(store) = source.and_then(|source| source.downcast_ref::<StoreError>()) {
             return store.to_string();
         }
-        match source.and_then(|source| source.downcast_ref()) {
-            Some(it @ (CatalogError::Unavailable(_) | CatalogError::NoSpace(_))) => it.to_string(),
-            _ => self.to_string(),
+        let catalog = source.and_then(|source| source.downcast_ref());
+        // The rest tells of columns and of files.
+        if let Some(it @ (CatalogError::Unavailable(_) | CatalogError::NoSpace(_))) = catalog {
+            return it.to_string();
         }
+        self.to_string()
     }
 
     /// For a fault that has no cause of its own to show.

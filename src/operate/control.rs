@@ -41,20 +41,14 @@ pub(super) async fn post<T: DeserializeOwned>(
     config: &Config,
     target: &str,
 ) -> Result<Answer<T>, Failure> {
-    match ask_server(&config.control_socket, target).await? {
-        Some(answer) => read(answer),
-        None => {
-            // Looked for first: the server would make what is not there, and a name that was
-            // mistyped would be answered as if it were data.
-            let config = for_one_thing(config);
-            tokio::task::spawn_blocking({
-                let config = config.clone();
-                move || Data::open(&config).map(drop)
-            })
-            .await??;
-            do_it_here(&config, target).await
-        }
+    if let Some(answer) = ask_server(&config.control_socket, target).await? {
+        return read(answer);
     }
+    // Looked for first: the server would make what is not there, and a name that was mistyped would
+    // be answered as if it were data.
+    let own = config.clone();
+    tokio::task::spawn_blocking(move || Data::open(&own).map(drop)).await??;
+    do_it_here(&for_one_thing(config), target).await
 }
 
 /// The server's answer; nothing if no server answers there.
