@@ -11,13 +11,14 @@ mod races;
 mod sessions;
 mod sweep;
 mod transitions;
+mod users;
 
 use std::{future::Future, sync::Arc};
 
 use super::{Catalog, CatalogError, Fact};
 use crate::upload::{
     ByteRange, Checksum, Creative, CreativeId, Day, Durability, FileName, Identity, Plan,
-    Principal, Sha256Digest, StoredRange, Timestamp, UploadId, UploadRecord, UploadState,
+    Principal, Sha256Digest, StoredRange, Timestamp, UploadId, UploadRecord, UploadState, User,
 };
 
 type Shared = Arc<dyn Catalog>;
@@ -54,6 +55,12 @@ where
         transitions::only_what_ended_without_a_file_is_released,
         transitions::the_current_upload_is_running_or_was_opened_last,
         transitions::a_complete_upload_counts_while_its_creative_exists,
+        users::a_user_has_a_name_and_an_address_of_its_own,
+        users::a_user_who_has_something_is_not_removed,
+        users::an_upload_of_nobody_is_not_opened_and_disturbs_no_other,
+        users::a_token_belongs_to_a_user_and_goes_with_it,
+        users::a_token_is_taken_back_once,
+        users::sessions_that_are_over_are_forgotten,
         races::of_many_that_open_one_identity_one_does,
         races::of_many_that_fill_an_upload_one_owns_it,
         races::of_many_that_complete_an_upload_one_does,
@@ -158,6 +165,19 @@ fn sample_name(text: &str) -> FileName {
     FileName::new(text).expect("short enough")
 }
 
+/// A user with this name.
+#[must_use]
+pub fn sample_user(name: &Principal) -> User {
+    User { name: name.clone(), email: None, created_at: sample_time(0), disabled_at: None }
+}
+
+/// Makes sure that a principal may have uploads.
+pub async fn know(catalog: &dyn Catalog, principal: &Principal) {
+    if !principal.is_anonymous() {
+        catalog.directory().add_user(&sample_user(principal)).await.expect("added");
+    }
+}
+
 /// Opens an upload with its first range, as the engine does.
 pub async fn open(catalog: &dyn Catalog, record: &UploadRecord) {
     let (upload, stored) = (record.id, sample_range(0, 10));
@@ -192,8 +212,13 @@ pub async fn open_ended(catalog: &dyn Catalog, record: &UploadRecord, state: Upl
     assert!(catalog.end(record.id, state, None, sample_time(1000)).await.expect("ended"));
 }
 
-/// Commits and returns the uploads that became full by it.
+/// Commits and returns the uploads that became full by it. Whose they are is made known before.
 async fn commit(catalog: &dyn Catalog, facts: Vec<Fact>) -> Vec<UploadId> {
+    for fact in &facts {
+        if let Fact::Opened(record) = fact {
+            know(catalog, record.identity.principal()).await;
+        }
+    }
     catalog.commit(facts, Durability::Strict).await.expect("committed").filled
 }
 

@@ -1,5 +1,6 @@
 //! The reference model: a catalog that is obviously right and forgets everything.
 
+mod directory;
 mod facts;
 
 use std::{
@@ -14,7 +15,8 @@ use async_trait::async_trait;
 
 use self::facts::{Facts, resembles, to_millis};
 use super::{
-    Catalog, CatalogError, Committed, CreativeQuery, Fact, Resemblance, UploadQuery, assert_endable,
+    Catalog, CatalogError, Committed, CreativeQuery, Directory, Fact, Resemblance, UploadQuery,
+    assert_endable,
 };
 use crate::upload::{
     ByteRange, Creative, CreativeId, Day, Durability, EndReason, FileName, IdentityKey,
@@ -93,6 +95,10 @@ impl Catalog for MemoryCatalog {
             }
             self.closed.store(true, Ordering::SeqCst);
         })
+    }
+
+    fn directory(&self) -> &dyn Directory {
+        self
     }
 
     async fn ping(&self) -> Result<(), CatalogError> {

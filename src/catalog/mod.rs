@@ -5,6 +5,7 @@
 
 #[cfg(any(test, feature = "testing"))]
 pub mod contract;
+mod directory;
 #[cfg(any(test, feature = "testing"))]
 mod memory;
 mod sqlite;
@@ -13,6 +14,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
+pub use self::directory::Directory;
 #[cfg(any(test, feature = "testing"))]
 pub use self::memory::MemoryCatalog;
 pub use self::sqlite::{CatalogView, Migration, Received, SqliteCatalog, migrations};
@@ -28,7 +30,8 @@ use crate::upload::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
     /// The upload exists. Written together with its first range, so that a first chunk that was
-    /// cut off leaves nothing behind. At most one running upload may hold an identity.
+    /// cut off leaves nothing behind. At most one running upload may hold an identity. No effect if
+    /// its principal is a user who is not in the directory.
     Opened(Box<UploadRecord>),
     /// A range is safely stored. `at` becomes the upload's `touched_at`. Replaces what was said
     /// before of a range at the same offset.
@@ -94,6 +97,9 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
     /// Ends the session: everything is flushed and the journal folded in. Every call that comes
     /// later is [`CatalogError::Unavailable`].
     async fn close(&self) -> Result<(), CatalogError>;
+
+    /// Who may use the service: kept in the same place, because uploads refer to it.
+    fn directory(&self) -> &dyn Directory;
 
     /// Whether the catalog answers.
     async fn ping(&self) -> Result<(), CatalogError>;

@@ -1,4 +1,4 @@
-//! The ids that we make: of uploads and of creatives.
+//! The ids that we make: of uploads, creatives and tokens.
 //!
 //! Invariant 1 of the design: no string from a client becomes a path. The only strings that name a
 //! file on disk are the hyphenated lower-case forms of these ids, which hold `[0-9a-f-]` alone.
@@ -76,6 +76,10 @@ id! {
 id! {
     /// One published file; also the stem of its name in `completed/`.
     CreativeId
+}
+id! {
+    /// One token.
+    TokenId
 }
 
 #[cfg(test)]

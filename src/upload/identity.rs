@@ -4,37 +4,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use super::{Plan, limits};
-
-/// Who is asking.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Principal(String);
-
-impl Principal {
-    /// The public: every caller without credentials. They share one namespace.
-    #[must_use]
-    pub fn anonymous() -> Self {
-        Self("anonymous".into())
-    }
-
-    /// The principal with this name, as a catalog stored it.
-    #[must_use]
-    pub fn named(name: impl Into<String>) -> Self {
-        Self(name.into())
-    }
-
-    /// The name: what creatives call `user_id`.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Principal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
+use super::{Plan, Principal, limits};
 
 /// An identity that is too long to keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -41,6 +41,10 @@ pub const PIECE_COUNT_MAX: u64 = 1_000_000;
 pub const REQUEST_HEAD_LEN_MAX: usize = 128 * 1024;
 /// Bytes of a JSON request body.
 pub const JSON_BODY_LEN_MAX: usize = 64 * 1024;
+/// Bytes of a user's name, and of an e-mail address.
+pub const USER_NAME_LEN_MAX: usize = 255;
+/// Bytes of what the owner of a token calls it.
+pub const TOKEN_LABEL_LEN_MAX: usize = 255;
 /// Bytes of a client's own request id that we are willing to repeat.
 pub const REQUEST_ID_LEN_MAX: usize = 128;
 
@@ -135,6 +139,22 @@ pub const RESPONSE_STALL_TIMEOUT: Duration = Duration::from_mins(1);
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often an event stream that has nothing to say shows that it is alive.
 pub const EVENT_KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+// Who is asking.
+
+/// Tokens that are remembered, so that not every request asks the catalog.
+pub const TOKENS_REMEMBERED_MAX: usize = 4096;
+/// How exactly it is known when a token was last used.
+pub const TOKEN_USE_STEP: Duration = Duration::from_hours(1);
+/// How long the first wrong credential of an address waits for its answer; each further one waits
+/// twice as long as the one before, …
+pub const PENALTY_MIN: Duration = Duration::from_millis(100);
+/// … up to this.
+pub const PENALTY_MAX: Duration = Duration::from_secs(10);
+/// When wrong credentials are forgotten.
+pub const PENALTY_FORGOTTEN: Duration = Duration::from_mins(10);
+/// Addresses whose wrong credentials are remembered.
+pub const PENALTY_PLACES_MAX: usize = 10_000;
 
 // The operator's tools.
 

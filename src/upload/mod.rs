@@ -11,21 +11,25 @@ mod identity;
 pub mod limits;
 mod name;
 mod plan;
+mod principal;
 mod range;
 mod record;
 mod reserve;
 mod state;
+mod user;
 
 pub use coverage::Coverage;
 pub use day::{Day, InvalidDay};
 pub use durability::Durability;
-pub use id::{CreativeId, InvalidId, UploadId};
-pub use identity::{Identity, IdentityKey, InvalidIdentity, Principal};
+pub use id::{CreativeId, InvalidId, TokenId, UploadId};
+pub use identity::{Identity, IdentityKey, InvalidIdentity};
 pub use name::{FileName, InvalidName, escaped};
 pub use plan::{InvalidPlan, Plan};
+pub use principal::{InvalidPrincipal, Principal};
 pub use range::{ByteRange, InvalidRange};
 pub use record::{
     Checksum, Creative, EndReason, Sha256Digest, StoredRange, Timestamp, Trouble, UploadRecord,
 };
 pub use reserve::Reserve;
 pub use state::UploadState;
+pub use user::{Scope, Scopes, TokenKind, TokenRecord, UnknownScope, User};

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use crate::{
     catalog::{CatalogError, Committed, Fact, Resemblance},
     upload::{
-        ByteRange, Creative, CreativeId, EndReason, FileName, IdentityKey, StoredRange, Timestamp,
-        UploadId, UploadRecord, UploadState,
+        ByteRange, Creative, CreativeId, EndReason, FileName, IdentityKey, Principal, StoredRange,
+        Timestamp, TokenId, TokenRecord, UploadId, UploadRecord, UploadState, User,
     },
 };
 
@@ -20,6 +20,8 @@ pub(super) struct Facts {
     pub(super) creatives: BTreeMap<CreativeId, Creative>,
     pub(super) doomed: BTreeMap<CreativeId, FileName>,
     pub(super) session: Option<Session>,
+    pub(super) users: BTreeMap<Principal, User>,
+    pub(super) tokens: BTreeMap<TokenId, TokenRecord>,
 }
 
 #[derive(Debug, Clone)]
@@ -69,6 +71,7 @@ impl Facts {
 
     fn write(&mut self, fact: Fact, committed: &mut Committed) {
         match fact {
+            Fact::Opened(record) if !self.may_own(record.identity.principal()) => {}
             Fact::Opened(mut record) => {
                 record.created_at = to_millis(record.created_at);
                 record.touched_at = to_millis(record.touched_at);
@@ -101,6 +104,10 @@ impl Facts {
                 }
             }
         }
+    }
+
+    fn may_own(&self, principal: &Principal) -> bool {
+        principal.is_anonymous() || self.users.contains_key(principal)
     }
 
     pub(super) fn running(&mut self, upload: UploadId) -> Option<&mut UploadRecord> {

@@ -9,8 +9,8 @@ use rusqlite::{
 
 use crate::upload::{
     ByteRange, Checksum, Creative, CreativeId, Day, EndReason, FileName, Identity, IdentityKey,
-    Plan, Principal, Sha256Digest, StoredRange, Timestamp, Trouble, UploadId, UploadRecord,
-    UploadState,
+    Plan, Principal, Scopes, Sha256Digest, StoredRange, Timestamp, TokenId, TokenKind, TokenRecord,
+    Trouble, UploadId, UploadRecord, UploadState, User,
 };
 
 /// Implements a column as what `$write` makes of the value, read back by `$read`.
@@ -34,6 +34,11 @@ macro_rules! column {
 
 column!(UploadId, [u8; 16], |id| id.as_bytes().as_slice(), |raw| Ok(Self::from_bytes(raw)));
 column!(CreativeId, [u8; 16], |id| id.as_bytes().as_slice(), |raw| Ok(Self::from_bytes(raw)));
+column!(TokenId, [u8; 16], |id| id.as_bytes().as_slice(), |raw| Ok(Self::from_bytes(raw)));
+column!(Scopes, String, |it| it.to_string(), |raw| raw.parse().map_err(FromSqlError::other));
+column!(TokenKind, String, |kind| kind.as_str(), |raw| {
+    Self::from_word(&raw).ok_or(FromSqlError::InvalidType)
+});
 column!(Sha256Digest, [u8; 32], |digest| digest.0.as_slice(), |raw| Ok(Self(raw)));
 column!(Checksum, u32, |checksum| checksum.0, |raw| Ok(Self(raw)));
 column!(Principal, String, |principal| principal.as_str(), |raw| Ok(Self::named(raw)));
@@ -63,7 +68,6 @@ pub(super) fn comparable(number: u64) -> i64 {
 
 /// A row of `uploads`.
 pub(super) fn upload(row: &Row<'_>) -> rusqlite::Result<UploadRecord> {
-    let time = |column: &str| row.get(column).map(|Millis(time)| time);
     Ok(UploadRecord {
         id: row.get("id")?,
         identity: identity(row)?,
@@ -76,9 +80,9 @@ pub(super) fn upload(row: &Row<'_>) -> rusqlite::Result<UploadRecord> {
         trouble: trouble(row)?,
         suspect: row.get("suspect")?,
         released: row.get("released")?,
-        created_at: time("created_at")?,
-        touched_at: time("touched_at")?,
-        ended_at: row.get::<_, Option<Millis>>("ended_at")?.map(|Millis(time)| time),
+        created_at: time(row, "created_at")?,
+        touched_at: time(row, "touched_at")?,
+        ended_at: time_or_none(row, "ended_at")?,
     })
 }
 
@@ -105,7 +109,6 @@ pub(super) fn stored_range(row: &Row<'_>) -> rusqlite::Result<StoredRange> {
 
 /// A row of `creatives`.
 pub(super) fn creative(row: &Row<'_>) -> rusqlite::Result<Creative> {
-    let Millis(created_at) = row.get("created_at")?;
     Ok(Creative {
         id: row.get("id")?,
         principal: row.get("principal")?,
@@ -114,9 +117,43 @@ pub(super) fn creative(row: &Row<'_>) -> rusqlite::Result<Creative> {
         sha256: row.get("sha256")?,
         content_type: row.get("content_type")?,
         scheduled: row.get("scheduled")?,
-        created_at,
+        created_at: time(row, "created_at")?,
         upload_id: row.get("upload_id")?,
     })
+}
+
+/// A row of `users`.
+pub(super) fn user(row: &Row<'_>) -> rusqlite::Result<User> {
+    Ok(User {
+        name: row.get("name")?,
+        email: row.get("email")?,
+        created_at: time(row, "created_at")?,
+        disabled_at: time_or_none(row, "disabled_at")?,
+    })
+}
+
+/// A row of `tokens`.
+pub(super) fn token(row: &Row<'_>) -> rusqlite::Result<TokenRecord> {
+    Ok(TokenRecord {
+        id: row.get("id")?,
+        user: row.get("user")?,
+        label: row.get("label")?,
+        hash: row.get("hash")?,
+        scopes: row.get("scopes")?,
+        kind: row.get("kind")?,
+        created_at: time(row, "created_at")?,
+        expires_at: time_or_none(row, "expires_at")?,
+        used_at: time_or_none(row, "used_at")?,
+        revoked_at: time_or_none(row, "revoked_at")?,
+    })
+}
+
+fn time(row: &Row<'_>, column: &str) -> rusqlite::Result<Timestamp> {
+    row.get(column).map(|Millis(time)| time)
+}
+
+fn time_or_none(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Timestamp>> {
+    Ok(row.get::<_, Option<Millis>>(column)?.map(|Millis(time)| time))
 }
 
 /// Columns that are fine one by one and cannot stand together.

@@ -16,6 +16,7 @@ type Migrations = [(&'static str, &'static str)];
 const MIGRATIONS: &Migrations = &[
     ("catalog", include_str!("../../../migrations/0001_catalog.sql")),
     ("troubles", include_str!("../../../migrations/0002_troubles.sql")),
+    ("users", include_str!("../../../migrations/0003_users.sql")),
 ];
 
 /// What the first migration writes into the file's header: "flst".

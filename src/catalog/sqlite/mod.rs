@@ -7,6 +7,7 @@
 mod columns;
 mod connection;
 mod creatives;
+mod directory;
 mod error;
 mod memory;
 mod migrate;
@@ -16,6 +17,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 mod uploads;
+mod users;
 mod view;
 mod writer;
 
@@ -30,7 +32,8 @@ pub use self::{
 };
 use self::{readers::Readers, writer::Writer};
 use super::{
-    Catalog, CatalogError, Committed, CreativeQuery, Fact, Resemblance, UploadQuery, assert_endable,
+    Catalog, CatalogError, Committed, CreativeQuery, Directory, Fact, Resemblance, UploadQuery,
+    assert_endable,
 };
 use crate::upload::{
     ByteRange, Creative, CreativeId, Day, Durability, EndReason, FileName, IdentityKey,
@@ -85,6 +88,10 @@ impl Catalog for SqliteCatalog {
         // The readers first: a query that is running would keep the journal from being folded in.
         self.readers.close().await?;
         self.writer.finish(|tx| session::close(tx)).await
+    }
+
+    fn directory(&self) -> &dyn Directory {
+        self
     }
 
     async fn ping(&self) -> Result<(), CatalogError> {

@@ -7,13 +7,13 @@ use rusqlite::{Connection, OptionalExtension, ToSql, named_params, params};
 
 use super::{
     columns::{self, Millis, comparable},
-    ranges,
+    ranges, users,
 };
 use crate::{
     catalog::{CatalogError, Committed, Fact, Resemblance, UploadQuery},
     upload::{
-        Day, EndReason, IdentityKey, Sha256Digest, Timestamp, Trouble, UploadId, UploadRecord,
-        UploadState, limits,
+        Day, EndReason, IdentityKey, Principal, Sha256Digest, Timestamp, Trouble, UploadId,
+        UploadRecord, UploadState, limits,
     },
 };
 
@@ -53,6 +53,11 @@ fn open(tx: &Connection, record: &UploadRecord) -> Result<()> {
                 :filename, :scheduled, :declared_sha256, :creative_id, :state, :reason, :trouble,
                 :attempts, :suspect, :released, :created_at, :touched_at, :ended_at)
         ON CONFLICT (identity) WHERE ended_at IS NULL DO NOTHING";
+    // Not left to the foreign key: what a user who is gone sends late is no reason to refuse what
+    // came in the same batch from others.
+    if !may_own(tx, record.identity.principal())? {
+        return Ok(());
+    }
     let (identity, plan) = (&record.identity, record.identity.plan());
     let inserted = tx.prepare_cached(SQL)?.execute(named_params! {
         ":id": record.id,
@@ -78,6 +83,10 @@ fn open(tx: &Connection, record: &UploadRecord) -> Result<()> {
         ":ended_at": record.ended_at.map(Millis),
     })?;
     if inserted == 0 { Err(CatalogError::Taken) } else { Ok(()) }
+}
+
+fn may_own(tx: &Connection, principal: &Principal) -> Result<bool> {
+    Ok(principal.is_anonymous() || users::by_name(tx, principal)?.is_some())
 }
 
 /// Whether the upload is running; if so, it was used at that time.

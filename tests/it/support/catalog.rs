@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use flowstitch::{
-    catalog::{Catalog, CatalogError, Committed, CreativeQuery, Fact, Resemblance, UploadQuery},
+    catalog::{
+        Catalog, CatalogError, Committed, CreativeQuery, Directory, Fact, Resemblance, UploadQuery,
+    },
     upload::{
         ByteRange, Creative, CreativeId, Day, Durability, EndReason, FileName, IdentityKey,
         StoredRange, Timestamp, Trouble, UploadId, UploadRecord, UploadState,
@@ -133,6 +135,10 @@ impl Catalog for StagedCatalog {
 
     async fn close(&self) -> Result<(), CatalogError> {
         self.inner.close().await
+    }
+
+    fn directory(&self) -> &dyn Directory {
+        self.inner.directory()
     }
 
     async fn ping(&self) -> Result<(), CatalogError> {

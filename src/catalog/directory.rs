@@ -1,0 +1,76 @@
+//! Who may use the service: users and their tokens.
+//!
+//! Kept with the facts about uploads, because those refer to it: a user goes only after all that is
+//! his.
+
+use std::fmt;
+
+use async_trait::async_trait;
+
+use super::CatalogError;
+use crate::upload::{Principal, Timestamp, TokenId, TokenKind, TokenRecord, User};
+
+/// The users and their tokens.
+///
+/// Contract (held by `catalog::contract`): as that of [`super::Catalog`]. E-mail addresses are
+/// compared without regard to the case of ASCII letters.
+///
+/// Cancel safety: a call whose future is dropped may still take effect.
+#[async_trait]
+pub trait Directory: fmt::Debug + Send + Sync {
+    /// Adds a user. Returns false, and changes nothing, if the name or the address is taken.
+    async fn add_user(&self, user: &User) -> Result<bool, CatalogError>;
+
+    /// The user with this name.
+    async fn user(&self, name: &Principal) -> Result<Option<User>, CatalogError>;
+
+    /// The user with this e-mail address.
+    async fn user_by_email(&self, email: &str) -> Result<Option<User>, CatalogError>;
+
+    /// Up to `limit` users, by name, those after `after`.
+    async fn users(
+        &self,
+        after: Option<&Principal>,
+        limit: usize,
+    ) -> Result<Vec<User>, CatalogError>;
+
+    /// Disables a user at a time, or enables with none. Returns false if there is no such user.
+    async fn disable_user(
+        &self,
+        name: &Principal,
+        at: Option<Timestamp>,
+    ) -> Result<bool, CatalogError>;
+
+    /// Forgets a user with all tokens. What is left of ended uploads goes, too. Returns false, and
+    /// changes nothing, if running uploads or creatives of the user are there, or no such user.
+    async fn remove_user(&self, name: &Principal) -> Result<bool, CatalogError>;
+
+    /// Adds a token. Returns false, and changes nothing, if its user is not there.
+    async fn add_token(&self, token: &TokenRecord) -> Result<bool, CatalogError>;
+
+    /// The token with this id, and whose it is.
+    async fn token(&self, id: TokenId) -> Result<Option<(TokenRecord, User)>, CatalogError>;
+
+    /// The tokens of a kind, of one user or of all, the newest first, up to `limit`.
+    async fn tokens(
+        &self,
+        user: Option<&Principal>,
+        kind: TokenKind,
+        limit: usize,
+    ) -> Result<Vec<TokenRecord>, CatalogError>;
+
+    /// Takes a token back. Returns false if it is not there or was taken back before.
+    async fn revoke_token(&self, id: TokenId, at: Timestamp) -> Result<bool, CatalogError>;
+
+    /// Remembers that a token was used.
+    async fn token_used(&self, id: TokenId, at: Timestamp) -> Result<(), CatalogError>;
+
+    /// Changes when a token ends. No effect on one that was taken back.
+    async fn extend_token(&self, id: TokenId, until: Timestamp) -> Result<(), CatalogError>;
+
+    /// Forgets sessions that ended before `before`, up to `limit`. Returns how many went.
+    async fn purge_sessions(&self, before: Timestamp, limit: usize) -> Result<usize, CatalogError>;
+
+    /// Whether there is any user: then the service is not for everybody.
+    async fn has_users(&self) -> Result<bool, CatalogError>;
+}

@@ -1,0 +1,158 @@
+//! The users and tokens of the model.
+
+use async_trait::async_trait;
+
+use super::{MemoryCatalog, facts::to_millis};
+use crate::{
+    catalog::{CatalogError, Directory},
+    upload::{Principal, Timestamp, TokenId, TokenKind, TokenRecord, User},
+};
+
+#[async_trait]
+impl Directory for MemoryCatalog {
+    async fn add_user(&self, user: &User) -> Result<bool, CatalogError> {
+        let user = User {
+            created_at: to_millis(user.created_at),
+            disabled_at: user.disabled_at.map(to_millis),
+            ..user.clone()
+        };
+        self.change(|facts| {
+            let email = |other: &User| match (&other.email, &user.email) {
+                (Some(a), Some(b)) => a.eq_ignore_ascii_case(b),
+                _ => false,
+            };
+            let taken = facts.users.contains_key(&user.name) || facts.users.values().any(email);
+            if !taken {
+                facts.users.insert(user.name.clone(), user);
+            }
+            !taken
+        })
+    }
+
+    async fn user(&self, name: &Principal) -> Result<Option<User>, CatalogError> {
+        self.visit(|facts| facts.users.get(name).cloned())
+    }
+
+    async fn user_by_email(&self, email: &str) -> Result<Option<User>, CatalogError> {
+        let is_it = |user: &&User| {
+            user.email.as_ref().is_some_and(|other| other.eq_ignore_ascii_case(email))
+        };
+        self.visit(|facts| facts.users.values().find(is_it).cloned())
+    }
+
+    async fn users(
+        &self,
+        after: Option<&Principal>,
+        limit: usize,
+    ) -> Result<Vec<User>, CatalogError> {
+        self.visit(|facts| {
+            let users = facts.users.values().filter(|user| after.is_none_or(|it| *it < user.name));
+            users.take(limit).cloned().collect()
+        })
+    }
+
+    async fn disable_user(
+        &self,
+        name: &Principal,
+        at: Option<Timestamp>,
+    ) -> Result<bool, CatalogError> {
+        self.change(|facts| {
+            let user = facts.users.get_mut(name);
+            user.map(|user| user.disabled_at = at.map(to_millis)).is_some()
+        })
+    }
+
+    async fn remove_user(&self, name: &Principal) -> Result<bool, CatalogError> {
+        self.change(|facts| {
+            let owns = facts.creatives.values().any(|creative| creative.principal == *name)
+                || facts
+                    .uploads
+                    .values()
+                    .any(|upload| upload.identity.principal() == name && upload.state.is_running());
+            if owns || facts.users.remove(name).is_none() {
+                return false;
+            }
+            facts.tokens.retain(|_, token| token.user != *name);
+            facts.uploads.retain(|_, upload| upload.identity.principal() != name);
+            true
+        })
+    }
+
+    async fn add_token(&self, token: &TokenRecord) -> Result<bool, CatalogError> {
+        let token = TokenRecord {
+            created_at: to_millis(token.created_at),
+            expires_at: token.expires_at.map(to_millis),
+            used_at: token.used_at.map(to_millis),
+            revoked_at: token.revoked_at.map(to_millis),
+            ..token.clone()
+        };
+        self.change(|facts| {
+            let known = facts.users.contains_key(&token.user);
+            if known {
+                facts.tokens.insert(token.id, token);
+            }
+            known
+        })
+    }
+
+    async fn token(&self, id: TokenId) -> Result<Option<(TokenRecord, User)>, CatalogError> {
+        self.visit(|facts| {
+            let token = facts.tokens.get(&id)?;
+            Some((token.clone(), facts.users.get(&token.user)?.clone()))
+        })
+    }
+
+    async fn tokens(
+        &self,
+        user: Option<&Principal>,
+        kind: TokenKind,
+        limit: usize,
+    ) -> Result<Vec<TokenRecord>, CatalogError> {
+        self.visit(|facts| {
+            let tokens = facts.tokens.values().rev();
+            let tokens = tokens.filter(|token| token.kind == kind);
+            let tokens = tokens.filter(|token| user.is_none_or(|user| token.user == *user));
+            tokens.take(limit).cloned().collect()
+        })
+    }
+
+    async fn revoke_token(&self, id: TokenId, at: Timestamp) -> Result<bool, CatalogError> {
+        self.change(|facts| {
+            let token = facts.tokens.get_mut(&id).filter(|token| token.revoked_at.is_none());
+            token.map(|token| token.revoked_at = Some(to_millis(at))).is_some()
+        })
+    }
+
+    async fn token_used(&self, id: TokenId, at: Timestamp) -> Result<(), CatalogError> {
+        self.change(|facts| {
+            if let Some(token) = facts.tokens.get_mut(&id) {
+                token.used_at = Some(to_millis(at));
+            }
+        })
+    }
+
+    async fn extend_token(&self, id: TokenId, until: Timestamp) -> Result<(), CatalogError> {
+        self.change(|facts| {
+            let token = facts.tokens.get_mut(&id).filter(|token| token.revoked_at.is_none());
+            if let Some(token) = token {
+                token.expires_at = Some(to_millis(until));
+            }
+        })
+    }
+
+    async fn purge_sessions(&self, before: Timestamp, limit: usize) -> Result<usize, CatalogError> {
+        let is_over = |token: &TokenRecord| {
+            token.kind == TokenKind::Session && token.expires_at.is_some_and(|at| at < before)
+        };
+        self.change(|facts| {
+            let over = facts.tokens.values().filter(|token| is_over(token));
+            let over: Vec<TokenId> = over.map(|token| token.id).take(limit).collect();
+            facts.tokens.retain(|id, _| !over.contains(id));
+            over.len()
+        })
+    }
+
+    async fn has_users(&self) -> Result<bool, CatalogError> {
+        self.visit(|facts| !facts.users.is_empty())
+    }
+}

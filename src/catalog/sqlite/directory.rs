@@ -1,0 +1,89 @@
+//! The users and tokens of the embedded catalog.
+
+use async_trait::async_trait;
+
+use super::{SqliteCatalog, users};
+use crate::{
+    catalog::{CatalogError, Directory},
+    upload::{Principal, Timestamp, TokenId, TokenKind, TokenRecord, User},
+};
+
+#[async_trait]
+impl Directory for SqliteCatalog {
+    async fn add_user(&self, user: &User) -> Result<bool, CatalogError> {
+        let user = user.clone();
+        self.write(move |tx| users::add(tx, &user)).await
+    }
+
+    async fn user(&self, name: &Principal) -> Result<Option<User>, CatalogError> {
+        let name = name.clone();
+        self.readers.read(move |db| users::by_name(db, &name)).await
+    }
+
+    async fn user_by_email(&self, email: &str) -> Result<Option<User>, CatalogError> {
+        let email = email.to_owned();
+        self.readers.read(move |db| users::by_email(db, &email)).await
+    }
+
+    async fn users(
+        &self,
+        after: Option<&Principal>,
+        limit: usize,
+    ) -> Result<Vec<User>, CatalogError> {
+        let after = after.map_or_else(String::new, |name| name.as_str().to_owned());
+        self.readers.read(move |db| users::list(db, &after, limit)).await
+    }
+
+    async fn disable_user(
+        &self,
+        name: &Principal,
+        at: Option<Timestamp>,
+    ) -> Result<bool, CatalogError> {
+        let name = name.clone();
+        self.write(move |tx| users::disable(tx, &name, at)).await
+    }
+
+    async fn remove_user(&self, name: &Principal) -> Result<bool, CatalogError> {
+        let name = name.clone();
+        self.write(move |tx| users::remove(tx, &name)).await
+    }
+
+    async fn add_token(&self, token: &TokenRecord) -> Result<bool, CatalogError> {
+        let token = token.clone();
+        self.write(move |tx| users::add_token(tx, &token)).await
+    }
+
+    async fn token(&self, id: TokenId) -> Result<Option<(TokenRecord, User)>, CatalogError> {
+        self.readers.read(move |db| users::token(db, id)).await
+    }
+
+    async fn tokens(
+        &self,
+        user: Option<&Principal>,
+        kind: TokenKind,
+        limit: usize,
+    ) -> Result<Vec<TokenRecord>, CatalogError> {
+        let user = user.cloned();
+        self.readers.read(move |db| users::tokens(db, user.as_ref(), kind, limit)).await
+    }
+
+    async fn revoke_token(&self, id: TokenId, at: Timestamp) -> Result<bool, CatalogError> {
+        self.write(move |tx| users::revoke(tx, id, at)).await
+    }
+
+    async fn token_used(&self, id: TokenId, at: Timestamp) -> Result<(), CatalogError> {
+        self.write(move |tx| users::used(tx, id, at)).await
+    }
+
+    async fn extend_token(&self, id: TokenId, until: Timestamp) -> Result<(), CatalogError> {
+        self.write(move |tx| users::extend(tx, id, until)).await
+    }
+
+    async fn purge_sessions(&self, before: Timestamp, limit: usize) -> Result<usize, CatalogError> {
+        self.write(move |tx| users::purge_sessions(tx, before, limit)).await
+    }
+
+    async fn has_users(&self) -> Result<bool, CatalogError> {
+        self.readers.read(users::has_users).await
+    }
+}

@@ -1,0 +1,130 @@
+//! Users and their tokens.
+
+use rusqlite::{Connection, OptionalExtension, named_params, params};
+
+use super::columns::{self, Millis, comparable};
+use crate::{
+    catalog::CatalogError,
+    upload::{Principal, Timestamp, TokenId, TokenKind, TokenRecord, User},
+};
+
+type Result<T> = std::result::Result<T, CatalogError>;
+
+pub(super) fn add(tx: &Connection, user: &User) -> Result<bool> {
+    const SQL: &str = "INSERT INTO users (name, email, created_at, disabled_at)
+        VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
+    let disabled_at = user.disabled_at.map(Millis);
+    let row = params![user.name, user.email, Millis(user.created_at), disabled_at];
+    Ok(tx.prepare_cached(SQL)?.execute(row)? == 1)
+}
+
+pub(super) fn by_name(db: &Connection, name: &Principal) -> Result<Option<User>> {
+    const SQL: &str = "SELECT * FROM users WHERE name = ?1";
+    Ok(db.prepare_cached(SQL)?.query_row([name], columns::user).optional()?)
+}
+
+pub(super) fn by_email(db: &Connection, email: &str) -> Result<Option<User>> {
+    const SQL: &str = "SELECT * FROM users WHERE email = ?1";
+    Ok(db.prepare_cached(SQL)?.query_row([email], columns::user).optional()?)
+}
+
+pub(super) fn list(db: &Connection, after: &str, limit: usize) -> Result<Vec<User>> {
+    const SQL: &str = "SELECT * FROM users WHERE ?1 < name ORDER BY name LIMIT ?2";
+    let mut statement = db.prepare_cached(SQL)?;
+    let rows = statement.query_map(params![after, comparable(limit as u64)], columns::user)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(super) fn disable(tx: &Connection, name: &Principal, at: Option<Timestamp>) -> Result<bool> {
+    const SQL: &str = "UPDATE users SET disabled_at = ?2 WHERE name = ?1";
+    Ok(tx.prepare_cached(SQL)?.execute(params![name, at.map(Millis)])? == 1)
+}
+
+/// The foreign keys would refuse it, too: what is looked at here is what can be said of it.
+pub(super) fn remove(tx: &Connection, name: &Principal) -> Result<bool> {
+    const OWNS: &str = "SELECT EXISTS (SELECT 1 FROM creatives WHERE owner = ?1)
+        OR EXISTS (SELECT 1 FROM uploads WHERE owner = ?1 AND ended_at IS NULL)";
+    const TOMBSTONES: &str = "DELETE FROM uploads WHERE owner = ?1";
+    const USER: &str = "DELETE FROM users WHERE name = ?1";
+    if tx.prepare_cached(OWNS)?.query_row([name], |row| row.get(0))? {
+        return Ok(false);
+    }
+    tx.prepare_cached(TOMBSTONES)?.execute([name])?;
+    Ok(tx.prepare_cached(USER)?.execute([name])? == 1)
+}
+
+pub(super) fn add_token(tx: &Connection, token: &TokenRecord) -> Result<bool> {
+    const SQL: &str = "INSERT INTO tokens (id, user, label, hash, scopes, kind, created_at,
+            expires_at, used_at, revoked_at)
+        SELECT :id, name, :label, :hash, :scopes, :kind, :created_at, :expires_at, :used_at,
+            :revoked_at FROM users WHERE name = :user";
+    let added = tx.prepare_cached(SQL)?.execute(named_params! {
+        ":id": token.id,
+        ":user": token.user,
+        ":label": token.label,
+        ":hash": token.hash,
+        ":scopes": token.scopes,
+        ":kind": token.kind,
+        ":created_at": Millis(token.created_at),
+        ":expires_at": token.expires_at.map(Millis),
+        ":used_at": token.used_at.map(Millis),
+        ":revoked_at": token.revoked_at.map(Millis),
+    })?;
+    Ok(added == 1)
+}
+
+pub(super) fn token(db: &Connection, id: TokenId) -> Result<Option<(TokenRecord, User)>> {
+    const SQL: &str = "SELECT * FROM tokens WHERE id = ?1";
+    let token = db.prepare_cached(SQL)?.query_row([id], columns::token).optional()?;
+    let Some(token) = token else { return Ok(None) };
+    let user = by_name(db, &token.user)?;
+    Ok(user.map(|user| (token, user)))
+}
+
+pub(super) fn tokens(
+    db: &Connection,
+    user: Option<&Principal>,
+    kind: TokenKind,
+    limit: usize,
+) -> Result<Vec<TokenRecord>> {
+    const OF_ALL: &str = "SELECT * FROM tokens WHERE kind = ?1 ORDER BY id DESC LIMIT ?2";
+    const OF_ONE: &str = "SELECT * FROM tokens WHERE user = ?1 AND kind = ?2
+        ORDER BY id DESC LIMIT ?3";
+    let limit = comparable(limit as u64);
+    let mut statement = db.prepare_cached(if user.is_some() { OF_ONE } else { OF_ALL })?;
+    let rows = if let Some(user) = user {
+        statement.query_map(params![user, kind, limit], columns::token)?
+    } else {
+        statement.query_map(params![kind, limit], columns::token)?
+    };
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(super) fn revoke(tx: &Connection, id: TokenId, at: Timestamp) -> Result<bool> {
+    const SQL: &str = "UPDATE tokens SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL";
+    Ok(tx.prepare_cached(SQL)?.execute(params![id, Millis(at)])? == 1)
+}
+
+pub(super) fn used(tx: &Connection, id: TokenId, at: Timestamp) -> Result<()> {
+    const SQL: &str = "UPDATE tokens SET used_at = ?2 WHERE id = ?1";
+    tx.prepare_cached(SQL)?.execute(params![id, Millis(at)])?;
+    Ok(())
+}
+
+pub(super) fn extend(tx: &Connection, id: TokenId, until: Timestamp) -> Result<()> {
+    const SQL: &str = "UPDATE tokens SET expires_at = ?2 WHERE id = ?1 AND revoked_at IS NULL";
+    tx.prepare_cached(SQL)?.execute(params![id, Millis(until)])?;
+    Ok(())
+}
+
+pub(super) fn purge_sessions(tx: &Connection, before: Timestamp, limit: usize) -> Result<usize> {
+    const SQL: &str = "DELETE FROM tokens WHERE id IN (SELECT id FROM tokens
+        WHERE kind = 'session' AND expires_at < ?1 LIMIT ?2)";
+    let row = params![Millis(before), comparable(limit as u64)];
+    Ok(tx.prepare_cached(SQL)?.execute(row)?)
+}
+
+pub(super) fn has_users(db: &Connection) -> Result<bool> {
+    const SQL: &str = "SELECT EXISTS (SELECT 1 FROM users)";
+    Ok(db.prepare_cached(SQL)?.query_row([], |row| row.get(0))?)
+}

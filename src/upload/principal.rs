@@ -1,0 +1,100 @@
+//! Who is asking.
+
+use std::{fmt, str::FromStr};
+
+use super::limits;
+
+/// What the public is called.
+const ANONYMOUS: &str = "anonymous";
+
+/// Who is asking: a user, or the anonymous public. Whatever belongs to one principal does not
+/// exist for any other (invariant 12).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Principal(String);
+
+/// A text that cannot name a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPrincipal {
+    /// The length.
+    #[error("a user's name has 1 to {max} bytes", max = limits::USER_NAME_LEN_MAX)]
+    Length,
+    /// Characters that nobody sees.
+    #[error("a user's name has no control characters, and no space at its ends")]
+    Character,
+    /// The name of the public.
+    #[error("{ANONYMOUS:?} is what callers without a name are called: choose another name")]
+    Reserved,
+}
+
+impl Principal {
+    /// The public: every caller without credentials. They share one namespace.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self(ANONYMOUS.into())
+    }
+
+    /// The principal with this name, as a catalog stored it.
+    #[must_use]
+    pub fn named(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+
+    /// The name: what creatives call `user_id`.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether this is the public.
+    #[must_use]
+    pub fn is_anonymous(&self) -> bool {
+        self.0 == ANONYMOUS
+    }
+}
+
+impl FromStr for Principal {
+    type Err = InvalidPrincipal;
+
+    /// The user with this name.
+    fn from_str(name: &str) -> Result<Self, InvalidPrincipal> {
+        if name.is_empty() || limits::USER_NAME_LEN_MAX < name.len() {
+            return Err(InvalidPrincipal::Length);
+        }
+        if name.trim() != name || name.chars().any(char::is_control) {
+            return Err(InvalidPrincipal::Character);
+        }
+        if name == ANONYMOUS {
+            return Err(InvalidPrincipal::Reserved);
+        }
+        Ok(Self(name.into()))
+    }
+}
+
+impl fmt::Debug for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_has_a_name_that_can_be_seen_and_is_not_the_publics() {
+        for good in ["ann", "Zoë Müller", "ann@example.com", "42", "auth0|5f7c8ec7"] {
+            assert_eq!(good.parse::<Principal>().map(|it| it.0), Ok(good.to_owned()));
+        }
+        let long = "x".repeat(limits::USER_NAME_LEN_MAX + 1);
+        for (bad, why) in [
+            ("", InvalidPrincipal::Length),
+            (&long, InvalidPrincipal::Length),
+            ("a\nb", InvalidPrincipal::Character),
+            (" a", InvalidPrincipal::Character),
+            ("a\u{a0}", InvalidPrincipal::Character),
+            ("anonymous", InvalidPrincipal::Reserved),
+        ] {
+            assert_eq!(bad.parse::<Principal>(), Err(why), "{bad:?}");
+        }
+    }
+}
