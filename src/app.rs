@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::control::ControlSocket;
 use crate::{
+    access::{Access, Anonymous},
     catalog::{CatalogError, SqliteCatalog},
     config::{Config, Schedule},
     engine::{Clock, Engine, Options, Parts, UploadError},
@@ -55,6 +56,16 @@ pub enum StartError {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// Whoever can reach the address could do everything.
+    #[error(
+        "nobody may listen on {address} without credentials, for it is not of this machine alone: \
+         run `flowstitch token create NAME` to make a token, with which clients then show who they \
+         are, or let everybody in with --allow-anonymous"
+    )]
+    Unprotected {
+        /// The address.
+        address: SocketAddr,
     },
     /// What the last session left could not be recovered.
     #[error("cannot recover what the last session left")]
@@ -119,6 +130,17 @@ impl App {
         Self::with_epoch(config, parts, &epoch).await
     }
 
+    /// The same, if it may be reached at this address.
+    ///
+    /// Errors: [`StartError::Unprotected`] if everybody could do everything there.
+    pub fn guarded(self) -> Result<Self, StartError> {
+        let address = self.config.listen;
+        if self.state.access.has_users() || self.state.access.is_open() {
+            return Ok(self);
+        }
+        Err(StartError::Unprotected { address })
+    }
+
     /// As [`Self::open`], on a store, a catalog and a clock of the caller's choice.
     pub async fn with_parts(config: Config, parts: Parts) -> Result<Self, StartError> {
         Self::with_epoch(config, parts, &machine_epoch()).await
@@ -126,8 +148,11 @@ impl App {
 
     async fn with_epoch(config: Config, parts: Parts, epoch: &str) -> Result<Self, StartError> {
         let metrics = parts.metrics.clone();
+        let (catalog, clock) = (parts.catalog.clone(), parts.clock.clone());
+        let access = Access::new(catalog, clock, anonymous(&config)).await;
+        let access = access.map_err(|error| StartError::Recover(error.into()))?;
         let engine = Engine::start(parts, epoch).await.map_err(StartError::Recover)?;
-        let state = State { engine, metrics, stopping: CancellationToken::new() };
+        let state = State { engine, access, metrics, stopping: CancellationToken::new() };
         Ok(Self { config, state: Arc::new(state), control: None })
     }
 
@@ -220,6 +245,18 @@ impl App {
         } else {
             Ended::InOrder
         }
+    }
+}
+
+/// Who may come without credentials, by the configuration.
+fn anonymous(config: &Config) -> Anonymous {
+    if config.allow_anonymous {
+        tracing::warn!("Everybody is let in without credentials: allow_anonymous is set");
+        Anonymous::Always
+    } else if config.listen.ip().is_loopback() {
+        Anonymous::UntilUsers
+    } else {
+        Anonymous::Never
     }
 }
 

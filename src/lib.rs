@@ -2,7 +2,8 @@
 //!
 //! The layers, in reading order; each imports only from those before it:
 //! [`upload`] (values) ← [`store`] (bytes), [`catalog`] (facts) ← [`engine`] (receive, commit,
-//! stitch) ← [`dialect`] (what clients say) ← [`http`] (the service) ← [`app`] (all of it)
+//! stitch) ← [`dialect`] (what clients say), [`access`] (who they are)
+//! ← [`http`] (the service) ← [`app`] (all of it)
 //! ← [`operate`] (what an operator does beside it).
 
 pub mod upload;
@@ -12,6 +13,7 @@ pub mod store;
 
 pub mod engine;
 
+pub mod access;
 pub mod dialect;
 
 pub mod http;

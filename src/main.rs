@@ -44,6 +44,14 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
             telemetry::start(config.log_format, &quiet())?;
             uploads(&config, &command)
         }
+        Command::User { command } => {
+            telemetry::start(config.log_format, &quiet())?;
+            answer(operate::users(&config, &command))
+        }
+        Command::Token { command } => {
+            telemetry::start(config.log_format, &quiet())?;
+            answer(operate::tokens(&config, &command))
+        }
         Command::Sweep { dry_run, json } => {
             telemetry::start(config.log_format, &quiet())?;
             answer(operate::sweep(&config, dry_run, json))
@@ -80,7 +88,7 @@ fn serve(mut config: Config) -> Result<ExitCode, Failure> {
     let ended = runtime.block_on(async {
         let stop = shutdown::on_signals()?;
         let listener = app::listen(config.listen)?;
-        let app = App::open(config).await?.with_control().await;
+        let app = App::open(config).await?.guarded()?.with_control().await;
         announce(&listener.local_addr()?.to_string());
         Ok::<_, Failure>(app.run(listener, stop).await)
     })?;

@@ -10,8 +10,8 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 
-use super::{Config, Settings};
-use crate::upload::{UploadId, UploadState, limits};
+use super::{Config, Settings, TimeSpan};
+use crate::upload::{Principal, Scopes, TokenId, UploadId, UploadState, limits};
 
 /// The prefix of every variable that belongs to us.
 pub(super) const VARIABLE_PREFIX: &str = "FLOWSTITCH_";
@@ -66,6 +66,18 @@ pub enum Command {
         #[command(subcommand)]
         command: Uploads,
     },
+    /// List, add, disable or remove those who may use the service
+    User {
+        /// What to do
+        #[command(subcommand)]
+        command: Users,
+    },
+    /// Make tokens, with which programs show who they are; list them, or take them back
+    Token {
+        /// What to do
+        #[command(subcommand)]
+        command: Tokens,
+    },
     /// Remove now what has expired
     #[command(after_help = STATUS_OF_TOOLS)]
     Sweep {
@@ -113,6 +125,88 @@ pub struct Chosen {
     pub json: bool,
 }
 
+/// What to do with users.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+#[command(after_help = STATUS_OF_TOOLS)]
+pub enum Users {
+    /// List users, by name
+    List {
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// Add one
+    Add {
+        /// What tells the user from others; its creatives bear it, too
+        name: Principal,
+        /// Where a code can be sent with which to sign in to the page
+        #[arg(long, value_name = "ADDRESS")]
+        email: Option<String>,
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let no credential of this user count any more
+    Disable(Named),
+    /// Let them count again
+    Enable(Named),
+    /// Forget one, with all tokens, uploads, creatives and files: there is no way back
+    Remove(Named),
+}
+
+/// One user.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Named {
+    /// The name
+    pub name: Principal,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What to do with tokens.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+#[command(after_help = STATUS_OF_TOOLS)]
+pub enum Tokens {
+    /// Make one and print it: it is shown this once; a user who is not known is added
+    Create(NewToken),
+    /// List them, newest first
+    List {
+        /// Of this user only
+        name: Option<Principal>,
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take one back: requests that show it are refused from now on
+    Revoke {
+        /// Its id
+        id: TokenId,
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// A token to be made.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct NewToken {
+    /// For whom
+    pub name: Principal,
+    /// What may be done with it: upload, read, admin, with commas between them
+    #[arg(long, value_name = "SCOPE,…", default_value = "upload,read")]
+    pub scopes: Scopes,
+    /// How long it counts; for ever, unless it is said
+    #[arg(long, value_name = "TIME")]
+    pub expires: Option<TimeSpan>,
+    /// What its owner will know it by
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub label: String,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
 const STATUS_OF_VERIFY: &str = "Works while the server runs and while it does not, and changes \
                                 nothing.\n\nExit status: 0 if all is well, 1 if there are \
                                 faults, 2 if it could not be checked.";
@@ -132,7 +226,11 @@ impl Command {
     pub fn is_tool(&self) -> bool {
         match self {
             Self::Serve | Self::Config | Self::Migrate { .. } => false,
-            Self::Verify { .. } | Self::Uploads { .. } | Self::Sweep { .. } => true,
+            Self::Verify { .. }
+            | Self::Uploads { .. }
+            | Self::User { .. }
+            | Self::Token { .. }
+            | Self::Sweep { .. } => true,
         }
     }
 }

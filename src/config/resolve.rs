@@ -14,6 +14,7 @@ use crate::upload::{Durability, Reserve, limits};
 #[expect(missing_docs, reason = "the fields of Settings have the words, which are the help text")]
 pub struct Config {
     pub listen: SocketAddr,
+    pub allow_anonymous: bool,
     pub data_dir: PathBuf,
     pub incomplete_dir: PathBuf,
     pub completed_dir: PathBuf,
@@ -80,6 +81,7 @@ impl Settings {
         let beside = || PathBuf::from([database.as_os_str(), ".sock".as_ref()].join("".as_ref()));
         Config {
             listen: self.listen.unwrap_or_else(|| ([127, 0, 0, 1], 8080).into()),
+            allow_anonymous: self.allow_anonymous.unwrap_or_default(),
             incomplete_dir: place(self.incomplete_dir, "incomplete"),
             completed_dir: place(self.completed_dir, "completed"),
             control_socket: self.control_socket.map_or_else(beside, PathBuf::from),
@@ -117,6 +119,7 @@ impl Config {
         let place = |path: &PathBuf| Some(path.display().to_string());
         Settings {
             listen: Some(self.listen),
+            allow_anonymous: Some(self.allow_anonymous),
             data_dir: place(&self.data_dir),
             incomplete_dir: place(&self.incomplete_dir),
             completed_dir: place(&self.completed_dir),

@@ -19,6 +19,10 @@ pub struct Settings {
     #[serde(default, deserialize_with = "read_address")]
     pub listen: Option<SocketAddr>,
 
+    /// Let everybody in without credentials, on any address
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub allow_anonymous: Option<bool>,
+
     /// Folder of all data; the next three are below it unless they are set
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<String>,
@@ -127,6 +131,7 @@ impl Settings {
         // No `..`: a setting that is forgotten here does not compile.
         Self {
             listen: self.listen.or(lower.listen),
+            allow_anonymous: self.allow_anonymous.or(lower.allow_anonymous),
             data_dir: self.data_dir.or(lower.data_dir),
             incomplete_dir: self.incomplete_dir.or(lower.incomplete_dir),
             completed_dir: self.completed_dir.or(lower.completed_dir),

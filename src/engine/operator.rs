@@ -4,10 +4,11 @@ use tokio::{sync::watch, time::timeout};
 
 use super::{Engine, Shared, Snapshot, UploadError, registry::Registry, registry::Use, sweep::ago};
 use crate::{
+    catalog::{CreativeQuery, UploadQuery},
     store::PublishedName,
     upload::{
-        FileName, Timestamp, UploadId, UploadState,
-        limits::{OPERATOR_WAIT, SWEEP_PLAN_LEN_MAX},
+        FileName, Principal, Timestamp, UploadId, UploadState,
+        limits::{OPERATOR_WAIT, PAGE_LEN_MAX, SWEEP_PLAN_LEN_MAX},
     },
 };
 
@@ -41,6 +42,42 @@ impl Engine {
         let Some(live) = Shared::by_id(&self.shared, id).await? else { return Ok(None) };
         let was_running = self.cancel_in_a_task(&live).await?;
         Ok(Some((self.shared.snapshot(&live), was_running)))
+    }
+
+    /// Gives up all uploads of a principal and deletes all its creatives with their files. What
+    /// comes in meanwhile may stay: the caller has seen to it that the principal is let in no more.
+    pub async fn remove_all_of(&self, principal: &Principal) -> Result<(), UploadError> {
+        for state in [UploadState::Receiving, UploadState::Stitching] {
+            let query = UploadQuery {
+                principal: principal.clone(),
+                state: Some(state),
+                before: None,
+                limit: PAGE_LEN_MAX,
+            };
+            self.cancel_all(query).await?;
+        }
+        let (from, to, after) = (None, None, None);
+        let mut query =
+            CreativeQuery { principal: principal.clone(), from, to, after, limit: PAGE_LEN_MAX };
+        loop {
+            let page = self.creatives(&query).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            query.after = Some((last.scheduled, last.id));
+            for creative in page {
+                self.delete_creative(principal, creative.id).await?;
+            }
+        }
+    }
+
+    async fn cancel_all(&self, mut query: UploadQuery) -> Result<(), UploadError> {
+        loop {
+            let page = self.shared.catalog.uploads(&query).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            query.before = Some(last.id);
+            for upload in page {
+                self.cancel_any(upload.id).await?;
+            }
+        }
     }
 
     /// Tries at once to stitch an upload whose last attempt failed, and waits for the outcome: the

@@ -25,6 +25,10 @@ impl Shared {
         live: &Arc<Live>,
         sha256: Sha256Digest,
     ) -> Result<(), UploadError> {
+        if !self.may_complete(live).await? {
+            let reason = "its user may not upload any more".to_owned();
+            return self.end(live, UploadState::Failed, Some(EndReason(reason))).await.map(drop);
+        }
         let declared = live.lock().record.declared_sha256;
         if declared.is_some_and(|declared| declared != sha256) {
             let reason = format!("its SHA-256 is {sha256}, not what `sha256` said");
@@ -53,6 +57,17 @@ impl Shared {
             tracing::warn!(error, "The ranges of a complete upload stay until it is purged");
         }
         Ok(())
+    }
+
+    /// Whether the upload's principal may still have files: what was allowed at the first byte may
+    /// not be at the last.
+    async fn may_complete(&self, live: &Live) -> Result<bool, UploadError> {
+        let principal = live.lock().record.identity.principal().clone();
+        if principal.is_anonymous() {
+            return Ok(true);
+        }
+        let user = self.catalog.directory().user(&principal).await?;
+        Ok(user.is_some_and(|user| user.disabled_at.is_none()))
     }
 
     /// The creative of an upload that the catalog would not complete: written by an attempt that

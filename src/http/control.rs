@@ -3,12 +3,15 @@
 //! It is reached through a socket that only the server's user may open, or from within the same
 //! process; so there is no other check of who asks.
 
+mod people;
+
 use std::{convert::Infallible, sync::Arc};
 
 use futures_util::future::BoxFuture;
 use http::{Method, StatusCode, request};
 use serde::{Deserialize, Serialize};
 
+pub use self::people::{Issued, Person, TokenBody};
 use super::{
     body::{self, Request, Response},
     problem::Problem,
@@ -118,12 +121,18 @@ fn stopped() -> Problem {
 async fn dispatch(state: &State, request: &request::Parts) -> Answer {
     let path = request.uri.path();
     let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
-    let known = matches!(segments[..], ["uploads", _, "cancel" | "retry"] | ["sweep"]);
+    let known = matches!(
+        segments[..],
+        ["uploads", _, "cancel" | "retry"] | ["sweep"] | ["users" | "tokens", _]
+    );
     if known && request.method != Method::POST {
         return Err(Problem::method_not_allowed(&[Method::POST]));
     }
     let id = |text: &str| text.parse::<UploadId>().map_err(|_| unknown());
+    let query = request.uri.query().unwrap_or_default();
     match segments[..] {
+        ["users", what] => people::users(state, what, query).await,
+        ["tokens", what] => people::tokens(state, what, query).await,
         ["uploads", upload, "cancel"] => cancel(&state.engine, id(upload)?).await,
         ["uploads", upload, "retry"] => {
             // A stop does not wait for somebody who does nothing but wait.
@@ -131,7 +140,7 @@ async fn dispatch(state: &State, request: &request::Parts) -> Answer {
             state.stopping.run_until_cancelled(retry).await.unwrap_or_else(|| Err(stopped()))
         }
         ["sweep"] => {
-            let query = Parameters::read(request.uri.query().unwrap_or_default(), &["dry_run"])?;
+            let query = Parameters::read(query, &["dry_run"])?;
             let dry_run = query.get("dry_run", "`true` or `false`")?.unwrap_or(false);
             Ok(body::json(StatusCode::OK, &sweep(&state.engine, dry_run).await?))
         }

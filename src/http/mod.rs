@@ -1,11 +1,11 @@
 //! The service on the wire: the accept loop, the middleware, the routes and what answers them.
 //!
 //! Read [`server`] first (a socket becomes requests), then [`middleware`] (what every request and
-//! every answer goes through), [`route`] (every address) and [`service`] (which of them is answered
-//! by what). Handlers are given a [`state::State`] and know neither each other nor the service;
-//! what goes wrong below them becomes a [`problem`] in `trouble`. [`body`] and [`problem`] are what
-//! answers are built from; [`content`] decides which bytes of a published file are sent; [`assets`]
-//! are the pages.
+//! every answer goes through), [`route`] (every address), [`gate`] (who may ask it) and [`service`]
+//! (which of them is answered by what). Handlers are given a [`state::State`] and know neither each
+//! other nor the service; what goes wrong below them becomes a [`problem`] in `trouble`. [`body`]
+//! and [`problem`] are what answers are built from; [`content`] decides which bytes of a published
+//! file are sent; [`assets`] are the pages.
 //!
 //! Invariant: no type of this layer is known below it.
 
@@ -17,6 +17,7 @@ pub mod cors;
 mod creatives;
 mod events;
 mod flow;
+pub mod gate;
 mod incoming;
 mod lend;
 pub mod middleware;

@@ -12,14 +12,16 @@ use serde_json::{Map, Value, json};
 
 use super::{
     creatives::{CreativeList, OneCreative, Reschedule, Scheduled},
+    gate::{self, Need},
     operation::Health,
     problem::{self, ProblemDocument},
+    route::Route,
     uploads::UploadList,
 };
 use crate::{
     dialect::Status,
     upload::{
-        UploadState,
+        UploadId, UploadState,
         limits::{PAGE_LEN, PAGE_LEN_MAX},
     },
 };
@@ -41,7 +43,8 @@ fn build() -> Value {
         .for_serialize()
         .with(|settings| settings.definitions_path = "/components/schemas".into());
     let mut say = Say { schemas: settings.into_generator() };
-    let paths = say.paths();
+    let mut paths = say.paths();
+    say_who_may(&mut paths);
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -51,8 +54,28 @@ fn build() -> Value {
             "description": DESCRIPTION,
         },
         "paths": paths,
-        "components": { "schemas": say.schemas.take_definitions(true) },
+        "components": {
+            "schemas": say.schemas.take_definitions(true),
+            "securitySchemes": { "bearer": { "type": "http", "scheme": "bearer" } },
+        },
     })
+}
+
+/// Says of each operation what its caller needs, by the table that is enforced. Where no users are
+/// known, nothing is needed: hence the empty alternative.
+fn say_who_may(paths: &mut Value) {
+    let id = UploadId::new().to_string();
+    for (path, operations) in paths.as_object_mut().into_iter().flatten() {
+        let route = Route::of(&path.replace("{id}", &id));
+        for (method, operation) in operations.as_object_mut().into_iter().flatten() {
+            let method = method.to_uppercase().parse().ok();
+            let (Some(route), Some(method)) = (route, method) else { continue };
+            if let need @ Need::OneOf(_) = gate::need(route, &method) {
+                operation["security"] = json!([{ "bearer": [] }, {}]);
+                operation["description"] = json!(format!("Takes the scope {need}."));
+            }
+        }
+    }
 }
 
 /// Writes path items; every schema it mentions ends among the components.

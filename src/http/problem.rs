@@ -121,6 +121,9 @@ impl Problem {
         if let Some(retry_after) = self.retry_after {
             headers.insert(header::RETRY_AFTER, whole_seconds(retry_after).into());
         }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if !self.allow.is_empty() {
             headers.insert(header::ALLOW, allow(&self.allow));
         }

@@ -64,6 +64,29 @@ impl Route {
         })
     }
 
+    /// One of each kind.
+    #[must_use]
+    pub fn all() -> [Self; 15] {
+        let (upload, creative) = (UploadId::new(), CreativeId::new());
+        [
+            Self::Flow,
+            Self::UploadCreative,
+            Self::Uploads,
+            Self::Lookup,
+            Self::Upload(upload),
+            Self::Events(upload),
+            Self::Scheduled,
+            Self::Creatives,
+            Self::Creative(creative),
+            Self::Content(creative),
+            Self::Health,
+            Self::Ready,
+            Self::Metrics,
+            Self::OpenApi,
+            Self::Asset,
+        ]
+    }
+
     /// What may be done with it, but for `OPTIONS`, which may be done with everything.
     #[must_use]
     pub fn methods(self) -> &'static [Method] {

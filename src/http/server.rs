@@ -13,7 +13,7 @@
 //! * A head longer than [`limits::REQUEST_HEAD_LEN_MAX`]: 431; an address of more than 64 KiB: 414.
 //! * Half-closed connections count as closed: a browser that goes away is noticed at once.
 
-use std::{error::Error, io, pin::pin, sync::Arc, time::Duration};
+use std::{error::Error, io, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -28,7 +28,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
-use super::{Handler, body, stall::StallGuard};
+use super::{Handler, body, gate::Peer, stall::StallGuard};
 use crate::upload::limits;
 
 /// The bounds of a server.
@@ -85,7 +85,9 @@ where
     while let Some(permit) = stop.run_until_cancelled(Arc::clone(&slots).acquire_owned()).await
         && let Some(stream) = stop.run_until_cancelled(streams.next()).await
     {
-        let connection = cut.clone().run_until_cancelled_owned(connection.clone().run(stream));
+        let (stream, peer) = stream;
+        let connection = connection.clone().run(stream, peer);
+        let connection = cut.clone().run_until_cancelled_owned(connection);
         connections.spawn(async move {
             connection.await;
             drop(permit);
@@ -103,32 +105,36 @@ where
     outcome
 }
 
+/// A connection, and where it comes from.
+pub type Accepted<S> = (S, Option<IpAddr>);
+
 /// What connections come from. Cancel safety: a connection is taken or it is not.
 pub trait Accept {
     /// A connection.
     type Stream;
-    /// The next one. Errors: those of `accept(2)`, which may pass.
-    fn accept(&mut self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+    /// The next one, and the address at its other end, if it has one. Errors: those of `accept(2)`,
+    /// which may pass.
+    fn accept(&mut self) -> impl Future<Output = io::Result<Accepted<Self::Stream>>> + Send;
 }
 
 impl Accept for TcpListener {
     type Stream = TcpStream;
 
-    async fn accept(&mut self) -> io::Result<TcpStream> {
-        let (stream, _) = Self::accept(self).await?;
+    async fn accept(&mut self) -> io::Result<Accepted<TcpStream>> {
+        let (stream, peer) = Self::accept(self).await?;
         // Small answers to small requests must not wait for each other's acknowledgements.
         if let Err(error) = stream.set_nodelay(true) {
             debug!(error = &error as &dyn Error, "Cannot set TCP_NODELAY");
         }
-        Ok(stream)
+        Ok((stream, Some(peer.ip())))
     }
 }
 
 impl Accept for UnixListener {
     type Stream = UnixStream;
 
-    async fn accept(&mut self) -> io::Result<UnixStream> {
-        Self::accept(self).await.map(|(stream, _)| stream)
+    async fn accept(&mut self) -> io::Result<Accepted<UnixStream>> {
+        Self::accept(self).await.map(|(stream, _)| (stream, None))
     }
 }
 
@@ -144,10 +150,10 @@ impl<A: Accept> Streams<A> {
     }
 
     /// The next connection. Cancel safety: may be dropped, and no connection is lost.
-    async fn next(&mut self) -> A::Stream {
+    async fn next(&mut self) -> Accepted<A::Stream> {
         loop {
             match self.listener.accept().await {
-                Ok(stream) => return stream,
+                Ok(accepted) => return accepted,
                 Err(error) if is_of_one_connection(&error) => {
                     debug!(
                         error = &error as &dyn Error,
@@ -198,11 +204,19 @@ impl<S: Handler> Connection<S> {
         Self { service, http, stall_timeout: options.stall_timeout, stop }
     }
 
-    async fn run(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
+    async fn run(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        peer: Option<IpAddr>,
+    ) {
         let Self { service, http, stall_timeout, stop } = self;
         let io = TokioIo::new(StallGuard::new(stream, stall_timeout));
         let service = service_fn(move |request: http::Request<Incoming>| {
-            service.clone().oneshot(request.map(body::boxed))
+            let mut request = request.map(body::boxed);
+            if let Some(peer) = peer {
+                request.extensions_mut().insert(Peer(peer));
+            }
+            service.clone().oneshot(request)
         });
         let mut connection = pin!(http.serve_connection(io, service));
         let ended = select! {
@@ -523,8 +537,8 @@ mod tests {
     impl Accept for Script {
         type Stream = &'static str;
 
-        async fn accept(&mut self) -> io::Result<&'static str> {
-            self.0.pop_front().expect("it stops at a stream")
+        async fn accept(&mut self) -> io::Result<Accepted<&'static str>> {
+            self.0.pop_front().expect("it stops at a stream").map(|stream| (stream, None))
         }
     }
 
@@ -538,7 +552,7 @@ mod tests {
             Ok("a stream"),
         ])));
         let began = Instant::now();
-        assert_eq!(streams.next().await, "a stream");
+        assert_eq!(streams.next().await.0, "a stream");
         assert!(streams.listener.0.is_empty());
         assert_eq!(began.elapsed(), 2 * limits::ACCEPT_PAUSE);
         // The second shortage was no news.

@@ -10,14 +10,14 @@ use tokio::time::Instant;
 use super::{
     assets,
     body::{self, Request, Response},
-    creatives, events, flow, lend, operation,
+    creatives, events, flow, gate, lend, operation,
     problem::{Problem, allow},
     request_id,
     route::Route,
     state::{Answer, State},
     uploads,
 };
-use crate::{metrics::RequestLabels, upload::Principal};
+use crate::metrics::RequestLabels;
 
 /// The service: answers every request, be it with a problem.
 #[derive(Debug, Clone)]
@@ -126,33 +126,34 @@ async fn dispatch(state: Arc<State>, route: Option<Route>, request: Request) -> 
     if !route.methods().contains(&method) {
         return Err(Problem::method_not_allowed(route.methods()));
     }
-    let principal = Principal::anonymous();
     let (parts, body) = request.into_parts();
+    let caller = gate::admit(&state, route, &parts).await?;
+    let principal = &caller.principal;
     let query = parts.uri.query().unwrap_or_default();
     match route {
-        Route::Flow if method == Method::GET => flow::probe(&state, &principal, query).await,
-        Route::Flow => flow::upload(&state, &principal, &parts, body).await,
-        Route::UploadCreative => creatives::upload(&state, &principal, &parts.headers, body).await,
-        Route::Uploads => uploads::list(&state, &principal, query).await,
-        Route::Lookup => flow::lookup(&state, &principal, query).await,
+        Route::Flow if method == Method::GET => flow::probe(&state, principal, query).await,
+        Route::Flow => flow::upload(&state, principal, &parts, body).await,
+        Route::UploadCreative => creatives::upload(&state, principal, &parts.headers, body).await,
+        Route::Uploads => uploads::list(&state, principal, query).await,
+        Route::Lookup => flow::lookup(&state, principal, query).await,
         Route::Upload(id) if method == Method::DELETE => {
-            uploads::cancel(&state, &principal, id).await
+            uploads::cancel(&state, principal, id).await
         }
-        Route::Upload(id) => uploads::show(&state, &principal, id).await,
-        Route::Events(id) => events::follow(&state, &principal, id).await,
-        Route::Scheduled => creatives::scheduled(&state, &principal).await,
-        Route::Creatives => creatives::list(&state, &principal, query).await,
+        Route::Upload(id) => uploads::show(&state, principal, id).await,
+        Route::Events(id) => events::follow(&state, principal, id).await,
+        Route::Scheduled => creatives::scheduled(&state, principal).await,
+        Route::Creatives => creatives::list(&state, principal, query).await,
         Route::Creative(id) if method == Method::DELETE => {
-            creatives::delete(&state, &principal, id).await
+            creatives::delete(&state, principal, id).await
         }
         Route::Creative(id) if method == Method::PATCH => {
-            creatives::reschedule(&state, &principal, id, body).await
+            creatives::reschedule(&state, principal, id, body).await
         }
-        Route::Creative(id) => creatives::show(&state, &principal, id).await,
+        Route::Creative(id) => creatives::show(&state, principal, id).await,
         Route::Content(id) => {
             creatives::content(
                 state,
-                &principal,
+                principal,
                 id,
                 &method,
                 &parts.headers,

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::{body::Response, problem::Problem};
-use crate::{engine::Engine, metrics::Metrics};
+use crate::{access::Access, engine::Engine, metrics::Metrics};
 
 /// What every handler can reach. Built in one place (`app`), shared by all connections.
 #[derive(Debug)]
 pub struct State {
     /// The engine.
     pub engine: Engine,
+    /// Who may use it.
+    pub access: Access,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Cancelled when the service is to stop: it is not ready any more then.

@@ -35,6 +35,12 @@ pub(super) enum Answer<T> {
     Refused(String),
 }
 
+/// A target with parameters.
+pub(super) fn target(path: &str, parameters: &[(&str, &str)]) -> String {
+    let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+    format!("{path}?{query}")
+}
+
 /// Has it done: by the server that answers at the control socket; by this process, which takes the
 /// data for as long as it takes, if there is none; not at all if there is one that does not answer.
 pub(super) async fn post<T: DeserializeOwned>(
@@ -49,6 +55,17 @@ pub(super) async fn post<T: DeserializeOwned>(
     let own = config.clone();
     tokio::task::spawn_blocking(move || Data::open(&own).map(drop)).await??;
     do_it_here(&for_one_thing(config), target).await
+}
+
+/// As [`post`], on data that need not be there yet.
+pub(super) async fn post_or_begin<T: DeserializeOwned>(
+    config: &Config,
+    target: &str,
+) -> Result<Answer<T>, Failure> {
+    match ask_server(&config.control_socket, target).await? {
+        Some(answer) => read(answer),
+        None => do_it_here(&for_one_thing(config), target).await,
+    }
 }
 
 /// The server's answer; nothing if no server answers there.

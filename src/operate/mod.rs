@@ -12,7 +12,9 @@ mod finding;
 mod progress;
 mod sweep;
 mod table;
+mod tokens;
 mod uploads;
+mod users;
 mod verify;
 
 use std::{
@@ -23,8 +25,8 @@ use std::{
 use serde::Serialize;
 use serde_json::json;
 
-pub use self::error::Failure;
 use self::{control::Answer, data::Data, finding::Finding, progress::Progress};
+pub use self::{error::Failure, tokens::tokens, users::users};
 use crate::{
     config::Config,
     dialect::Status,

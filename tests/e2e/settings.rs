@@ -101,7 +101,8 @@ fn the_version_is_told() {
 fn migrations_are_shown_and_applied() {
     let dir = tempfile::tempdir().expect("a directory");
     let migrate = |more: &[&str]| said(&run(dir.path(), &[&["migrate"], more].concat()));
-    let all = |state: &str| format!("0001 catalog {state}\n0002 troubles {state}\n");
+    let names = ["0001 catalog", "0002 troubles", "0003 users"];
+    let all = |state: &str| names.map(|name| format!("{name} {state}\n")).concat();
     assert_eq!(migrate(&["--dry-run"]), all("missing"));
     assert!(!dir.path().join("flowstitch.db").exists());
     assert_eq!(migrate(&[]), all("applied now"));

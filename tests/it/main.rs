@@ -1,5 +1,6 @@
 //! In-process tests.
 
+mod access;
 mod claims;
 mod config;
 mod content;

@@ -12,7 +12,7 @@ use std::{
 use code::{bare, functions, paths, untested_len};
 
 /// What each layer may import. A layer is the first name below `src`.
-const LAYERS: [(&str, &[&str]); 12] = [
+const LAYERS: [(&str, &[&str]); 13] = [
     ("upload", &[]),
     ("metrics", &[]),
     ("shutdown", &[]),
@@ -20,7 +20,8 @@ const LAYERS: [(&str, &[&str]); 12] = [
     ("catalog", &["upload"]),
     ("engine", &["upload", "store", "catalog", "metrics"]),
     ("dialect", &["upload", "engine"]),
-    ("http", &["upload", "engine", "dialect", "metrics"]),
+    ("access", &["upload", "catalog", "engine"]),
+    ("http", &["upload", "engine", "dialect", "access", "metrics"]),
     // It reads what the others check: an origin is one type, whoever writes it down.
     ("config", &["upload", "http"]),
     ("telemetry", &["config"]),
@@ -35,6 +36,7 @@ const ALL: &[&str] = &[
     "catalog",
     "engine",
     "dialect",
+    "access",
     "http",
     "config",
     "telemetry",

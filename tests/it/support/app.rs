@@ -226,6 +226,25 @@ impl TestApp {
         self.send(request.body(Bytes::new()).expect("a request")).await
     }
 
+    /// What an operator's tool is answered.
+    pub(crate) async fn control(&self, target: &str) -> Reply {
+        let request = Request::builder().method(Method::POST).uri(target);
+        let request = request.body(body::empty()).expect("a request");
+        let answered = self.app.control().oneshot(request).await;
+        Reply::read(answered.expect("it always answers")).await
+    }
+
+    /// A new token of this user, with these scopes.
+    pub(crate) async fn token(&self, user: &str, scopes: &str) -> String {
+        let reply = self.control(&format!("/tokens/create?name={user}&scopes={scopes}")).await;
+        reply.assert_status(200).json()["token"].as_str().expect("a token").to_owned()
+    }
+
+    /// As [`Self::call`], by whoever has this token.
+    pub(crate) async fn call_as(&self, token: &str, method: Method, path: &str) -> Reply {
+        self.ask(method, path, &[("authorization", &format!("Bearer {token}"))]).await
+    }
+
     /// The creatives there are, by `GET /creatives`.
     pub(crate) async fn creatives(&self) -> Vec<Value> {
         let list = self.get("/creatives?limit=1000").await.json();

@@ -18,6 +18,7 @@ pub(crate) struct FlowFile<'a> {
     chunk_size: usize,
     force_chunk_size: bool,
     query: Vec<(String, String)>,
+    token: Option<String>,
 }
 
 impl<'a> FlowFile<'a> {
@@ -31,6 +32,7 @@ impl<'a> FlowFile<'a> {
             chunk_size: 4,
             force_chunk_size: false,
             query: Vec::new(),
+            token: None,
         }
     }
 
@@ -64,6 +66,24 @@ impl<'a> FlowFile<'a> {
     pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         self.query.push((name.into(), value.into()));
         self
+    }
+
+    /// Whoever has this token sends it.
+    pub(crate) fn by(mut self, token: &str) -> Self {
+        self.token = Some(token.into());
+        self
+    }
+
+    async fn ask(&self, path: &str) -> Reply {
+        self.sign(Request::builder().uri(path).body(Bytes::new()).expect("a request")).await
+    }
+
+    async fn sign(&self, mut request: Request<Bytes>) -> Reply {
+        if let Some(token) = &self.token {
+            let bearer = format!("Bearer {token}").parse().expect("a header");
+            request.headers_mut().insert("authorization", bearer);
+        }
+        self.app.send(request).await
     }
 
     pub(crate) fn app(&self) -> &'a TestApp {
@@ -116,12 +136,12 @@ impl<'a> FlowFile<'a> {
 
     /// The test GET.
     pub(crate) async fn probe(&self, number: usize) -> Reply {
-        self.app.get(&format!("/upload?{}", self.query_string(number))).await
+        self.ask(&format!("/upload?{}", self.query_string(number))).await
     }
 
     /// The one question instead of many.
     pub(crate) async fn lookup(&self) -> Reply {
-        self.app.get(&format!("/uploads/lookup?{}", self.query_string(1))).await
+        self.ask(&format!("/uploads/lookup?{}", self.query_string(1))).await
     }
 
     /// The multipart POST of a chunk.
@@ -131,7 +151,7 @@ impl<'a> FlowFile<'a> {
 
     /// The multipart POST of a chunk with other bytes than its own.
     pub(crate) async fn post_bytes(&self, number: usize, bytes: &[u8]) -> Reply {
-        self.app.send(self.request(number, bytes)).await
+        self.sign(self.request(number, bytes)).await
     }
 
     pub(crate) fn request(&self, number: usize, bytes: &[u8]) -> Request<Bytes> {
@@ -140,7 +160,7 @@ impl<'a> FlowFile<'a> {
 
     /// The POST of a chunk with `method: 'octet'`.
     pub(crate) async fn octet(&self, number: usize) -> Reply {
-        self.app.send(self.octet_request(Method::POST, number, self.chunk(number))).await
+        self.sign(self.octet_request(Method::POST, number, self.chunk(number))).await
     }
 
     pub(crate) fn octet_request(

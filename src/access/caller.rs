@@ -1,0 +1,42 @@
+//! A caller: the answer to the question who is asking.
+
+use crate::upload::{Principal, Scope, Scopes, TokenId};
+
+/// Who is asking, and what they may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Who.
+    pub principal: Principal,
+    /// What they may do.
+    pub scopes: Scopes,
+    /// What they showed.
+    pub means: Means,
+}
+
+/// What a caller showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Means {
+    /// Nothing.
+    Nothing,
+    /// A token.
+    Token(TokenId),
+}
+
+impl Caller {
+    /// The public, with these scopes.
+    pub(super) fn anonymous(scopes: Scopes) -> Self {
+        Self { principal: Principal::anonymous(), scopes, means: Means::Nothing }
+    }
+
+    /// Whoever it is, where it does not matter.
+    #[must_use]
+    pub fn nobody() -> Self {
+        Self::anonymous(Scopes::NONE)
+    }
+
+    /// Whether one of these is among what the caller may do.
+    #[must_use]
+    pub fn may(&self, any_of: &[Scope]) -> bool {
+        any_of.iter().any(|scope| self.scopes.contains(*scope))
+    }
+}

@@ -1,0 +1,111 @@
+//! Making tokens, and taking them back.
+
+use std::time::Duration;
+
+use super::{Access, Token, UserError};
+use crate::{
+    catalog::CatalogError,
+    upload::{Principal, Scopes, Timestamp, TokenId, TokenKind, TokenRecord, User, limits},
+};
+
+/// A token that is to be made.
+#[derive(Debug, Clone)]
+pub struct NewToken {
+    /// For whom; a user of this name is made if there is none.
+    pub user: Principal,
+    /// What its owner will know it by.
+    pub label: String,
+    /// What may be done with it.
+    pub scopes: Scopes,
+    /// How long it counts; for ever, if nothing is said.
+    pub lifetime: Option<Duration>,
+}
+
+impl Access {
+    /// Makes a token for a program. The secret is in what is returned, and nowhere else.
+    pub async fn create_token(&self, new: NewToken) -> Result<(Token, TokenRecord), UserError> {
+        if limits::TOKEN_LABEL_LEN_MAX < new.label.len() {
+            return Err(UserError::Label);
+        }
+        self.ensure_user(&new.user).await?;
+        self.issue(new, TokenKind::Key).await
+    }
+
+    pub(super) async fn issue(
+        &self,
+        new: NewToken,
+        kind: TokenKind,
+    ) -> Result<(Token, TokenRecord), UserError> {
+        let token = Token::new()?;
+        let now = self.clock.now();
+        let record = TokenRecord {
+            id: token.id,
+            user: new.user,
+            label: new.label,
+            hash: token.hash(),
+            scopes: new.scopes,
+            kind,
+            created_at: now,
+            expires_at: new.lifetime.map(|lifetime| later(now, lifetime)),
+            used_at: None,
+            revoked_at: None,
+        };
+        if self.directory().add_token(&record).await? {
+            Ok((token, record))
+        } else {
+            Err(UserError::Unknown)
+        }
+    }
+
+    /// The newest tokens that were made for programs, of one user or of all.
+    pub async fn tokens(&self, user: Option<&Principal>) -> Result<Vec<TokenRecord>, CatalogError> {
+        self.directory().tokens(user, TokenKind::Key, limits::PAGE_LEN_MAX).await
+    }
+
+    /// Takes a token back: the next request that shows it is refused. Returns false if it is not
+    /// known, or was taken back before.
+    pub async fn revoke_token(&self, id: TokenId) -> Result<bool, CatalogError> {
+        let revoked = self.directory().revoke_token(id, self.clock.now()).await;
+        self.forget_what_is_remembered();
+        revoked
+    }
+
+    /// Remembers when a token was used: to the hour, so that not every request writes.
+    pub(super) async fn note_use(&self, record: &TokenRecord, now: Timestamp) {
+        let step = limits::TOKEN_USE_STEP;
+        let recent = |at: Timestamp| at.duration_since(now).unsigned_abs() < step;
+        if record.used_at.is_some_and(recent) {
+            return;
+        }
+        if let Some((known, _)) = self.remembered().tokens.get_mut(&record.id) {
+            known.used_at = Some(now);
+        }
+        if let Err(error) = self.directory().token_used(record.id, now).await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(token.id = %record.id, error, "Cannot note the use of a token");
+        }
+    }
+
+    /// To be called after every change, also after one that failed and may have taken effect.
+    pub(super) fn forget_what_is_remembered(&self) {
+        let mut remembered = self.remembered();
+        remembered.tokens.clear();
+        remembered.changes += 1;
+    }
+
+    /// Makes sure that there is a user of this name.
+    pub(super) async fn ensure_user(&self, name: &Principal) -> Result<(), UserError> {
+        if self.directory().user(name).await?.is_none() {
+            let (name, created_at) = (name.clone(), self.clock.now());
+            let user = User { name, email: None, created_at, disabled_at: None };
+            // Somebody else may have added it meanwhile: it is there either way.
+            self.add(&user).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A time so much later, or the end of all time.
+pub(super) fn later(now: Timestamp, by: Duration) -> Timestamp {
+    now.saturating_add(by).unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,111 @@
+//! Adding, disabling and removing users.
+
+use std::sync::atomic::Ordering;
+
+use super::Access;
+use crate::{
+    catalog::CatalogError,
+    upload::{Principal, User, limits},
+};
+
+/// Why something could not be done with a user or a token.
+#[derive(Debug, thiserror::Error)]
+pub enum UserError {
+    /// Name or address belong to another user.
+    #[error("another user has this name or this e-mail address")]
+    Taken,
+    /// There is no such user.
+    #[error("there is no such user: `flowstitch user list` shows those there are")]
+    Unknown,
+    /// Not an address.
+    #[error("not an e-mail address: write it as name@example.com")]
+    Email,
+    /// Too long a label.
+    #[error("the label is too long: use at most {max} bytes", max = limits::TOKEN_LABEL_LEN_MAX)]
+    Label,
+    /// The system has no random numbers.
+    #[error("the system gives no random numbers")]
+    Random(#[from] getrandom::Error),
+    /// The catalog.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
+impl Access {
+    /// Adds a user, to whom a code to sign in can be sent if an address is given.
+    pub async fn add_user(
+        &self,
+        name: &Principal,
+        email: Option<String>,
+    ) -> Result<User, UserError> {
+        if email.as_deref().is_some_and(|email| !is_address(email)) {
+            return Err(UserError::Email);
+        }
+        let (name, created_at) = (name.clone(), self.clock.now());
+        let user = User { name, email, created_at, disabled_at: None };
+        if self.add(&user).await? { Ok(user) } else { Err(UserError::Taken) }
+    }
+
+    pub(super) async fn add(&self, user: &User) -> Result<bool, CatalogError> {
+        // First: in doubt the service is not for everybody any more.
+        self.has_users.store(true, Ordering::SeqCst);
+        let added = self.directory().add_user(user).await;
+        if let Ok(has_users) = self.directory().has_users().await {
+            self.has_users.store(has_users, Ordering::SeqCst);
+        }
+        added
+    }
+
+    /// Up to a page of users, by name.
+    pub async fn users(&self, after: Option<&Principal>) -> Result<Vec<User>, CatalogError> {
+        self.directory().users(after, limits::PAGE_LEN_MAX).await
+    }
+
+    /// Disables a user, or enables one: while disabled, no credential of the user counts, and what
+    /// is on its way does not complete. Returns false if there is no such user.
+    pub async fn disable_user(
+        &self,
+        name: &Principal,
+        disabled: bool,
+    ) -> Result<bool, CatalogError> {
+        let at = disabled.then(|| self.clock.now());
+        let changed = self.directory().disable_user(name, at).await;
+        self.forget_what_is_remembered();
+        changed
+    }
+
+    /// Forgets a user who has nothing any more, with all tokens. Returns false if the user is not
+    /// known or still has something.
+    pub async fn remove_user(&self, name: &Principal) -> Result<bool, CatalogError> {
+        let removed = self.directory().remove_user(name).await;
+        self.forget_what_is_remembered();
+        // Not `has_users`: that the last user goes is no reason to let everybody in before the
+        // operator has started the service anew.
+        removed
+    }
+}
+
+/// Whether a mail server could be asked to deliver to it; whether it does is seen when it is.
+fn is_address(text: &str) -> bool {
+    let fits = text.len() <= limits::USER_NAME_LEN_MAX;
+    let plain = text.is_ascii() && !text.contains(|c: char| c.is_ascii_control() || c == ' ');
+    let parts = text.rsplit_once('@');
+    fits && plain && parts.is_some_and(|(name, host)| !name.is_empty() && host.contains('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_a_name_and_a_host() {
+        for good in ["ann@example.com", "a.b+c@mail.example.org"] {
+            assert!(is_address(good), "{good}");
+        }
+        for bad in
+            ["", "ann", "ann@", "@example.com", "ann@host", "a b@example.com", "ä@b.c", "a\n@b.c"]
+        {
+            assert!(!is_address(bad), "{bad:?}");
+        }
+    }
+}

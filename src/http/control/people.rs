@@ -1,0 +1,187 @@
+//! Users and tokens, as the operator sees and changes them.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::{
+    access::{NewToken, UserError},
+    http::{
+        body::{self, Response},
+        problem::Problem,
+        query::Parameters,
+        state::{Answer, State},
+        trouble::sentence,
+    },
+    upload::{Principal, Scopes, TokenId, TokenRecord, User},
+};
+
+/// A user.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Person {
+    /// The name.
+    pub name: String,
+    /// The e-mail address.
+    pub email: Option<String>,
+    /// When the user was added (RFC 3339).
+    pub created_at: String,
+    /// Since when nothing is allowed (RFC 3339), if that is so.
+    pub disabled_at: Option<String>,
+}
+
+impl From<User> for Person {
+    fn from(user: User) -> Self {
+        Self {
+            name: user.name.as_str().to_owned(),
+            email: user.email,
+            created_at: user.created_at.to_string(),
+            disabled_at: user.disabled_at.map(|at| at.to_string()),
+        }
+    }
+}
+
+/// A token without its secret.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TokenBody {
+    /// Its id.
+    pub id: String,
+    /// Whose it is.
+    pub user: String,
+    /// What its owner calls it.
+    pub label: String,
+    /// What may be done with it.
+    pub scopes: String,
+    /// When it was made (RFC 3339).
+    pub created_at: String,
+    /// When it ends by itself.
+    pub expires_at: Option<String>,
+    /// When it was last used, to the hour.
+    pub used_at: Option<String>,
+    /// When it was taken back.
+    pub revoked_at: Option<String>,
+}
+
+impl From<TokenRecord> for TokenBody {
+    fn from(token: TokenRecord) -> Self {
+        Self {
+            id: token.id.to_string(),
+            user: token.user.as_str().to_owned(),
+            label: token.label,
+            scopes: token.scopes.to_string(),
+            created_at: token.created_at.to_string(),
+            expires_at: token.expires_at.map(|at| at.to_string()),
+            used_at: token.used_at.map(|at| at.to_string()),
+            revoked_at: token.revoked_at.map(|at| at.to_string()),
+        }
+    }
+}
+
+/// A token that was just made, with its secret.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Issued {
+    /// The token in full.
+    pub token: String,
+    /// What is known of it.
+    #[serde(flatten)]
+    pub record: TokenBody,
+}
+
+/// `POST /users/…`.
+pub(super) async fn users(state: &State, what: &str, query: &str) -> Answer {
+    let query = Parameters::read(query, &["name", "email"])?;
+    let access = &state.access;
+    match what {
+        "list" => {
+            let users = access.users(query.get("name", "a user's name")?.as_ref()).await;
+            let users = users.map_err(UserError::from)?;
+            Ok(json(&users.into_iter().map(Person::from).collect::<Vec<_>>()))
+        }
+        "add" => {
+            let email = query.get("email", "an e-mail address")?;
+            Ok(json(&Person::from(access.add_user(&name(&query)?, email).await?)))
+        }
+        "disable" | "enable" => {
+            let name = name(&query)?;
+            let found = access.disable_user(&name, what == "disable").await;
+            found.map_err(UserError::from)?.then(|| json(&())).ok_or(UserError::Unknown.into())
+        }
+        "remove" => remove(state, &name(&query)?).await,
+        _ => Err(Problem::not_found()),
+    }
+}
+
+/// All that is the user's, and then the user. Disabled first, so that nothing comes in meanwhile.
+async fn remove(state: &State, name: &Principal) -> Answer {
+    let access = &state.access;
+    if !access.disable_user(name, true).await.map_err(UserError::from)? {
+        return Err(UserError::Unknown.into());
+    }
+    state.engine.remove_all_of(name).await?;
+    if access.remove_user(name).await.map_err(UserError::from)? {
+        return Ok(json(&()));
+    }
+    let detail = "Something of the user came in meanwhile: the user is disabled; run it again.";
+    Err(Problem::new(StatusCode::CONFLICT, "conflict", detail))
+}
+
+/// `POST /tokens/…`.
+pub(super) async fn tokens(state: &State, what: &str, query: &str) -> Answer {
+    let query = Parameters::read(query, &["name", "scopes", "seconds", "label", "id"])?;
+    let access = &state.access;
+    match what {
+        "list" => {
+            let user = query.get::<Principal>("name", "a user's name")?;
+            let tokens = access.tokens(user.as_ref()).await.map_err(UserError::from)?;
+            Ok(json(&tokens.into_iter().map(TokenBody::from).collect::<Vec<_>>()))
+        }
+        "create" => {
+            let scopes = query.get::<Scopes>("scopes", "upload, read or admin")?;
+            let lifetime = query.get("seconds", "a number of seconds")?.map(Duration::from_secs);
+            let label = query.get("label", "a text")?.unwrap_or_default();
+            let scopes = scopes.unwrap_or(Scopes::NONE);
+            let new = NewToken { user: name(&query)?, label, scopes, lifetime };
+            let (token, record) = access.create_token(new).await?;
+            Ok(json(&Issued { token: token.reveal(), record: record.into() }))
+        }
+        "revoke" => {
+            let id = query.get::<TokenId>("id", "a token's id")?.ok_or_else(unknown_token)?;
+            let revoked = access.revoke_token(id).await.map_err(UserError::from)?;
+            revoked.then(|| json(&())).ok_or_else(unknown_token)
+        }
+        _ => Err(Problem::not_found()),
+    }
+}
+
+fn name(query: &Parameters) -> Result<Principal, Problem> {
+    let name = query.get("name", "a user's name")?;
+    name.ok_or_else(|| Problem::bad_request("invalid_name", "Name a user."))
+}
+
+fn unknown_token() -> Problem {
+    let detail = "No token has this id, or it was taken back before: `flowstitch token list` shows \
+                  those there are.";
+    Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
+}
+
+/// Of a type that the tool reads.
+fn json<T: Serialize + DeserializeOwned>(document: &T) -> Response {
+    body::json(StatusCode::OK, document)
+}
+
+impl From<UserError> for Problem {
+    fn from(error: UserError) -> Self {
+        let detail = sentence(&error);
+        match error {
+            UserError::Taken => Self::new(StatusCode::CONFLICT, "conflict", detail),
+            UserError::Unknown => Self::new(StatusCode::NOT_FOUND, "not_found", detail),
+            UserError::Email => Self::bad_request("invalid_email", detail),
+            UserError::Label => Self::bad_request("invalid_label", detail),
+            UserError::Random(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "No random numbers");
+                Self::internal()
+            }
+            UserError::Catalog(error) => crate::engine::UploadError::from(error).into(),
+        }
+    }
+}

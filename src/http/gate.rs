@@ -1,0 +1,129 @@
+//! What each address needs: the one table that is enforced, and that SECURITY.md shows.
+
+use std::{borrow::Cow, fmt, net::IpAddr};
+
+use http::{HeaderMap, Method, StatusCode, header, request};
+
+use super::{problem::Problem, route::Route, state::State, trouble::sentence};
+use crate::{
+    access::{Caller, Denied},
+    engine::UploadError,
+    upload::Scope,
+};
+
+/// Where a request came from: an extension of it, put there by the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub IpAddr);
+
+/// What a caller needs, to be let through to an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing: it is the same for everybody and tells of nobody.
+    Nothing,
+    /// One of these scopes.
+    OneOf(&'static [Scope]),
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("everybody"),
+            Self::OneOf(scopes) => {
+                let words: Vec<_> = scopes.iter().map(|it| format!("`{}`", it.as_str())).collect();
+                f.write_str(&words.join(" or "))
+            }
+        }
+    }
+}
+
+const UPLOAD: Need = Need::OneOf(&[Scope::Upload]);
+const READ: Need = Need::OneOf(&[Scope::Read]);
+const EITHER: Need = Need::OneOf(&[Scope::Upload, Scope::Read]);
+const ADMIN: Need = Need::OneOf(&[Scope::Admin]);
+
+/// What this may be done by. What is somebody else's does not exist for the caller, whatever the
+/// scopes: that is not decided here.
+#[must_use]
+pub fn need(route: Route, method: &Method) -> Need {
+    let changes = !matches!(*method, Method::GET | Method::HEAD);
+    match route {
+        // A preflight and its like have no credentials, and tell nothing.
+        _ if method == Method::OPTIONS => Need::Nothing,
+        Route::Health | Route::Ready | Route::OpenApi | Route::Asset => Need::Nothing,
+        Route::Flow | Route::UploadCreative | Route::Lookup => UPLOAD,
+        Route::Upload(_) | Route::Creative(_) if changes => UPLOAD,
+        Route::Uploads | Route::Upload(_) | Route::Events(_) => EITHER,
+        Route::Scheduled | Route::Creatives | Route::Creative(_) | Route::Content(_) => READ,
+        Route::Metrics => ADMIN,
+    }
+}
+
+/// The caller, if the request may be let through; nobody in particular, where nothing is needed.
+pub(super) async fn admit(
+    state: &State,
+    route: Route,
+    parts: &request::Parts,
+) -> Result<Caller, Problem> {
+    let Need::OneOf(scopes) = need(route, &parts.method) else { return Ok(Caller::nobody()) };
+    if let Some(caller) = state.access.anybody() {
+        return Ok(caller);
+    }
+    let peer = parts.extensions.get::<Peer>().map(|peer| peer.0);
+    let caller = state.access.caller(bearer(&parts.headers)?, peer).await?;
+    if caller.may(scopes) { Ok(caller) } else { Err(forbidden(scopes)) }
+}
+
+/// The bearer token of a request (RFC 6750), if it shows one. Errors: it shows something else, or
+/// more than one thing: whoever would then be asking is nobody's guess.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let mut shown = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(first) = shown.next() else { return Ok(None) };
+    let text = first.to_str().ok().filter(|_| shown.next().is_none());
+    let parts = text.and_then(|text| text.split_once(' '));
+    match parts {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(token.trim())),
+        _ => Err(unauthenticated("Send one header, `Authorization: Bearer …`, with a token.")),
+    }
+}
+
+fn forbidden(scopes: &[Scope]) -> Problem {
+    let words: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
+    let words = words.join(" or ");
+    let detail = format!("The credentials do not allow this: it takes the scope {words}.");
+    Problem::new(StatusCode::FORBIDDEN, "forbidden", detail)
+}
+
+fn unauthenticated(detail: impl Into<Cow<'static, str>>) -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail)
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Missing | Denied::Invalid => unauthenticated(sentence(&denied)),
+            Denied::Unavailable(error) => UploadError::from(error).into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(values: &[&str]) -> HeaderMap {
+        let value = |text: &&str| (header::AUTHORIZATION, text.parse().expect("a value"));
+        values.iter().map(value).collect()
+    }
+
+    #[test]
+    fn one_bearer_token_is_one_caller() {
+        assert_eq!(bearer(&headers(&[])), Ok(None));
+        for good in ["Bearer x", "bearer x", "BEARER  x "] {
+            assert_eq!(bearer(&headers(&[good])), Ok(Some("x")), "{good}");
+        }
+        for bad in [&["Bearer"][..], &["Basic eDp5"], &["x"], &[""], &["Bearer x", "Bearer x"]] {
+            let problem = bearer(&headers(bad)).expect_err("refused");
+            assert_eq!(problem.status, StatusCode::UNAUTHORIZED, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! `flowstitch user`: who may use the service.
+
+use super::{
+    Failure,
+    control::{self, Answer, target},
+    refuse, table, tell,
+};
+use crate::{
+    config::{Config, Named, Users},
+    http::control::Person,
+    upload::escaped,
+};
+
+/// `flowstitch user …`. Returns whether it was done.
+pub async fn users(config: &Config, command: &Users) -> Result<bool, Failure> {
+    match command {
+        Users::List { json } => {
+            let answer = control::post::<Vec<Person>>(config, "/users/list").await?;
+            told(answer, |users| as_table(users), *json)
+        }
+        Users::Add { name, email, json } => {
+            let mut parameters = vec![("name", name.as_str())];
+            parameters.extend(email.as_deref().map(|email| ("email", email)));
+            let target = target("/users/add", &parameters);
+            let answer = control::post_or_begin::<Person>(config, &target).await?;
+            told(answer, |user| format!("added {}\n", escaped(&user.name)), *json)
+        }
+        Users::Disable(named) => change(config, "disable", "disabled", named).await,
+        Users::Enable(named) => change(config, "enable", "enabled", named).await,
+        Users::Remove(named) => change(config, "remove", "removed", named).await,
+    }
+}
+
+async fn change(config: &Config, what: &str, done: &str, named: &Named) -> Result<bool, Failure> {
+    let target = target(&format!("/users/{what}"), &[("name", named.name.as_str())]);
+    let answer = control::post::<()>(config, &target).await?;
+    told(answer, |()| format!("{done} {}\n", escaped(named.name.as_str())), named.json)
+}
+
+/// Tells what came of it.
+pub(super) fn told<T: serde::Serialize>(
+    answer: Answer<T>,
+    in_words: impl FnOnce(&T) -> String,
+    as_json: bool,
+) -> Result<bool, Failure> {
+    match answer {
+        Answer::Done(done) => tell(&done, in_words, as_json).map(|()| true),
+        Answer::Refused(why) => refuse(&why, as_json).map(|()| false),
+    }
+}
+
+fn as_table(users: &[Person]) -> String {
+    let head = ["NAME", "E-MAIL", "ADDED", "DISABLED"].map(str::to_owned);
+    let row = |user: &Person| {
+        [
+            escaped(&user.name),
+            user.email.as_deref().map_or_else(|| "-".into(), escaped),
+            user.created_at.clone(),
+            user.disabled_at.clone().unwrap_or_else(|| "-".into()),
+        ]
+    };
+    let rows: Vec<_> = [head].into_iter().chain(users.iter().map(row)).collect();
+    table::aligned(&rows, &[])
+}

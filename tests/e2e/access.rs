@@ -1,0 +1,107 @@
+//! Who may reach the binary, and how they show who they are.
+
+use std::process::Output;
+
+use serde_json::Value;
+
+use crate::support::{Server, Setup, request, run};
+
+/// A setup that listens to everybody.
+fn exposed() -> Setup {
+    Setup::new().flag("--listen=0.0.0.0:0")
+}
+
+fn said(output: &Output) -> (i32, String) {
+    let text = [&output.stdout[..], &output.stderr].concat();
+    let text = String::from_utf8(text).expect("text");
+    (output.status.code().expect("an end of its own"), text)
+}
+
+#[track_caller]
+fn assert_said(output: &Output, status: i32, words: &[&str]) -> String {
+    let (found, text) = said(output);
+    assert_eq!(found, status, "{text}");
+    for word in words {
+        assert!(text.contains(word), "{word:?} is not in: {text}");
+    }
+    text
+}
+
+/// A token from the tool, as it prints it.
+fn token(setup: &Setup, args: &[&str]) -> String {
+    let output = run(setup.dir(), &[&["token", "create"], args].concat());
+    let text = assert_said(&output, 0, &["fst_"]);
+    let line = text.strip_suffix('\n').expect("a line");
+    assert!(!line.contains(char::is_whitespace), "nothing but the token: {line:?}");
+    line.to_owned()
+}
+
+fn status(server: &Server, path: &str, token: Option<&str>) -> u16 {
+    let bearer = token.map(|token| format!("authorization: Bearer {token}"));
+    let headers: Vec<&str> = bearer.as_deref().into_iter().collect();
+    let answer = server.connect().ask(&request("GET", path, &headers, b"")).expect("an answer");
+    answer.status
+}
+
+#[test]
+fn it_does_not_listen_to_strangers_without_credentials_and_says_the_two_ways_out() {
+    let setup = exposed();
+    let output = crate::support::output(&mut setup.command());
+    assert_said(&output, 1, &["0.0.0.0:0", "flowstitch token create", "--allow-anonymous"]);
+
+    let open = setup.clone().flag("--allow-anonymous").start();
+    assert_eq!(status(&open, "/creatives", None), 200);
+    let log = open.terminated().1;
+    assert!(log.whole().iter().any(|line| line.contains("allow_anonymous")), "{log:?}");
+
+    // The first token may be made before there is any data.
+    let setup = exposed();
+    let token = token(&setup, &["ann"]);
+    let server = setup.start();
+    assert_eq!(status(&server, "/creatives", None), 401);
+    assert_eq!(status(&server, "/creatives", Some(&token)), 200);
+    assert_eq!(status(&server, "/healthz", None), 200);
+}
+
+#[test]
+fn on_loopback_it_serves_everybody_until_there_is_a_user_also_one_that_comes_while_it_runs() {
+    let server = Server::start();
+    assert_eq!(status(&server, "/creatives", None), 200);
+    let token = token(server.setup(), &["ann"]);
+    assert_eq!(status(&server, "/creatives", None), 401);
+    assert_eq!(status(&server, "/creatives", Some(&token)), 200);
+    let setup = server.kill_9();
+    assert_eq!(status(&setup.start(), "/creatives", None), 401);
+}
+
+#[test]
+fn tokens_are_made_listed_and_taken_back_with_and_without_a_server() {
+    for with_server in [true, false] {
+        let setup = Setup::new();
+        let server = with_server.then(|| setup.start());
+        let tool = |args: &[&str]| run(setup.dir(), args);
+        let token = token(&setup, &["ann", "--scopes", "read", "--expires", "90d"]);
+        let list = assert_said(&tool(&["token", "list", "--json"]), 0, &["\"ann\"", "\"read\""]);
+        let list: Value = serde_json::from_str(&list).expect("one document");
+        let id = list[0]["id"].as_str().expect("an id");
+        assert!(!list.to_string().contains(token.rsplit('_').next().expect("a secret")));
+        let table = assert_said(&tool(&["token", "list", "ann"]), 0, &[id, "LAST USED", "read"]);
+        assert_eq!(table.lines().count(), 2, "{table}");
+        assert_said(&tool(&["token", "revoke", id]), 0, &["revoked"]);
+        assert_said(&tool(&["token", "revoke", id]), 1, &["token list"]);
+        assert_said(&tool(&["token", "create", "ann", "--scopes", "write"]), 2, &["upload, read"]);
+        assert_said(&tool(&["token", "create", "anonymous"]), 2, &["choose another name"]);
+        assert_said(&tool(&["user", "list"]), 0, &["NAME", "ann"]);
+        assert_said(
+            &tool(&["user", "add", "bob", "--email", "bob@example.com"]),
+            0,
+            &["added bob"],
+        );
+        assert_said(&tool(&["user", "add", "bob"]), 1, &["Another user"]);
+        assert_said(&tool(&["user", "disable", "bob"]), 0, &["disabled bob"]);
+        assert_said(&tool(&["user", "enable", "bob"]), 0, &["enabled bob"]);
+        assert_said(&tool(&["user", "remove", "bob"]), 0, &["removed bob"]);
+        assert_said(&tool(&["user", "remove", "bob"]), 1, &["There is no such user"]);
+        drop(server);
+    }
+}
