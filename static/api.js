@@ -1,6 +1,7 @@
 /** The server's JSON interface, one function per request. */
 
 import { parseRetryAfter } from './backoff.js';
+import { session } from './session.js';
 
 /** What went wrong with a request. `status` 0 means that no answer came. */
 export class RequestError extends Error {
@@ -36,24 +37,25 @@ export function parseJson(text) {
   }
 }
 
-async function request(method, path, { body, signal } = {}) {
+async function request(method, path, { body, signal, as = 'text' } = {}) {
   let response;
-  let text;
+  let content;
   try {
+    const type = body ? { 'Content-Type': 'application/json' } : {};
     response = await fetch(path, {
       method,
       signal,
-      headers: body ? { 'Content-Type': 'application/json' } : {},
+      headers: { ...session.headers, ...type },
       body: body ? JSON.stringify(body) : undefined,
     });
-    text = await response.text();
+    content = await (response.ok ? response[as]() : response.text());
   } catch (error) {
     if (signal?.aborted) throw error;
     throw noAnswer();
   }
-  const json = parseJson(text);
-  if (!response.ok) throw errorOf(response.status, json, response.headers.get('Retry-After'));
-  return json;
+  session.answered(response.status);
+  if (response.ok) return as === 'text' ? parseJson(content) : content;
+  throw errorOf(response.status, parseJson(content), response.headers.get('Retry-After'));
 }
 
 async function orNull(answer) {
@@ -80,6 +82,8 @@ export const api = {
   /** Moves a creative to another day. */
   reschedule: async (id, day) =>
     (await request('PATCH', at('creatives', id), { body: { scheduled_at: day } })).creative,
+  /** The file of a creative, as a blob. */
+  content: (url) => request('GET', url, { as: 'blob' }),
   /** Deletes a creative and its file. */
   deleteCreative: (id) => orNull(request('DELETE', at('creatives', id))),
 };

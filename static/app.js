@@ -5,6 +5,7 @@ import { CreativeLists } from './creative-list.js';
 import { carriesFiles, chosenFiles, droppedFiles } from './files.js';
 import { formatBytes, formatDuration, localDay } from './format.js';
 import { Memory } from './memory.js';
+import { wireSignIn } from './sign-in.js';
 import { UnfinishedHint } from './unfinished.js';
 import { UploadRow } from './upload-row.js';
 import { createUploader } from './uploader.js';
@@ -194,6 +195,20 @@ function wireNetwork() {
   });
 }
 
+wireSignIn({
+  panel: $('sign-in'),
+  form: $('sign-in-form'),
+  field: $('token'),
+  problem: $('sign-in-problem'),
+  signOut: $('sign-out'),
+  check: () => api.scheduled(),
+  onSignedIn() {
+    announce('Signed in.');
+    lists.refresh();
+    unfinished.show();
+    uploader.signedIn();
+  },
+});
 offerToday();
 wireChoosers();
 wireDrop();

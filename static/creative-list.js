@@ -1,5 +1,6 @@
 /** Today's and tomorrow's creatives. */
 
+import { linkTo, showPicture } from './content.js';
 import { formatBytes, formatDay, localDay } from './format.js';
 
 export class CreativeLists {
@@ -29,6 +30,8 @@ export class CreativeLists {
       for (const [day, list] of Object.entries(this.#lists)) this.#fill(list, scheduled[day]);
     } catch (error) {
       if (asked !== this.#asked) return;
+      // The page asks for a token then.
+      if (error.status === 401) return;
       this.#error.textContent = `The scheduled creatives cannot be shown. ${error.message}`;
       this.#error.hidden = false;
     }
@@ -55,7 +58,7 @@ export class CreativeLists {
     item.dataset.day = creative.scheduled_at;
 
     const link = find('a.name');
-    link.href = creative.creative_url;
+    linkTo(link, creative);
     // Never as markup: a name is whatever somebody called a file.
     find('bdi').textContent = creative.filename;
     find('.facts').textContent =
@@ -113,8 +116,8 @@ function fillThumbnail(box, creative) {
   image.decoding = 'async';
   // What calls itself an image need not be one.
   image.addEventListener('error', () => image.remove());
-  image.src = creative.creative_url;
   box.append(image);
+  showPicture(image, creative);
 }
 
 /** The first press asks, the second does it; leaving the button takes the question back. */

@@ -4,6 +4,7 @@
  */
 
 import { errorOf, noAnswer, parseJson } from './api.js';
+import { session } from './session.js';
 
 /** A connection that moves nothing for this long is dead, whatever the network stack believes. */
 const STALL_MS = 120_000;
@@ -39,6 +40,7 @@ export function sendChunk({ target, fields, blob, digest, signal, onProgress }) 
       signal.removeEventListener('abort', abort);
       if (signal.aborted) return reject(signal.reason);
       if (xhr.status === 0) return reject(noAnswer());
+      session.answered(xhr.status);
       const body = parseJson(xhr.responseText);
       const stored = (xhr.status === 200 || xhr.status === 201) && body?.upload;
       if (stored) return resolve(body);
@@ -46,7 +48,8 @@ export function sendChunk({ target, fields, blob, digest, signal, onProgress }) 
     });
 
     xhr.open('POST', target);
-    if (digest) xhr.setRequestHeader('Content-Digest', digest);
+    const headers = { ...session.headers, ...(digest ? { 'Content-Digest': digest } : {}) };
+    for (const [name, value] of Object.entries(headers)) xhr.setRequestHeader(name, value);
     signal.addEventListener('abort', abort);
     moved();
     xhr.send(form);

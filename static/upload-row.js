@@ -1,5 +1,6 @@
 /** One upload in the list: its name, its bar, how it goes, and what can be done with it. */
 
+import { linkTo } from './content.js';
 import { formatBytes, formatDuration, formatPercent, localDay } from './format.js';
 import { SpeedMeter } from './speed.js';
 
@@ -78,7 +79,7 @@ export class UploadRow {
     actions.cancel.hidden = !cancellable;
     actions.remove.hidden = !ended;
     actions.open.hidden = !upload.creative;
-    if (upload.creative) actions.open.href = upload.creative.creative_url;
+    if (upload.creative) linkTo(actions.open, upload.creative);
   }
 
   #drawSoon() {

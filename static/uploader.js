@@ -14,6 +14,7 @@ import { follow } from './follow.js';
 import { planOf } from './geometry.js';
 import { Memory } from './memory.js';
 import { sendChunk } from './send.js';
+import { session } from './session.js';
 import { Upload } from './upload.js';
 import { patientWait } from './wait.js';
 
@@ -35,7 +36,11 @@ export function createUploader(options = {}) {
       api,
       digest: contentDigest,
       send: (chunk) => sendChunk({ target: settings.target, ...chunk }),
-      follow: (id, signal, settled) => follow(id, { api, signal, settled }),
+      follow: (id, signal, settled) => {
+        // An EventSource carries no token: then the status is asked for now and then.
+        const EventSource = session.signedIn ? null : globalThis.EventSource;
+        return follow(id, { api, signal, settled, EventSource });
+      },
       retryDelay,
       wait: patientWait,
     },
@@ -102,6 +107,13 @@ export class Uploader {
   /** The network is back: whoever waits tries again now. */
   wake() {
     for (const upload of this.uploads) upload.wake();
+  }
+
+  /** Whoever was refused for lack of credentials goes on with those that are here now. */
+  signedIn() {
+    for (const upload of this.uploads) {
+      if (upload.state === 'failed' && upload.error?.status === 401) upload.start();
+    }
   }
 
   #changed(upload) {

@@ -1,13 +1,20 @@
 /** The built server as a child process, with a data directory of its own. */
 
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
 
 import { serverBinary } from './installed.mjs';
+
+/** Without the settings of whoever runs the tests; the server refuses FLOWSTITCH_BIN, too. */
+function bareEnvironment() {
+  const kept = Object.entries(process.env).filter(([name]) => !name.startsWith('FLOWSTITCH_'));
+  return Object.fromEntries(kept);
+}
 
 export class Server {
   #child = null;
@@ -31,6 +38,13 @@ export class Server {
     return server;
   }
 
+  /** What a tool prints that works on this server: `tool('token', 'create', 'ann')`. */
+  async tool(...args) {
+    const line = [...args, '--data-dir', this.dataDir];
+    const { stdout } = await promisify(execFile)(serverBinary(), line, { env: bareEnvironment() });
+    return stdout.trim();
+  }
+
   /** SIGKILL: what a crash leaves behind is what stays. */
   async kill() {
     const child = this.#child;
@@ -48,10 +62,7 @@ export class Server {
 
   async #spawn(listen) {
     const args = ['--listen', listen, '--data-dir', this.dataDir, ...this.#flags];
-    // Without the settings of whoever runs the tests; the server refuses FLOWSTITCH_BIN, too.
-    const kept = Object.entries(process.env).filter(([name]) => !name.startsWith('FLOWSTITCH_'));
-    const env = Object.fromEntries(kept);
-    const child = spawn(serverBinary(), args, { env, stdio: ['ignore', 'ignore', 'pipe'] });
+    const child = spawn(serverBinary(), args, { env: bareEnvironment(), stdio: ['ignore', 'ignore', 'pipe'] });
     const failed = new Promise((_, reject) => {
       child.once('error', reject);
       child.once('exit', (code) => {
