@@ -1,5 +1,6 @@
 //! In-process tests.
 
+mod accept;
 mod claims;
 mod config;
 mod content;
