@@ -27,7 +27,7 @@ use crate::{
     },
     metrics::Metrics,
     store::{FsStore, OpenError},
-    upload::limits,
+    upload::{Accept, limits},
 };
 
 /// The kernel's name for it; rustix has none yet.
@@ -270,6 +270,7 @@ pub fn options(config: &Config) -> Options {
         stitch_queue: config.stitch_queue,
         memory_budget: config.memory_budget,
         max_file_size: config.max_file_size,
+        accept: Accept::new(config.accept.iter().map(|kind| kind.0.clone()).collect()),
         reserve_free: config.reserve_free,
         upload_ttl: config.upload_ttl,
         result_ttl: config.result_ttl,

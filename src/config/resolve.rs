@@ -5,7 +5,8 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 use jiff::tz::TimeZone;
 
 use super::{
-    AllowedOrigin, ByteSize, FreeRoom, LogFilter, LogFormat, Schedule, Settings, TimeSpan, Zone,
+    AcceptedKind, AllowedOrigin, ByteSize, FreeRoom, LogFilter, LogFormat, Schedule, Settings,
+    TimeSpan, Zone,
 };
 use crate::upload::{Durability, Reserve, limits};
 
@@ -25,6 +26,7 @@ pub struct Config {
     pub schedule: Schedule,
     /// In bytes.
     pub max_file_size: u64,
+    pub accept: Vec<AcceptedKind>,
     pub reserve_free: Reserve,
     /// In bytes.
     pub memory_budget: u64,
@@ -91,6 +93,7 @@ impl Settings {
             durability: self.durability.unwrap_or_default(),
             schedule: self.schedule.unwrap_or_default(),
             max_file_size: size(self.max_file_size, limits::FILE_LEN_MAX),
+            accept: self.accept.unwrap_or_default(),
             reserve_free: self.reserve_free.unwrap_or_default().0,
             memory_budget: size(self.memory_budget, limits::MEMORY_BUDGET),
             max_connections: self.max_connections.unwrap_or(limits::CONNECTIONS_MAX),
@@ -129,6 +132,7 @@ impl Config {
             durability: Some(self.durability),
             schedule: Some(self.schedule),
             max_file_size: Some(ByteSize(self.max_file_size)),
+            accept: Some(self.accept.clone()),
             reserve_free: Some(FreeRoom(self.reserve_free)),
             memory_budget: Some(ByteSize(self.memory_budget)),
             max_connections: Some(self.max_connections),
@@ -177,6 +181,8 @@ impl Config {
         within("stitch_queue", self.stitch_queue, 1, limits::STITCH_QUEUE_LEN_MAX)?;
         let (least, most) = (limits::MEMORY_BUDGET_MIN, limits::MEMORY_BUDGET_MAX);
         within("memory_budget", ByteSize(self.memory_budget), ByteSize(least), ByteSize(most))?;
+        let kinds = "more kinds of file than a refusal can list; use groups, such as image/*";
+        refuse(limits::ACCEPT_LEN_MAX < self.accept.len(), "accept", kinds)?;
         let most = ByteSize(limits::FILE_LEN_BOUND);
         within("max_file_size", ByteSize(self.max_file_size), ByteSize(1), most)
     }

@@ -7,7 +7,9 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
-use super::{AllowedOrigin, ByteSize, FreeRoom, LogFilter, LogFormat, Schedule, TimeSpan, Zone};
+use super::{
+    AcceptedKind, AllowedOrigin, ByteSize, FreeRoom, LogFilter, LogFormat, Schedule, TimeSpan, Zone,
+};
 use crate::upload::Durability;
 
 /// One layer of settings: what one source says.
@@ -58,6 +60,10 @@ pub struct Settings {
     /// Largest file that is taken
     #[arg(long, value_name = "SIZE")]
     pub max_file_size: Option<ByteSize>,
+
+    /// Kinds of file that are taken, by name and by content: image/*, image/png, .pdf; none for all
+    #[arg(long, value_name = "KIND,…", value_delimiter = ',')]
+    pub accept: Option<Vec<AcceptedKind>>,
 
     /// Room on the disk that uploads leave free: a size, or auto (5 % of the disk, 1 GiB at most)
     #[arg(long, value_name = "SIZE")]
@@ -141,6 +147,7 @@ impl Settings {
             durability: self.durability.or(lower.durability),
             schedule: self.schedule.or(lower.schedule),
             max_file_size: self.max_file_size.or(lower.max_file_size),
+            accept: self.accept.or(lower.accept),
             reserve_free: self.reserve_free.or(lower.reserve_free),
             memory_budget: self.memory_budget.or(lower.memory_budget),
             max_connections: self.max_connections.or(lower.max_connections),

@@ -7,9 +7,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tracing_subscriber::EnvFilter;
 
 use super::units::{ByteSize, serde_as_text};
-use crate::{http::origin::AllowedOrigin, upload::Reserve};
+use crate::{
+    http::origin::AllowedOrigin,
+    upload::{InvalidPattern, Pattern, Reserve},
+};
 
-serde_as_text!(Zone, LogFilter, AllowedOrigin, FreeRoom);
+serde_as_text!(Zone, LogFilter, AllowedOrigin, FreeRoom, AcceptedKind);
 
 /// Whether an upload must say for which day it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -31,6 +34,24 @@ pub enum LogFormat {
     Text,
     /// One JSON object per line.
     Json,
+}
+
+/// A kind of file that is taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcceptedKind(pub Pattern);
+
+impl FromStr for AcceptedKind {
+    type Err = InvalidPattern;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPattern> {
+        text.parse().map(Self)
+    }
+}
+
+impl fmt::Display for AcceptedKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 /// How much room uploads leave alone: a size, or `auto`.

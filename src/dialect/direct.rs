@@ -12,18 +12,17 @@ use http::StatusCode;
 use super::{
     Refusal, Status,
     form::{BodyKind, BoxError, Form, FormError, Part, keep},
+    refusal::code_of,
     rejection::rejection_in,
 };
 use crate::{
-    engine::{BodyError, Class, Engine, Intent, Piece, Spooled, UploadError},
-    upload::{Day, FileName, Identity, Plan, Principal, UploadId},
+    engine::{BodyError, Class, Engine, Intent, Piece, Refused, Spooled, UploadError},
+    upload::{Day, FileName, Identity, Plan, Principal, UploadId, limits::HEAD_LEN},
 };
 
 /// What may be uploaded: extensions, and the media type that the content must then have.
 const ACCEPTED: [(&str, &str); 4] =
     [("jpg", "image/jpeg"), ("jpeg", "image/jpeg"), ("png", "image/png"), ("gif", "image/gif")];
-/// Bytes that tell what a file is.
-const HEAD_LEN: usize = 8192;
 
 /// Takes a form with `file` and `scheduled_at`. The status is complete, but for a stitch that takes
 /// longer than `completion_wait`: then it says `stitching`.
@@ -44,17 +43,14 @@ where
     let Read { filename, day, file } = read(engine, form).await?;
     let day =
         day.ok_or_else(|| schedule("`scheduled_at` is missing: name a day, as YYYY-MM-DD"))?;
-    let filename = FileName::new(filename).map_err(|error| {
-        Refusal::new(StatusCode::BAD_REQUEST, "invalid_filename", error.to_string())
-    })?;
-    check_type(&filename, &file).await?;
+    check_content(&filename, &file).await?;
     let received = receive(engine, principal, filename, day, file).await;
     received.map(Status::from).map_err(|error| refusal(&error))
 }
 
 /// What the form holds.
 struct Read {
-    filename: String,
+    filename: FileName,
     day: Option<Day>,
     file: Spooled,
 }
@@ -69,7 +65,7 @@ async fn read(engine: &Engine, mut form: Form<'static>) -> Result<Read, Refusal>
             }
             Part::Field { .. } => {}
             Part::File(part) => {
-                let name = part.filename.unwrap_or_default();
+                let name = named(engine, part.filename.unwrap_or_default())?;
                 let file = keep(engine, form, engine.options().max_file_size).await;
                 let file = file.map_err(|error| refusal(&error))?;
                 form = file.0;
@@ -84,17 +80,32 @@ async fn read(engine: &Engine, mut form: Form<'static>) -> Result<Read, Refusal>
     Ok(Read { filename, day, file })
 }
 
-/// Name and content must agree on one of the accepted types.
-async fn check_type(filename: &FileName, file: &Spooled) -> Result<(), Refusal> {
+/// The name of a file, if files of that name are taken here: before anything of it is kept.
+fn named(engine: &Engine, name: String) -> Result<FileName, Refusal> {
+    let filename = FileName::new(name).map_err(|error| {
+        Refusal::new(StatusCode::BAD_REQUEST, "invalid_filename", error.to_string())
+    })?;
+    wanted_type(&filename)?;
+    engine.check_name(&filename).map_err(|error| refusal(&error))?;
+    Ok(filename)
+}
+
+/// The media type that the content of a file of this name must have.
+fn wanted_type(filename: &FileName) -> Result<&'static str, Refusal> {
     let extension = filename.extension().unwrap_or_default();
     let named = ACCEPTED.iter().find(|(accepted, _)| *accepted == extension);
+    named.map(|(_, media_type)| *media_type).ok_or_else(no_picture)
+}
+
+async fn check_content(filename: &FileName, file: &Spooled) -> Result<(), Refusal> {
     let head = file.head(HEAD_LEN).await.map_err(|error| refusal(&error))?;
     let found = infer::get(&head).map(|kind| kind.mime_type());
-    if named.is_some_and(|(_, media_type)| found == Some(media_type)) {
-        return Ok(());
-    }
+    if found == Some(wanted_type(filename)?) { Ok(()) } else { Err(no_picture()) }
+}
+
+fn no_picture() -> Refusal {
     let detail = "only pictures are taken here, by name and by content: .jpg, .jpeg, .png or .gif";
-    Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "type_not_accepted", detail))
+    Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "type_not_accepted", detail)
 }
 
 async fn receive(
@@ -132,7 +143,10 @@ fn refusal(error: &UploadError) -> Refusal {
     let pause = Duration::from_secs(2);
     match error.class() {
         Class::Malformed => new(StatusCode::BAD_REQUEST, "invalid_length"),
-        Class::Damaged | Class::Refused => new(StatusCode::BAD_REQUEST, "checksum_mismatch"),
+        Class::Damaged | Class::Refused(Refused::Checksum) => {
+            new(StatusCode::BAD_REQUEST, "checksum_mismatch")
+        }
+        Class::Refused(why) => new(StatusCode::UNSUPPORTED_MEDIA_TYPE, code_of(why)),
         Class::Schedule => new(StatusCode::BAD_REQUEST, "invalid_scheduled_at"),
         Class::Conflict | Class::Gone => new(StatusCode::CONFLICT, "conflict"),
         Class::TooLarge => new(StatusCode::PAYLOAD_TOO_LARGE, "too_large"),

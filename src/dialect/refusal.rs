@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use crate::engine::Refused;
+
 /// A request that is answered with a problem.
 #[derive(Debug)]
 pub struct Refusal {
@@ -30,5 +32,13 @@ impl Refusal {
     #[must_use]
     pub fn retry_after(self, pause: Duration) -> Self {
         Self { retry_after: Some(pause), ..self }
+    }
+}
+
+/// The word for what is wrong with a file.
+pub(super) fn code_of(refused: Refused) -> &'static str {
+    match refused {
+        Refused::Checksum => "checksum_mismatch",
+        Refused::Type => "type_not_accepted",
     }
 }

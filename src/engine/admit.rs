@@ -124,6 +124,7 @@ impl Shared {
     }
 
     fn open(shared: &Arc<Self>, intent: &Intent) -> Result<Use, UploadError> {
+        shared.check_name(&intent.filename)?;
         let len = intent.identity.plan().total();
         let max = shared.options.max_file_size;
         if max < len {

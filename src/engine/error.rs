@@ -65,8 +65,8 @@ pub enum UploadError {
     #[error("the upload is {}; ask for it again to begin anew", .0.as_str())]
     Gone(UploadState),
     /// The whole file was refused.
-    #[error("the file was refused: {}", .0.0)]
-    Refused(EndReason),
+    #[error("the file was refused: {}", .1.0)]
+    Refused(Refused, EndReason),
     /// The body ended early.
     #[error("the chunk did not arrive whole")]
     Body(#[source] BodyError),
@@ -76,6 +76,15 @@ pub enum UploadError {
     /// The store or the catalog does not answer as it should.
     #[error("the server cannot store anything at the moment; try again")]
     Unavailable(#[source] Box<dyn StdError + Send + Sync>),
+}
+
+/// Why a file is not wanted, whichever way it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// It is not what its client said that it hashes to.
+    Checksum,
+    /// Files of its kind are not taken.
+    Type,
 }
 
 /// What kind of trouble an [`UploadError`] is: all that a dialect needs to choose an answer.
@@ -94,7 +103,7 @@ pub enum Class {
     /// It comes too late.
     Gone,
     /// The file is not wanted.
-    Refused,
+    Refused(Refused),
     /// The body stopped.
     Interrupted,
     /// The body stalled.
@@ -116,7 +125,7 @@ impl UploadError {
             Self::Conflict(_) => Class::Conflict,
             Self::TooLarge { .. } => Class::TooLarge,
             Self::Gone(_) => Class::Gone,
-            Self::Refused(_) => Class::Refused,
+            Self::Refused(why, _) => Class::Refused(*why),
             Self::Body(BodyError::TimedOut) => Class::TimedOut,
             Self::Body(BodyError::Broken(_)) => Class::Interrupted,
             Self::NoSpace(_) => Class::NoSpace,
@@ -134,7 +143,7 @@ impl UploadError {
             | Class::Conflict
             | Class::TooLarge
             | Class::Gone
-            | Class::Refused
+            | Class::Refused(_)
             | Class::Interrupted
             | Class::TimedOut
             | Class::Unavailable => Self::Unavailable(self.to_string().into()),

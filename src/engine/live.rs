@@ -14,7 +14,7 @@ use std::{
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    Class, UploadError,
+    Class, Refused, UploadError,
     claim::{Claim, ClaimSlot},
     stitch::Progress,
 };
@@ -63,6 +63,8 @@ pub(super) struct LiveState {
     /// Whether nobody knows how the upload stands, because its end, or what became of its creative,
     /// seemed to fail and may have taken effect: see [`super::Shared::make_sure`].
     pub(super) in_question: bool,
+    /// Why its file was refused, for those who still wait for an answer.
+    pub(super) refused: Option<Refused>,
     pub(super) creative: Option<Creative>,
     /// Ranges that are being written, by offset.
     pub(super) claims: HashMap<u64, Arc<ClaimSlot>>,
@@ -133,6 +135,7 @@ impl Live {
                 coverage,
                 in_doubt: Vec::new(),
                 in_question: false,
+                refused: None,
                 creative,
                 claims: HashMap::new(),
                 epoch: 0,

@@ -7,6 +7,7 @@
 //! The way of a range: [`Engine::receive`] → claim → store → group commit (`commit`) → coverage →
 //! full? → hint → stitch worker (`stitch`) → publish → creative (`publish`).
 
+mod accept;
 mod admit;
 mod budget;
 mod claim;
@@ -39,7 +40,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use self::{budget::Budget, commit::Pending, live::Live, registry::Registry, snapshot::Lifetimes};
 pub use self::{
     clock::Clock,
-    error::{BodyError, Class, UploadError},
+    error::{BodyError, Class, Refused, UploadError},
     operator::{Expiring, SweepPlan},
     receive::Received,
     snapshot::Snapshot,
@@ -52,7 +53,7 @@ use crate::{
     metrics::Metrics,
     store::ChunkStore,
     upload::{
-        ByteRange, Day, Durability, FileName, Identity, Reserve, Sha256Digest, UploadId,
+        Accept, ByteRange, Day, Durability, FileName, Identity, Reserve, Sha256Digest, UploadId,
         UploadRecord, limits,
     },
 };
@@ -75,6 +76,8 @@ pub struct Options {
     pub memory_budget: u64,
     /// The largest file that is taken, in bytes.
     pub max_file_size: u64,
+    /// The kinds of file that are taken.
+    pub accept: Accept,
     /// The room on the disk that uploads leave alone.
     pub reserve_free: Reserve,
     /// How long an upload waits for its next byte.
@@ -100,6 +103,7 @@ impl Default for Options {
             stitch_queue: limits::STITCH_QUEUE_LEN,
             memory_budget: limits::MEMORY_BUDGET,
             max_file_size: limits::FILE_LEN_MAX,
+            accept: Accept::default(),
             reserve_free: Reserve::Auto,
             upload_ttl: limits::UPLOAD_TTL,
             result_ttl: limits::RESULT_TTL,

@@ -3,16 +3,17 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{Shared, UploadError, commit::learn_whether_opened, live::Live};
+use super::{Refused, Shared, UploadError, commit::learn_whether_opened, live::Live};
 use crate::{
     catalog::Fact,
-    upload::{ByteRange, Creative, Durability, EndReason, Sha256Digest, UploadState},
+    upload::{
+        ByteRange, Creative, Durability, EndReason, Sha256Digest, UploadState, limits::HEAD_LEN,
+        media_type,
+    },
 };
-
-/// Bytes from the start of a file that tell what it is.
-const SNIFF_LEN: u64 = 8192;
 
 impl Shared {
     /// Publishes a file that was read back whole, and records its creative.
@@ -31,10 +32,16 @@ impl Shared {
         }
         let declared = live.lock().record.declared_sha256;
         if declared.is_some_and(|declared| declared != sha256) {
-            let reason = format!("its SHA-256 is {sha256}, not what `sha256` said");
-            return self.end(live, UploadState::Failed, Some(EndReason(reason))).await.map(drop);
+            let reason = EndReason(format!("its SHA-256 is {sha256}, not what `sha256` said"));
+            return self.refuse(live, Refused::Checksum, reason).await;
         }
-        let content_type = self.content_type(live).await?;
+        let head = self.head(live).await?;
+        let filename = live.lock().record.filename.clone();
+        match self.check_head(&filename, &head) {
+            Err(UploadError::Refused(why, reason)) => return self.refuse(live, why, reason).await,
+            checked => checked?,
+        }
+        let content_type = media_type(&filename, &head);
         let name = live.published_name();
         if self.store.len(live.id).await?.is_some() {
             self.flush_all(live).await?;
@@ -145,19 +152,25 @@ impl Shared {
         live.announce();
     }
 
-    /// What a file is: its first bytes decide, then its name.
-    async fn content_type(&self, live: &Live) -> Result<String, UploadError> {
-        let head = ByteRange::new(0, live.plan.total().min(SNIFF_LEN)).expect("short");
-        let name = live.published_name();
-        let Some(source) = self.source(live.id, &name).await? else {
+    /// The first bytes of a file that is all here.
+    async fn head(&self, live: &Live) -> Result<Bytes, UploadError> {
+        let len = live.plan.total().min(HEAD_LEN as u64);
+        let head = ByteRange::new(0, len).expect("it is short");
+        let Some(source) = self.source(live.id, &live.published_name()).await? else {
             return Err(UploadError::unavailable("the bytes of the upload are gone"));
         };
-        let bytes = self.read(&source, head).await?;
-        if let Some(kind) = infer::get(&bytes) {
-            return Ok(kind.mime_type().to_owned());
-        }
-        let extension = live.lock().record.filename.extension().unwrap_or_default();
-        Ok(mime_guess::from_ext(&extension).first_or_octet_stream().to_string())
+        Ok(self.read(&source, head).await?)
+    }
+
+    /// Ends an upload whose file, now that it is all here, is not wanted.
+    async fn refuse(
+        &self,
+        live: &Arc<Live>,
+        why: Refused,
+        reason: EndReason,
+    ) -> Result<(), UploadError> {
+        live.lock().refused = Some(why);
+        self.end(live, UploadState::Failed, Some(reason)).await.map(drop)
     }
 
     /// Ends a running upload without a file. Returns false if it had ended before or cannot end so.

@@ -9,6 +9,7 @@ use tokio::{sync::oneshot, time::timeout};
 
 use super::{
     Body, Engine, Intent, Piece, Shared, Snapshot, UploadError,
+    accept::Head,
     budget::Lease,
     claim::Claim,
     commit::Pending,
@@ -54,7 +55,7 @@ impl Engine {
                 | Class::Conflict
                 | Class::TooLarge
                 | Class::Gone
-                | Class::Refused => ChunkResult::Refused,
+                | Class::Refused(_) => ChunkResult::Refused,
             });
         }
         result
@@ -70,10 +71,12 @@ impl Engine {
         let live = Shared::admit(shared, intent).await?;
         let filled = loop {
             match live.admit(piece.range) {
-                Admission::Claimed(claim) => {
-                    let written = shared.write(&live, claim, piece, body).await;
-                    break written.map_err(|error| live.explain(error))?;
-                }
+                Admission::Claimed(claim) => match shared.write(&live, claim, piece, body).await {
+                    Ok(filled) => break filled,
+                    Err(error) => {
+                        return Err(shared.give_up(&live, live.explain(error)).await);
+                    }
+                },
                 Admission::Busy(slot) => slot.wait().await,
                 Admission::Stored | Admission::Ended(UploadState::Complete) => {
                     let compared = shared.compare(&live, piece, body).await;
@@ -88,8 +91,12 @@ impl Engine {
         let snapshot = self.settled(&live).await;
         match snapshot.state {
             UploadState::Failed => {
-                let reason = live.lock().record.reason.clone();
-                Err(reason.map_or(UploadError::Gone(UploadState::Failed), UploadError::Refused))
+                let (why, reason) = {
+                    let state = live.lock();
+                    (state.refused, state.record.reason.clone())
+                };
+                let refused = why.zip(reason).map(|(why, it)| UploadError::Refused(why, it));
+                Err(refused.unwrap_or(UploadError::Gone(UploadState::Failed)))
             }
             UploadState::Cancelled | UploadState::Expired => Err(UploadError::Gone(snapshot.state)),
             UploadState::Receiving if !live.lock().coverage.contains(piece.range) => {
@@ -128,6 +135,7 @@ impl Shared {
         }
         self.place(live).await?;
         let mut sink = Sink::new(self, live.id, piece);
+        let mut head = Head::of(self, live, piece);
         loop {
             claim.at_work(false);
             let frame = tokio::select! {
@@ -142,6 +150,11 @@ impl Shared {
             claim.at_work(true);
             if let Some(Ok(frame)) = &frame {
                 claim.brought(frame.len());
+                if let Some(begun) = head.as_mut().and_then(|head| head.take(frame)) {
+                    let name = live.lock().record.filename.clone();
+                    self.check_head(&name, begun)?;
+                    head = None;
+                }
             }
             match frame {
                 // What stands for memory pressure, and so means: write out what is here.

@@ -17,7 +17,7 @@ use super::{
     preconditions::{self, Validators, Verdict},
     problem::Problem,
 };
-use crate::upload::{Creative, FileName, Sha256Digest, Timestamp, limits};
+use crate::upload::{Creative, FileName, Sha256Digest, Timestamp, can_be_shown, limits};
 
 /// What a published file may do in a browser: be shown as image, sound or film, by the browser's
 /// own viewers, which bring inline styles. Nothing of it runs, and nobody owns its origin.
@@ -187,7 +187,7 @@ fn resolve(range: SyntacticallyCorrectRange, len: u64) -> Part {
 pub fn describe(creative: &Creative) -> HeaderMap {
     let binary = HeaderValue::from_static("application/octet-stream");
     let content_type = HeaderValue::from_str(&creative.content_type).unwrap_or(binary);
-    let disposition = content_disposition(&creative.filename, is_inline(&creative.content_type));
+    let disposition = content_disposition(&creative.filename, can_be_shown(&creative.content_type));
     HeaderMap::from_iter([
         (header::CONTENT_TYPE, content_type),
         (header::CONTENT_DISPOSITION, disposition),
@@ -196,17 +196,6 @@ pub fn describe(creative: &Creative) -> HeaderMap {
         // get a 304. And never from a cache that others share.
         (header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
     ])
-}
-
-/// Whether a browser may show this itself. SVG is an image that runs scripts: it downloads.
-#[must_use]
-pub fn is_inline(content_type: &str) -> bool {
-    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    match essence.split_once('/') {
-        Some(("image", subtype)) => !subtype.starts_with("svg") && !subtype.ends_with("+xml"),
-        Some(("audio" | "video", _)) => true,
-        Some(_) | None => false,
-    }
 }
 
 /// How a file is to be kept or shown, and under which name: twice, in ASCII for old clients and in
@@ -378,7 +367,7 @@ mod tests {
     #[test]
     fn only_what_runs_nothing_is_shown_inline() {
         for inline in ["image/png", "IMAGE/JPEG", "video/mp4; codecs=avc1", "audio/mpeg"] {
-            assert!(is_inline(inline), "{inline}");
+            assert!(can_be_shown(inline), "{inline}");
         }
         for not in [
             "",
@@ -387,11 +376,14 @@ mod tests {
             "Image/SVG+XML; charset=utf-8",
             "image/svg",
             "image/x+xml",
+            "image/xml",
+            "video/x+xml",
+            "text/javascript",
             "text/html",
             "application/pdf",
             "application/octet-stream",
         ] {
-            assert!(!is_inline(not), "{not}");
+            assert!(!can_be_shown(not), "{not}");
         }
     }
 

@@ -39,7 +39,7 @@ impl From<UploadError> for Problem {
             | Class::Conflict
             | Class::TooLarge
             | Class::Gone
-            | Class::Refused
+            | Class::Refused(_)
             | Class::Interrupted
             | Class::TimedOut => {
                 log(&error);

@@ -35,6 +35,8 @@ pub const NAME_LEN_MAX: usize = FIELD_LEN_MAX;
 pub const IDENTIFIER_LEN_MAX: usize = FIELD_LEN_MAX;
 /// Letters of an extension that may stand in `completed/`.
 pub const EXTENSION_LEN_MAX: usize = 10;
+/// Kinds of files that `accept` may list: a refusal names them all.
+pub const ACCEPT_LEN_MAX: usize = 64;
 /// Pieces of one upload.
 pub const PIECE_COUNT_MAX: u64 = 1_000_000;
 /// Bytes of a request head; flow.js puts every field into the query of a probe.
@@ -56,6 +58,8 @@ pub const WRITE_BATCH_LEN_MAX: usize = 1024 * 1024;
 pub const SPOOL_MEMORY_LEN_MAX: usize = 1024 * 1024;
 /// Bytes of a chunk behind which a form may still name fields.
 pub const LATE_FIELDS_LEN_MAX: u64 = 64 * KIB;
+/// Bytes from the start of a file that tell what it is.
+pub const HEAD_LEN: usize = 8 * 1024;
 /// Bytes that are read at a time from a stored file.
 pub const READ_LEN_MAX: usize = 1024 * 1024;
 /// Bytes of a refused body that are read and dropped: Firefox sends a POST again by itself when the
@@ -248,4 +252,5 @@ const _: () = assert!(RESULT_TTL.as_secs() <= TOMBSTONE_TTL.as_secs());
 const _: () = assert!(MEMORY_BUDGET_MIN <= MEMORY_BUDGET && MEMORY_BUDGET <= MEMORY_BUDGET_MAX);
 const _: () = assert!(FILE_LEN_MAX <= FILE_LEN_BOUND);
 const _: () = assert!(COMPLETION_WAIT.as_secs() <= COMPLETION_WAIT_MAX.as_secs());
+const _: () = assert!(HEAD_LEN <= WRITE_BATCH_LEN_MAX && HEAD_LEN <= READ_LEN_MAX);
 const _: () = assert!(EXTENSION_LEN_MAX < DISPOSITION_NAME_LEN_MAX);

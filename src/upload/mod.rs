@@ -3,12 +3,14 @@
 //! Invariant: nothing here does I/O, waits, reads a clock or knows HTTP. A value of one of these
 //! types is the proof that it was checked; the layers above never check it again.
 
+mod accept;
 mod coverage;
 mod day;
 mod durability;
 mod id;
 mod identity;
 pub mod limits;
+mod media;
 mod name;
 mod plan;
 mod principal;
@@ -18,11 +20,13 @@ mod reserve;
 mod state;
 mod user;
 
+pub use accept::{Accept, InvalidPattern, Pattern};
 pub use coverage::Coverage;
 pub use day::{Day, InvalidDay};
 pub use durability::Durability;
 pub use id::{CreativeId, InvalidId, TokenId, UploadId};
 pub use identity::{Identity, IdentityKey, InvalidIdentity};
+pub use media::{can_be_shown, media_type};
 pub use name::{FileName, InvalidName, escaped};
 pub use plan::{InvalidPlan, Plan};
 pub use principal::{InvalidPrincipal, Principal};

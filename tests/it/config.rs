@@ -107,6 +107,7 @@ fn every_setting_can_be_set_by_each_source() {
         durability: Durability::Relaxed,
         schedule: Schedule::Required,
         max_file_size: 1_234_567,
+        accept: ["image/*", ".pdf"].map(|kind| kind.parse().expect("a kind")).to_vec(),
         reserve_free: Reserve::Bytes(4096),
         memory_budget: 64 << 20,
         max_connections: 11,
@@ -226,13 +227,15 @@ fn malformed_values_are_refused_with_their_place() {
         ("log_format", "xml", "json"),
         ("log", "flowstitch=loud", "log filter"),
         ("cors_origins", "https://a.org/", "without a path"),
+        ("accept", "pdf", "or .pdf"),
+        ("accept", "*/*", "leave the list empty"),
     ];
     for (key, value, reason) in cases {
         let flag = format!("--{}", key.replace('_', "-"));
         Given::nothing().flags(&format!("{flag}={}", value.replace(' ', ""))).refused(&[&flag]);
         let variable = format!("FLOWSTITCH_{}", key.to_uppercase());
         Given::nothing().variable(&variable, value).refused(&[&variable, reason]);
-        let list = key == "cors_origins";
+        let list = ["accept", "cors_origins"].contains(&key);
         let value = if list { format!("[{value:?}]") } else { format!("{value:?}") };
         let line = format!("# first line\n{key} = {value}");
         Given::nothing().file(&line).refused(&["flowstitch.toml", "line 2", key, reason]);
@@ -309,7 +312,8 @@ fn help_lists_every_setting_with_default_and_variable() {
             assert!(with("<") || with("[<"), "{flag} is not in: {help}");
             let variable = format!("[env: FLOWSTITCH_{}]", key.to_uppercase());
             assert!(words.contains(&variable), "{variable} is not in: {help}");
-            let default = if key == "cors_origins" { "none".into() } else { typed(value) };
+            let default = typed(value);
+            let default = if default.is_empty() { "none" } else { &default };
             let described = format!("[default: {default}] {variable}");
             assert!(words.contains(&described), "{described} is not in: {help}");
         }

@@ -210,12 +210,37 @@ async fn only_what_a_browser_cannot_run_is_shown_in_it() {
         // The content decides over the name…
         ("a.html", png, "image/png", "inline"),
         ("page.png", b"<!DOCTYPE html><script>alert(1)</script>", "text/html", "attachment"),
+        ("page.gif", b"\n <html><script>alert(1)</script>", "text/html", "attachment"),
+        ("logo.png", b"<svg onload=\"alert(1)\"/>", "image/svg+xml", "attachment"),
+        ("logo.gif", b"<?xml version='1.0'?><!-- --><svg/>", "image/svg+xml", "attachment"),
+        ("feed.jpg", b"<?xml version='1.0'?><rss/>", "text/xml", "attachment"),
+        // …what begins as markup is no picture, though nobody knows what else it is…
+        (
+            "a.png",
+            b"\xef\xbb\xbf<script>alert(1)</script>",
+            "application/octet-stream",
+            "attachment",
+        ),
+        (
+            "a.webp",
+            b"<x:x xmlns:x='http://www.w3.org/1999/xhtml'/>",
+            "application/octet-stream",
+            "attachment",
+        ),
+        ("a.mp4", b"\xff\xfe<\0h\0t\0m\0l\0>\0", "application/octet-stream", "attachment"),
         // …and what can run is a download.
         ("a.svg", b"<svg onload=\"alert(1)\"/>", "image/svg+xml", "attachment"),
         ("a.html", b"<script>alert(1)</script>", "text/html", "attachment"),
         ("a.xhtml", b"<script/>", "application/xhtml+xml", "attachment"),
         ("a.js", b"alert(1)", "text/javascript", "attachment"),
         ("a.pdf", b"%PDF-1.7", "application/pdf", "attachment"),
+        ("a.png", b"%PDF-1.7", "application/pdf", "attachment"),
+        ("a.jpg", b"%PDF-1.7\n<svg onload='alert(1)'/>", "application/pdf", "attachment"),
+        ("a.xml", b"<x/>", "text/xml", "attachment"),
+        // A picture and a script at once: as what it is served it is a picture, and `nosniff` keeps
+        // it from being run as the script that it is, too.
+        ("a.js", b"GIF89a/*\0\0\0\0*/=1;alert(1)", "image/gif", "inline"),
+        ("a.html", b"GIF89a<script>alert(1)</script>", "image/gif", "inline"),
         ("a", b"noise", "application/octet-stream", "attachment"),
     ] {
         let url = publish(&app, name, content).await;

@@ -1,5 +1,6 @@
 //! In-process tests.
 
+mod accept;
 mod access;
 mod claims;
 mod config;

@@ -127,7 +127,8 @@ impl Multipart<'_> {
     ) -> Result<Answer, Refusal> {
         const SMALL: u64 = limits::SPOOL_MEMORY_LEN_MAX as u64;
         let (max, too_long) = match resolved {
-            Ok(FlowRequest { addressed: Post::Whole(_), .. }) => {
+            Ok(FlowRequest { addressed: Post::Whole(whole), .. }) => {
+                check_name(self.engine, whole.filename())?;
                 (self.engine.options().max_file_size, None)
             }
             // It is short: what is long is not it, and must not fill the disk.
@@ -228,11 +229,17 @@ async fn take(engine: &Engine, post: FlowRequest<Post>, body: Body) -> Result<An
             let piece = Piece { range: chunk.range, sha256: post.chunk_sha256 };
             receive(engine, &intent, piece, body).await
         }
-        Post::Whole(_) => {
+        Post::Whole(whole) => {
+            check_name(engine, whole.filename())?;
             let spooled = engine.spool(body, engine.options().max_file_size).await;
             take_spooled(engine, post, spooled.map_err(|error| refusal(&error))?).await
         }
     }
+}
+
+/// A file that is kept before it is an upload is looked at before it is kept.
+fn check_name(engine: &Engine, name: &FileName) -> Result<(), Refusal> {
+    engine.check_name(name).map_err(|error| refusal(&error))
 }
 
 async fn take_spooled(

@@ -9,7 +9,7 @@ use std::{error::Error, time::Duration};
 use http::StatusCode;
 
 use crate::{
-    dialect::{Refusal, Rejection, RejectionKind, Status},
+    dialect::{Refusal, Rejection, RejectionKind, Status, refusal::code_of},
     engine::{Class, Received, Snapshot, UploadError},
 };
 
@@ -64,7 +64,7 @@ pub(super) fn refusal(error: &UploadError) -> Refusal {
         Class::TooLarge => new(StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
         // 415 is the one status that every version of flow.js takes as the end of the file.
         Class::Gone => new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "upload_gone"),
-        Class::Refused => new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "checksum_mismatch"),
+        Class::Refused(why) => new(StatusCode::UNSUPPORTED_MEDIA_TYPE, code_of(why)),
         Class::Interrupted => new(StatusCode::BAD_REQUEST, "incomplete_body"),
         Class::TimedOut => new(StatusCode::REQUEST_TIMEOUT, "request_timeout"),
         Class::NoSpace => {
