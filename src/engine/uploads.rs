@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::{Engine, Shared, Snapshot, UploadError, live::Live, registry::Use};
+use super::{
+    Engine, Shared, Snapshot, UploadError,
+    live::Live,
+    registry::{Registry, Use},
+};
 use crate::{
     catalog::{Resemblance, UploadQuery},
     store::Space,
@@ -159,16 +163,22 @@ impl Engine {
         Ok(metrics.encode())
     }
 
-    /// An upload by id, for its own principal only: to anybody else it does not exist.
+    /// An upload by id, for its own principal only: to anybody else it does not exist, and it takes
+    /// them as long to hear of it as of one that never was: one question to the catalog.
     async fn own(&self, principal: &Principal, id: UploadId) -> Result<Option<Use>, UploadError> {
-        let live = Shared::by_id(&self.shared, id).await?;
-        Ok(live.filter(|live| live.lock().record.identity.principal() == principal))
+        let shared = &self.shared;
+        let is_own = |record: &UploadRecord| record.identity.principal() == principal;
+        let in_memory = Registry::by_id(shared, id).is_some_and(|live| is_own(&live.lock().record));
+        if in_memory || shared.catalog.upload(id).await?.is_some_and(|record| is_own(&record)) {
+            return Shared::by_id(shared, id).await;
+        }
+        Ok(None)
     }
 
     /// A listed upload. Read from the catalog alone: a list must not bring every upload to memory.
     async fn describe(&self, record: UploadRecord) -> Result<Snapshot, UploadError> {
         let shared = &self.shared;
-        if let Some(live) = super::registry::Registry::by_id(shared, record.id) {
+        if let Some(live) = Registry::by_id(shared, record.id) {
             return Ok(shared.snapshot(&live));
         }
         let mut coverage = Coverage::new();

@@ -1,9 +1,12 @@
 //! Who may do what: every address by every kind of caller, and that nobody sees what is another's.
 
-use flowstitch::http::{gate, route::Route};
+use flowstitch::{
+    http::{gate, route::Route},
+    store::StoreOp,
+};
 use http::Method;
 
-use crate::support::{Reply, TestApp};
+use crate::support::{Machine, Reply, TestApp};
 
 const CONTENT: &str = "hello world";
 
@@ -165,6 +168,26 @@ async fn what_is_anothers_does_not_exist() {
     running.probe(1).await.assert_status(200);
     let path = format!("/creatives/{creative}/content");
     app.call_as(&ann, Method::GET, &path).await.assert_status(200);
+}
+
+/// Neither by its work nor by what it leaves in memory does a question tell that there is
+/// something.
+#[test]
+fn whoever_asks_for_anothers_upload_causes_no_more_work_than_for_none() {
+    let machine = Machine::new();
+    let (bob, id) = machine.process(async |app| {
+        let [ann, bob] = [app.token("ann", "upload").await, app.token("bob", "upload").await];
+        let id = app.flow(CONTENT).by(&ann).send([1]).await.upload_id();
+        (bob, id)
+    });
+    machine.process(async |app| {
+        let before = machine.disk.count(StoreOp::Look);
+        for id in [id, filled_in("{upload}")] {
+            app.call_as(&bob, Method::GET, &format!("/uploads/{id}")).await.assert_status(404);
+            app.call_as(&bob, Method::DELETE, &format!("/uploads/{id}")).await.assert_status(404);
+        }
+        assert_eq!(machine.disk.count(StoreOp::Look), before, "it was loaded");
+    });
 }
 
 #[tokio::test]
