@@ -6,7 +6,10 @@ use std::sync::{Arc, atomic::Ordering};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{Refused, Shared, UploadError, commit::learn_whether_opened, live::Live};
+use super::{
+    Refused, Shared, UploadError, commit::learn_whether_opened, live::Live, quarantine::Checked,
+    stitch::Pass,
+};
 use crate::{
     catalog::Fact,
     upload::{
@@ -25,7 +28,7 @@ impl Shared {
         &self,
         live: &Arc<Live>,
         sha256: Sha256Digest,
-    ) -> Result<(), UploadError> {
+    ) -> Result<Pass, UploadError> {
         let declared = live.lock().record.declared_sha256;
         if declared.is_some_and(|declared| declared != sha256) {
             let reason = EndReason(format!("its SHA-256 is {sha256}, not what `sha256` said"));
@@ -36,6 +39,11 @@ impl Shared {
         match self.check_head(&filename, &head) {
             Err(UploadError::Refused(why, reason)) => return self.refuse(live, why, reason).await,
             checked => checked?,
+        }
+        match self.quarantine(live, sha256).await? {
+            Checked::Passed => {}
+            Checked::Refused(why, reason) => return self.refuse(live, why, reason).await,
+            Checked::Interrupted => return Ok(Pass::Interrupted),
         }
         let content_type = media_type(&filename, &head);
         let name = live.published_name();
@@ -51,7 +59,7 @@ impl Shared {
         } else {
             // It has ended, and nobody knows of a creative with its id: there is none any more.
             self.bury_unrecorded(live).await;
-            return Ok(());
+            return Ok(Pass::Done);
         };
         let creative = self.moved(live, creative).await?;
         self.completed(live, creative);
@@ -59,7 +67,7 @@ impl Shared {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "The ranges of a complete upload stay until it is purged");
         }
-        Ok(())
+        Ok(Pass::Done)
     }
 
     /// The creative of an upload that the catalog would not complete: written by an attempt that
@@ -153,9 +161,9 @@ impl Shared {
         live: &Arc<Live>,
         why: Refused,
         reason: EndReason,
-    ) -> Result<(), UploadError> {
+    ) -> Result<Pass, UploadError> {
         live.lock().refused = Some(why);
-        self.end(live, UploadState::Failed, Some(reason)).await.map(drop)
+        self.end(live, UploadState::Failed, Some(reason)).await.map(|_| Pass::Done)
     }
 
     /// Ends a running upload without a file. Returns false if it had ended before or cannot end so.
@@ -286,11 +294,8 @@ impl Shared {
 
     /// Gives up an upload because its client wants to: a stitch that runs is asked to let go.
     pub(super) async fn cancel(&self, live: &Arc<Live>) -> Result<bool, UploadError> {
-        live.cancelling.store(true, Ordering::SeqCst);
-        let progress = live.progress.lock().await;
-        let ended = self.end(live, UploadState::Cancelled, None).await;
-        live.cancelling.store(false, Ordering::SeqCst);
-        drop(progress);
-        ended
+        let _wish = live.wants_to_end();
+        let _progress = live.progress.lock().await;
+        self.end(live, UploadState::Cancelled, None).await
     }
 }

@@ -27,7 +27,7 @@ pub use self::error::Failure;
 use self::{control::Answer, data::Data, finding::Finding, progress::Progress};
 use crate::{
     config::Config,
-    dialect::Status,
+    dialect::{Standing, Status},
     upload::{UploadId, UploadState},
 };
 
@@ -102,7 +102,7 @@ pub async fn retry(config: &Config, id: UploadId, as_json: bool) -> Result<bool,
         Answer::Refused(why) => return refuse(&why, as_json).map(|()| false),
     };
     tell(&status, uploads::outcome, as_json)?;
-    Ok(status.upload.state == UploadState::Complete)
+    Ok(status.upload.state == Standing::Complete)
 }
 
 /// `flowstitch sweep`. Returns whether it was done.

@@ -12,13 +12,14 @@ use std::{
 use code::{bare, functions, paths, untested_len};
 
 /// What each layer may import. A layer is the first name below `src`.
-const LAYERS: [(&str, &[&str]); 12] = [
+const LAYERS: [(&str, &[&str]); 13] = [
     ("upload", &[]),
     ("metrics", &[]),
     ("shutdown", &[]),
     ("store", &["upload"]),
     ("catalog", &["upload"]),
-    ("engine", &["upload", "store", "catalog", "metrics"]),
+    ("scan", &["upload"]),
+    ("engine", &["upload", "store", "catalog", "scan", "metrics"]),
     ("dialect", &["upload", "engine"]),
     ("http", &["upload", "engine", "dialect", "metrics"]),
     // It reads what the others check: an origin is one type, whoever writes it down.
@@ -33,6 +34,7 @@ const ALL: &[&str] = &[
     "shutdown",
     "store",
     "catalog",
+    "scan",
     "engine",
     "dialect",
     "http",
