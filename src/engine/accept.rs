@@ -1,5 +1,5 @@
-//! Files that are not wanted: refused by their names before anything is stored, by their first bytes
-//! before the rest is sent, and once more before they are published.
+//! Files that are not wanted: refused by their names before anything is stored, by their first
+//! bytes before the rest is sent, and once more before they are published.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! clamd of `ClamAV`, at its Unix socket: the command INSTREAM.
 //!
-//! The file goes in pieces, each behind its length (four bytes, the highest first); a length of zero
-//! ends it. The answer is a line: `stream: OK`, `stream: NAME FOUND`, or `… ERROR`.
+//! The file goes in pieces, each behind its length (four bytes, the highest first); a length of
+//! zero ends it. The answer is a line: `stream: OK`, `stream: NAME FOUND`, or `… ERROR`.
 
 use std::path::PathBuf;
 

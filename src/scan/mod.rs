@@ -1,7 +1,7 @@
-//! Whether a file may be published, asked of somebody else: the [`Scanner`] and its implementations.
+//! Whether a file may be published, asked of somebody else: the [`Scanner`] and what implements it.
 //!
-//! A scanner is given bytes and nothing more. Who hands it a path hands it the data folders, and the
-//! race between the look and the rename.
+//! A scanner is given bytes and nothing more. Who hands it a path hands it the data folders, and
+//! the race between the look and the rename.
 
 mod clamd;
 mod command;

@@ -32,6 +32,7 @@ mod probes;
 mod race;
 mod restart;
 mod room;
+mod scan;
 mod shuttle_claim;
 mod support;
 mod sweep;
