@@ -70,6 +70,17 @@ async fn retry(app: &TestApp, id: &str) -> Value {
     status(app, id).await
 }
 
+/// Waits until an attempt has failed; a retry before that would tell of the same attempt.
+async fn held_up(app: &TestApp, id: &str) -> Value {
+    loop {
+        let upload = status(app, id).await;
+        if !upload["error"].is_null() {
+            return upload;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Asserts that nobody knows yet whether it may be published, and why.
 #[track_caller]
 fn assert_undecided(upload: &Value, why: &str) {
@@ -207,6 +218,7 @@ async fn a_program_that_hangs_is_killed_when_its_time_is_over() {
     let app = scanner.start(&["--completion-wait=0s", "--scan-timeout=1s"]).await;
     let id = id(send(&app).await.assert_status(200));
     closed(tokio::task::spawn_blocking(open).await.expect("it starts")).await;
+    assert_undecided(&held_up(&app, &id).await, "the scanner took too long");
     scanner.rewrite("cat > /dev/null; echo never; exit 1");
     assert_eq!(retry(&app, &id).await["state"], "failed");
 }
@@ -261,6 +273,7 @@ async fn what_is_no_verdict_of_clamd_is_none() {
     let could_not = "the scanner could not check the file";
     let (reply, _) = tokio::join!(send(&app), answer(&clamd, "stream: broken ERROR\0"));
     let id = id(reply.assert_status(200));
+    assert_undecided(&held_up(&app, &id).await, could_not);
     for said in ["", "\0", "stream: OK, perhaps\0"] {
         let (upload, _) = tokio::join!(retry(&app, &id), answer(&clamd, said));
         assert_undecided(&upload, could_not);
