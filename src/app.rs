@@ -26,6 +26,7 @@ use crate::{
         state::State,
     },
     metrics::Metrics,
+    scan::{Clamd, CommandLine, Scanner},
     store::{FsStore, OpenError},
     upload::{Accept, limits},
 };
@@ -278,7 +279,21 @@ pub fn options(config: &Config) -> Options {
         tombstone_ttl: config.tombstone_ttl,
         sweep_interval: config.sweep_interval,
         completion_wait: config.completion_wait,
+        scanners: scanners(config),
+        scan_timeout: config.scan_timeout,
     }
+}
+
+/// Who must let a file pass before it is published.
+fn scanners(config: &Config) -> Vec<Arc<dyn Scanner>> {
+    let mut scanners: Vec<Arc<dyn Scanner>> = Vec::new();
+    if let Some(command) = CommandLine::parse(&config.scan_command) {
+        scanners.push(Arc::new(command));
+    }
+    if !config.scan_clamd.as_os_str().is_empty() {
+        scanners.push(Arc::new(Clamd::at(config.scan_clamd.clone())));
+    }
+    scanners
 }
 
 /// A text that changes when the machine restarts or the file system of this folder is mounted anew:

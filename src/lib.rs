@@ -9,6 +9,7 @@
 pub mod upload;
 
 pub mod catalog;
+pub mod scan;
 pub mod store;
 
 pub mod engine;

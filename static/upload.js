@@ -244,7 +244,7 @@ export class Upload extends EventTarget {
       await this.#services.follow(this.id, signal, (status) => {
         if (status) this.#learn(status);
         // Receiving again: the server lost chunks in a crash, so it has to be asked which.
-        return !status || status.upload.state !== 'stitching';
+        return !status || !['stitching', 'quarantined'].includes(status.upload.state);
       });
       if (this.state !== 'finishing') return;
       throw new Error('The server is missing chunks it once had.');

@@ -39,6 +39,11 @@ pub struct Config {
     pub tombstone_ttl: Duration,
     pub sweep_interval: Duration,
     pub completion_wait: Duration,
+    /// Empty for none.
+    pub scan_command: String,
+    /// Empty for none.
+    pub scan_clamd: PathBuf,
+    pub scan_timeout: Duration,
     pub body_idle_timeout: Duration,
     pub shutdown_timeout: Duration,
     pub cors_origins: Vec<AllowedOrigin>,
@@ -105,6 +110,9 @@ impl Settings {
             tombstone_ttl: span(self.tombstone_ttl, limits::TOMBSTONE_TTL),
             sweep_interval: span(self.sweep_interval, limits::SWEEP_INTERVAL),
             completion_wait: span(self.completion_wait, limits::COMPLETION_WAIT),
+            scan_command: self.scan_command.unwrap_or_default(),
+            scan_clamd: self.scan_clamd.map_or_else(PathBuf::new, PathBuf::from),
+            scan_timeout: span(self.scan_timeout, limits::SCAN_TIMEOUT),
             body_idle_timeout: span(self.body_idle_timeout, limits::BODY_IDLE_TIMEOUT),
             shutdown_timeout: span(self.shutdown_timeout, limits::SHUTDOWN_TIMEOUT),
             cors_origins: self.cors_origins.unwrap_or_default(),
@@ -144,6 +152,9 @@ impl Config {
             tombstone_ttl: span(self.tombstone_ttl),
             sweep_interval: span(self.sweep_interval),
             completion_wait: span(self.completion_wait),
+            scan_command: Some(self.scan_command.clone()),
+            scan_clamd: place(&self.scan_clamd),
+            scan_timeout: span(self.scan_timeout),
             body_idle_timeout: span(self.body_idle_timeout),
             shutdown_timeout: span(self.shutdown_timeout),
             cors_origins: Some(self.cors_origins.clone()),
@@ -191,6 +202,7 @@ impl Config {
         for (key, span) in [
             ("upload_ttl", self.upload_ttl),
             ("sweep_interval", self.sweep_interval),
+            ("scan_timeout", self.scan_timeout),
             ("body_idle_timeout", self.body_idle_timeout),
         ] {
             refuse(span.is_zero(), key, "is zero, which leaves no time at all; use 1s or more")?;

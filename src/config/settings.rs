@@ -109,6 +109,18 @@ pub struct Settings {
     #[arg(long, value_name = "TIME")]
     pub completion_wait: Option<TimeSpan>,
 
+    /// Program that must let each file pass before it is published; gets it on standard input
+    #[arg(long, value_name = "COMMAND")]
+    pub scan_command: Option<String>,
+
+    /// Socket of a clamd that must let each file pass before it is published
+    #[arg(long, value_name = "FILE")]
+    pub scan_clamd: Option<String>,
+
+    /// How long the check of one file may take; after that it is tried again later
+    #[arg(long, value_name = "TIME")]
+    pub scan_timeout: Option<TimeSpan>,
+
     /// How long a request's body may bring nothing
     #[arg(long, value_name = "TIME")]
     pub body_idle_timeout: Option<TimeSpan>,
@@ -159,6 +171,9 @@ impl Settings {
             tombstone_ttl: self.tombstone_ttl.or(lower.tombstone_ttl),
             sweep_interval: self.sweep_interval.or(lower.sweep_interval),
             completion_wait: self.completion_wait.or(lower.completion_wait),
+            scan_command: self.scan_command.or(lower.scan_command),
+            scan_clamd: self.scan_clamd.or(lower.scan_clamd),
+            scan_timeout: self.scan_timeout.or(lower.scan_timeout),
             body_idle_timeout: self.body_idle_timeout.or(lower.body_idle_timeout),
             shutdown_timeout: self.shutdown_timeout.or(lower.shutdown_timeout),
             cors_origins: self.cors_origins.or(lower.cors_origins),

@@ -25,7 +25,7 @@ pub struct Upload {
     /// Its id.
     pub id: UploadId,
     /// Where it stands.
-    pub state: UploadState,
+    pub state: Standing,
     /// The client's name for the file. Hostile until escaped.
     pub filename: String,
     /// The size of the file, in bytes.
@@ -46,6 +46,40 @@ pub struct Upload {
     pub expires_at: String,
     /// Why it ended without a file, or why its completion is held up.
     pub error: Option<String>,
+}
+
+/// Where an upload stands, as its client is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// Chunks are still missing.
+    Receiving,
+    /// Every chunk is here; the file is being checked and published.
+    Stitching,
+    /// The same, and the operator's scanner has to let it pass.
+    Quarantined,
+    /// The file is published and its creative is recorded. Final.
+    Complete,
+    /// The file was refused for good. Final.
+    Failed,
+    /// The client gave it up. Final.
+    Cancelled,
+    /// Nothing came for too long. Final.
+    Expired,
+}
+
+impl From<&Snapshot> for Standing {
+    fn from(snapshot: &Snapshot) -> Self {
+        match snapshot.state {
+            UploadState::Receiving => Self::Receiving,
+            UploadState::Stitching if snapshot.quarantined => Self::Quarantined,
+            UploadState::Stitching => Self::Stitching,
+            UploadState::Complete => Self::Complete,
+            UploadState::Failed => Self::Failed,
+            UploadState::Cancelled => Self::Cancelled,
+            UploadState::Expired => Self::Expired,
+        }
+    }
 }
 
 /// One published file.
@@ -86,7 +120,7 @@ impl From<Snapshot> for Upload {
     fn from(snapshot: Snapshot) -> Self {
         Self {
             id: snapshot.id,
-            state: snapshot.state,
+            state: Standing::from(&snapshot),
             filename: snapshot.filename.as_str().to_owned(),
             total_size: snapshot.plan.total(),
             received_bytes: snapshot.received_bytes,

@@ -12,7 +12,7 @@ mod rejection;
 
 pub(crate) use self::rejection::quote;
 pub use self::{
-    body::{CreativeBody, Status, Upload},
+    body::{CreativeBody, Standing, Status, Upload},
     refusal::Refusal,
     rejection::{Rejection, RejectionKind},
 };

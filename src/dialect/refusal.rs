@@ -40,5 +40,6 @@ pub(super) fn code_of(refused: Refused) -> &'static str {
     match refused {
         Refused::Checksum => "checksum_mismatch",
         Refused::Type => "type_not_accepted",
+        Refused::Scan => "refused_by_scan",
     }
 }

@@ -1,7 +1,7 @@
 //! Files that are not wanted: refused by their names before anything is stored, by their first
 //! bytes before the rest is sent, and once more before they are published.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -46,12 +46,10 @@ impl Shared {
         if live.plan.count() == 1 && !live.lock().persisted {
             return error;
         }
-        live.cancelling.store(true, Ordering::SeqCst);
-        let progress = live.progress.lock().await;
+        let _wish = live.wants_to_end();
+        let _progress = live.progress.lock().await;
         live.lock().refused = Some(*why);
         let ended = self.end(live, UploadState::Failed, Some(reason.clone())).await;
-        live.cancelling.store(false, Ordering::SeqCst);
-        drop(progress);
         ended.map_or_else(|error| error, |_| error)
     }
 }

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 
 use crate::{
     catalog::CatalogError,
+    scan::ScanError,
     store::StoreError,
     upload::{EndReason, UploadState},
 };
@@ -85,6 +86,8 @@ pub enum Refused {
     Checksum,
     /// Files of its kind are not taken.
     Type,
+    /// The check before publishing does not let it pass.
+    Scan,
 }
 
 /// What kind of trouble an [`UploadError`] is: all that a dialect needs to choose an answer.
@@ -167,6 +170,9 @@ impl UploadError {
         let source = self.source();
         if let Some(store) = source.and_then(|source| source.downcast_ref::<StoreError>()) {
             return store.to_string();
+        }
+        if let Some(scan) = source.and_then(|source| source.downcast_ref::<ScanError>()) {
+            return scan.to_string();
         }
         let catalog = source.and_then(|source| source.downcast_ref());
         // The rest tells of columns and of files.

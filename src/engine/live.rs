@@ -43,8 +43,8 @@ pub(super) struct Live {
     /// Whether every range that is here was flushed, if this session flushes what it acknowledges:
     /// not those that a former, relaxed one left.
     pub(super) flushed: AtomicBool,
-    /// Asks a stitch that runs to let go of its claim soon.
-    pub(super) cancelling: AtomicBool,
+    /// How many want to end it: a stitch that runs lets go of its claim soon.
+    enders: watch::Sender<usize>,
 }
 
 /// What changes of it, under one lock that is never held across an await.
@@ -63,6 +63,10 @@ pub(super) struct LiveState {
     /// Whether nobody knows how the upload stands, because its end, or what became of its creative,
     /// seemed to fail and may have taken effect: see [`super::Shared::make_sure`].
     pub(super) in_question: bool,
+    /// Whether the file waits for the check before publishing, or is being checked.
+    pub(super) quarantined: bool,
+    /// What the file hashed to that passed this check.
+    pub(super) passed: Option<Sha256Digest>,
     /// Why its file was refused, for those who still wait for an answer.
     pub(super) refused: Option<Refused>,
     pub(super) creative: Option<Creative>,
@@ -89,6 +93,15 @@ pub(super) enum Admission {
     Stored,
     /// The upload has ended.
     Ended(UploadState),
+}
+
+/// A wish to end an upload.
+struct Ender<'a>(&'a watch::Sender<usize>);
+
+impl Drop for Ender<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|enders| *enders -= 1);
+    }
 }
 
 impl LiveState {
@@ -135,6 +148,8 @@ impl Live {
                 coverage,
                 in_doubt: Vec::new(),
                 in_question: false,
+                quarantined: false,
+                passed: None,
                 refused: None,
                 creative,
                 claims: HashMap::new(),
@@ -147,7 +162,7 @@ impl Live {
             progress: tokio::sync::Mutex::default(),
             hashed: AtomicU64::new(0),
             flushed: AtomicBool::new(!persisted),
-            cancelling: AtomicBool::new(false),
+            enders: watch::Sender::new(0),
         }
     }
 
@@ -174,6 +189,23 @@ impl Live {
     /// Whether the catalog may know of ranges that are not here.
     pub(super) fn is_in_doubt(&self) -> bool {
         !self.lock().in_doubt.is_empty()
+    }
+
+    /// Somebody wants to end it, until what is given here is dropped.
+    pub(super) fn wants_to_end(&self) -> impl Drop + use<'_> {
+        self.enders.send_modify(|enders| *enders += 1);
+        Ender(&self.enders)
+    }
+
+    /// Waits until somebody wants to end it.
+    pub(super) async fn is_to_end(&self) {
+        // Fails only if the sender is gone, which is part of this.
+        self.enders.subscribe().wait_for(|enders| *enders != 0).await.ok();
+    }
+
+    /// Whether somebody wants to end it.
+    pub(super) fn is_ending(&self) -> bool {
+        *self.enders.borrow() != 0
     }
 
     pub(super) fn upload_state(&self) -> UploadState {

@@ -20,6 +20,7 @@ mod live;
 mod load;
 mod operator;
 mod publish;
+mod quarantine;
 mod receive;
 mod recover;
 mod registry;
@@ -51,6 +52,7 @@ pub use crate::catalog::{CreativeQuery, Resemblance, UploadQuery};
 use crate::{
     catalog::{Catalog, Fact},
     metrics::Metrics,
+    scan::Scanner,
     store::ChunkStore,
     upload::{
         Accept, ByteRange, Day, Durability, FileName, Identity, Reserve, Sha256Digest, UploadId,
@@ -92,6 +94,10 @@ pub struct Options {
     pub sweep_interval: Duration,
     /// How long an answer waits for the stitch.
     pub completion_wait: Duration,
+    /// Who must let a file pass before it is published: all of them, in this order.
+    pub scanners: Vec<Arc<dyn Scanner>>,
+    /// How long each may take.
+    pub scan_timeout: Duration,
 }
 
 impl Default for Options {
@@ -111,6 +117,8 @@ impl Default for Options {
             tombstone_ttl: limits::TOMBSTONE_TTL,
             sweep_interval: limits::SWEEP_INTERVAL,
             completion_wait: limits::COMPLETION_WAIT,
+            scanners: Vec::new(),
+            scan_timeout: limits::SCAN_TIMEOUT,
         }
     }
 }

@@ -6,7 +6,10 @@ use std::sync::{Arc, atomic::Ordering};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{Refused, Shared, UploadError, commit::learn_whether_opened, live::Live};
+use super::{
+    Refused, Shared, UploadError, commit::learn_whether_opened, live::Live, quarantine::Checked,
+    stitch::Pass,
+};
 use crate::{
     catalog::Fact,
     upload::{
@@ -25,11 +28,7 @@ impl Shared {
         &self,
         live: &Arc<Live>,
         sha256: Sha256Digest,
-    ) -> Result<(), UploadError> {
-        if !self.may_complete(live).await? {
-            let reason = "its user may not upload any more".to_owned();
-            return self.end(live, UploadState::Failed, Some(EndReason(reason))).await.map(drop);
-        }
+    ) -> Result<Pass, UploadError> {
         let declared = live.lock().record.declared_sha256;
         if declared.is_some_and(|declared| declared != sha256) {
             let reason = EndReason(format!("its SHA-256 is {sha256}, not what `sha256` said"));
@@ -40,6 +39,16 @@ impl Shared {
         match self.check_head(&filename, &head) {
             Err(UploadError::Refused(why, reason)) => return self.refuse(live, why, reason).await,
             checked => checked?,
+        }
+        match self.quarantine(live, sha256).await? {
+            Checked::Passed => {}
+            Checked::Refused(why, reason) => return self.refuse(live, why, reason).await,
+            Checked::Interrupted => return Ok(Pass::Interrupted),
+        }
+        if !self.may_complete(live).await? {
+            let reason = EndReason("its user may not upload any more".into());
+            self.end(live, UploadState::Failed, Some(reason)).await?;
+            return Ok(Pass::Done);
         }
         let content_type = media_type(&filename, &head);
         let name = live.published_name();
@@ -55,7 +64,7 @@ impl Shared {
         } else {
             // It has ended, and nobody knows of a creative with its id: there is none any more.
             self.bury_unrecorded(live).await;
-            return Ok(());
+            return Ok(Pass::Done);
         };
         let creative = self.moved(live, creative).await?;
         self.completed(live, creative);
@@ -63,7 +72,7 @@ impl Shared {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "The ranges of a complete upload stay until it is purged");
         }
-        Ok(())
+        Ok(Pass::Done)
     }
 
     /// Whether the upload's principal may still have files: what was allowed at the first byte may
@@ -168,9 +177,9 @@ impl Shared {
         live: &Arc<Live>,
         why: Refused,
         reason: EndReason,
-    ) -> Result<(), UploadError> {
+    ) -> Result<Pass, UploadError> {
         live.lock().refused = Some(why);
-        self.end(live, UploadState::Failed, Some(reason)).await.map(drop)
+        self.end(live, UploadState::Failed, Some(reason)).await.map(|_| Pass::Done)
     }
 
     /// Ends a running upload without a file. Returns false if it had ended before or cannot end so.
@@ -301,11 +310,8 @@ impl Shared {
 
     /// Gives up an upload because its client wants to: a stitch that runs is asked to let go.
     pub(super) async fn cancel(&self, live: &Arc<Live>) -> Result<bool, UploadError> {
-        live.cancelling.store(true, Ordering::SeqCst);
-        let progress = live.progress.lock().await;
-        let ended = self.end(live, UploadState::Cancelled, None).await;
-        live.cancelling.store(false, Ordering::SeqCst);
-        drop(progress);
-        ended
+        let _wish = live.wants_to_end();
+        let _progress = live.progress.lock().await;
+        self.end(live, UploadState::Cancelled, None).await
     }
 }

@@ -14,6 +14,8 @@ pub struct Snapshot {
     pub id: UploadId,
     /// Where it stands.
     pub state: UploadState,
+    /// Whether it is `stitching` and waits for the check before publishing.
+    pub quarantined: bool,
     /// The client's name for the file.
     pub filename: FileName,
     /// How the file is cut.
@@ -46,7 +48,9 @@ impl Snapshot {
 
     fn at(state: &LiveState, lifetimes: Lifetimes) -> Self {
         let creative = state.creative.clone();
-        Self::of_record(&state.record, &state.coverage, creative, lifetimes)
+        let quarantined = state.quarantined && state.record.state == UploadState::Stitching;
+        let shown = Self::of_record(&state.record, &state.coverage, creative, lifetimes);
+        Self { quarantined, ..shown }
     }
 
     /// Built from what a catalog holds.
@@ -73,6 +77,7 @@ impl Snapshot {
         Self {
             id: record.id,
             state: record.state,
+            quarantined: false,
             filename: record.filename.clone(),
             plan,
             received_bytes,

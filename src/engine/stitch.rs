@@ -40,7 +40,7 @@ pub(super) struct Progress {
 }
 
 /// How a pass ended.
-enum Pass {
+pub(super) enum Pass {
     /// Everything that is here was passed.
     Done,
     /// The engine stops, or somebody wants to cancel the upload.
@@ -119,7 +119,7 @@ async fn stitch(shared: Arc<Shared>, id: UploadId) {
         Err(error) => return shared.postpone_unloaded(id, &error).await,
     };
     // Whoever comes while another works leaves: the other looks again when it is done.
-    while live.has_stitch_work(1, Instant::now()) && !live.cancelling.load(Ordering::SeqCst) {
+    while live.has_stitch_work(1, Instant::now()) && !live.is_ending() {
         let Ok(mut progress) = live.progress.try_lock() else { return };
         // Taken out, so that a panic leaves a progress that is empty, not one that is wrong.
         let mut run = std::mem::take(&mut *progress);
@@ -129,8 +129,10 @@ async fn stitch(shared: Arc<Shared>, id: UploadId) {
         match result {
             Ok(Pass::Done) if live.was_passed_whole(run.rewinds) => {
                 let sha256 = Sha256Digest(run.sha256.finalize().into());
-                if let Err(error) = shared.finish(&live, sha256).await {
-                    shared.postpone_for(&live, &error).await;
+                match shared.finish(&live, sha256).await {
+                    Ok(Pass::Done) => {}
+                    Ok(Pass::Interrupted) => return,
+                    Err(error) => shared.postpone_for(&live, &error).await,
                 }
             }
             Ok(Pass::Done) => live.lock().calm(),
@@ -154,7 +156,7 @@ impl Shared {
         };
         while let Some((range, checksum)) = next(live, progress) {
             let running = live.upload_state() == UploadState::Receiving;
-            if live.cancelling.load(Ordering::SeqCst) || (running && self.stop.is_cancelled()) {
+            if live.is_ending() || (running && self.stop.is_cancelled()) {
                 return Ok(Pass::Interrupted);
             }
             // A copy: after an error or damage the range is to be passed again.

@@ -17,9 +17,9 @@ use super::{
     trouble::sentence,
 };
 use crate::{
-    dialect::{CreativeBody, direct},
+    dialect::{CreativeBody, Standing, direct},
     engine::CreativeQuery,
-    upload::{ByteRange, Creative, CreativeId, Day, Principal, UploadState, limits::READ_LEN_MAX},
+    upload::{ByteRange, Creative, CreativeId, Day, Principal, limits::READ_LEN_MAX},
 };
 
 /// One creative.
@@ -78,7 +78,7 @@ pub(super) async fn upload(
     let (engine, content_type) = (&state.engine, content_type.as_deref());
     let status = direct::upload_creative(engine, principal, content_type, frames(body)).await?;
     Ok(match (status.upload.state, &status.creative) {
-        (UploadState::Complete, Some(creative)) => one(StatusCode::CREATED, creative),
+        (Standing::Complete, Some(creative)) => one(StatusCode::CREATED, creative),
         // It is safe and will be complete; the status says where to ask.
         _ => body::json(StatusCode::ACCEPTED, &status),
     })

@@ -29,7 +29,7 @@ use self::{control::Answer, data::Data, finding::Finding, progress::Progress};
 pub use self::{error::Failure, tokens::tokens, users::users};
 use crate::{
     config::Config,
-    dialect::Status,
+    dialect::{Standing, Status},
     upload::{UploadId, UploadState},
 };
 
@@ -104,7 +104,7 @@ pub async fn retry(config: &Config, id: UploadId, as_json: bool) -> Result<bool,
         Answer::Refused(why) => return refuse(&why, as_json).map(|()| false),
     };
     tell(&status, uploads::outcome, as_json)?;
-    Ok(status.upload.state == UploadState::Complete)
+    Ok(status.upload.state == Standing::Complete)
 }
 
 /// `flowstitch sweep`. Returns whether it was done.

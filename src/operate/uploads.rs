@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{Data, Failure, table};
 use crate::{
-    dialect::Status,
+    dialect::{Standing, Status},
     upload::{CreativeId, Timestamp, UploadId, UploadRecord, UploadState, escaped},
 };
 
@@ -108,15 +108,22 @@ pub(super) fn outcome(status: &Status) -> String {
     let because = upload.error.as_ref().map(|why| format!(": {}", escaped(why)));
     let because = because.unwrap_or_default();
     match upload.state {
-        UploadState::Complete => format!("completed {}\n", upload.id),
-        UploadState::Stitching if because.is_empty() => {
+        Standing::Complete => format!("completed {}\n", upload.id),
+        Standing::Stitching if because.is_empty() => {
             format!("{} is being stitched and takes its time\n", upload.id)
         }
-        UploadState::Stitching => format!("{} cannot be stitched{because}\n", upload.id),
-        UploadState::Receiving => format!(
+        Standing::Quarantined if because.is_empty() => {
+            format!("{} waits for the scanner\n", upload.id)
+        }
+        Standing::Stitching | Standing::Quarantined => {
+            format!("{} cannot be stitched{because}\n", upload.id)
+        }
+        Standing::Receiving => format!(
             "{} waits for chunks: {} of {} bytes are here\n",
             upload.id, upload.received_bytes, upload.total_size
         ),
-        state => format!("{} is {}{because}\n", upload.id, state.as_str()),
+        Standing::Failed => format!("{} has failed{because}\n", upload.id),
+        Standing::Cancelled => format!("{} is cancelled{because}\n", upload.id),
+        Standing::Expired => format!("{} is expired{because}\n", upload.id),
     }
 }

@@ -60,6 +60,10 @@ pub const SPOOL_MEMORY_LEN_MAX: usize = 1024 * 1024;
 pub const LATE_FIELDS_LEN_MAX: u64 = 64 * KIB;
 /// Bytes from the start of a file that tell what it is.
 pub const HEAD_LEN: usize = 8 * 1024;
+/// Bytes of what a scanner says that are kept.
+pub const SCAN_ANSWER_LEN_MAX: usize = 1024;
+/// Characters of a scanner's reason that are shown to a client.
+pub const SCAN_REASON_LEN_MAX: usize = 200;
 /// Bytes that are read at a time from a stored file.
 pub const READ_LEN_MAX: usize = 1024 * 1024;
 /// Bytes of a refused body that are read and dropped: Firefox sends a POST again by itself when the
@@ -218,6 +222,8 @@ pub const CLOCK_JUMP_MIN: Duration = Duration::from_mins(1);
 pub const COMPLETION_WAIT: Duration = Duration::from_secs(10);
 /// Default of `body_idle_timeout`: how long a body may bring nothing.
 pub const BODY_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Default of `scan_timeout`.
+pub const SCAN_TIMEOUT: Duration = Duration::from_mins(5);
 /// Default of `shutdown_timeout`.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 /// How much of it the engine has for itself, at most, when clients use up their part.

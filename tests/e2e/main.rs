@@ -6,6 +6,7 @@ mod logs;
 mod network;
 mod readme;
 mod resources;
+mod scan;
 mod settings;
 mod stop;
 mod support;

@@ -119,6 +119,9 @@ fn every_setting_can_be_set_by_each_source() {
         tombstone_ttl: Duration::from_mins(90),
         sweep_interval: Duration::from_secs(2),
         completion_wait: Duration::ZERO,
+        scan_command: "/usr/bin/scan --quiet -".into(),
+        scan_clamd: "/run/clamd.sock".into(),
+        scan_timeout: Duration::from_mins(2),
         body_idle_timeout: Duration::from_secs(3),
         shutdown_timeout: Duration::from_secs(4),
         cors_origins: ["https://a.example.com", "https://*.example.org:8443"]
@@ -259,6 +262,7 @@ fn contradictions_are_refused_with_key_place_and_reason() {
         ("upload_ttl = 0", "zero"),
         ("sweep_interval = 0", "zero"),
         ("body_idle_timeout = 0", "zero"),
+        ("scan_timeout = 0", "zero"),
         ("result_ttl = \"48h\"", "48h is longer than tombstone_ttl (24h)"),
         ("cancel_grace = \"25h\"", "25h is longer than tombstone_ttl (24h)"),
         ("completed_dir = \"./incomplete\"", "same folder as incomplete_dir"),

@@ -33,6 +33,7 @@ mod probes;
 mod race;
 mod restart;
 mod room;
+mod scan;
 mod shuttle_claim;
 mod support;
 mod sweep;
