@@ -63,10 +63,8 @@ pub(super) struct LiveState {
     /// Whether nobody knows how the upload stands, because its end, or what became of its creative,
     /// seemed to fail and may have taken effect: see [`super::Shared::make_sure`].
     pub(super) in_question: bool,
-    /// Whether the file waits for the check before publishing, or is being checked.
-    pub(super) quarantined: bool,
-    /// What the file hashed to that passed this check.
-    pub(super) passed: Option<Sha256Digest>,
+    /// How far the file is with the check before publishing.
+    pub(super) check: Check,
     /// Why its file was refused, for those who still wait for an answer.
     pub(super) refused: Option<Refused>,
     pub(super) creative: Option<Creative>,
@@ -81,6 +79,17 @@ pub(super) struct LiveState {
     pub(super) full_at: Option<Instant>,
     /// When the next attempt to stitch may begin; see [`UploadRecord::trouble`].
     pub(super) retry_at: Option<Instant>,
+}
+
+/// How far a file is with the check before it is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Check {
+    /// Nobody was asked.
+    NotBegun,
+    /// It waits for the check, or is being checked.
+    Pending,
+    /// It passed; what it hashed to then.
+    Passed(Sha256Digest),
 }
 
 /// What is to be done about a range that a request brings.
@@ -148,8 +157,7 @@ impl Live {
                 coverage,
                 in_doubt: Vec::new(),
                 in_question: false,
-                quarantined: false,
-                passed: None,
+                check: Check::NotBegun,
                 refused: None,
                 creative,
                 claims: HashMap::new(),

@@ -12,7 +12,7 @@ use std::{
 use code::{bare, functions, paths, untested_len};
 
 /// What each layer may import. A layer is the first name below `src`.
-const LAYERS: [(&str, &[&str]); 13] = [
+const LAYERS: [(&str, &[&str]); 14] = [
     ("upload", &[]),
     ("metrics", &[]),
     ("shutdown", &[]),
