@@ -1,5 +1,6 @@
 //! Tests of the binary: started, killed, stopped and restarted as an operator and the world do it.
 
+mod at_rest;
 mod crash;
 mod logs;
 mod network;

@@ -8,6 +8,7 @@ mod columns;
 mod connection;
 mod creatives;
 mod error;
+mod file;
 mod memory;
 mod migrate;
 mod ranges;
