@@ -7,9 +7,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tracing_subscriber::EnvFilter;
 
 use super::units::{ByteSize, serde_as_text};
-use crate::{http::origin::AllowedOrigin, upload::Reserve};
+use crate::{
+    http::origin::{AllowedOrigin, PublicUrl},
+    upload::Reserve,
+};
 
-serde_as_text!(Zone, LogFilter, AllowedOrigin, FreeRoom);
+serde_as_text!(Zone, LogFilter, AllowedOrigin, PublicUrl, FreeRoom);
 
 /// Whether an upload must say for which day it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]

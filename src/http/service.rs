@@ -126,6 +126,7 @@ async fn dispatch(state: Arc<State>, route: Option<Route>, request: Request) -> 
     if !route.methods().contains(&method) {
         return Err(Problem::method_not_allowed(route.methods()));
     }
+    state.sites.check(&method, request.headers())?;
     let principal = Principal::anonymous();
     let (parts, body) = request.into_parts();
     let query = parts.uri.query().unwrap_or_default();

@@ -9,5 +9,6 @@ mod resources;
 mod settings;
 mod stop;
 mod support;
+mod tls;
 mod tools;
 mod verify;

@@ -122,6 +122,9 @@ fn every_setting_can_be_set_by_each_source() {
         cors_origins: ["https://a.example.com", "https://*.example.org:8443"]
             .map(|origin| origin.parse().expect("an origin"))
             .to_vec(),
+        public_url: "https://up.example.com".parse().expect("an address"),
+        tls_cert: Some("/srv/cert.pem".into()),
+        tls_key: Some("/srv/key.pem".into()),
         log_format: LogFormat::Json,
         log: "info,flowstitch=debug".parse().expect("a filter"),
     };
@@ -225,6 +228,7 @@ fn malformed_values_are_refused_with_their_place() {
         ("log_format", "xml", "json"),
         ("log", "flowstitch=loud", "log filter"),
         ("cors_origins", "https://a.org/", "without a path"),
+        ("public_url", "up.example.com", "https://"),
     ];
     for (key, value, reason) in cases {
         let flag = format!("--{}", key.replace('_', "-"));
@@ -261,6 +265,8 @@ fn contradictions_are_refused_with_key_place_and_reason() {
         ("data_dir = \"\"", "empty"),
         ("database = \"\"", "empty"),
         ("cors_origins = [\"*\", \"https://a.org\"]", "* alone"),
+        ("tls_cert = \"cert.pem\"", "set tls_key, too"),
+        ("tls_key = \"key.pem\"", "set tls_cert, too"),
     ] {
         let (key, _) = line.split_once(' ').expect("a key, then its value");
         Given::nothing().file(line).refused(&[key, "set in", "flowstitch.toml", reason]);
@@ -307,7 +313,8 @@ fn help_lists_every_setting_with_default_and_variable() {
             assert!(words.contains(&flag), "{flag} is not in: {help}");
             let variable = format!("[env: FLOWSTITCH_{}]", key.to_uppercase());
             assert!(words.contains(&variable), "{variable} is not in: {help}");
-            let default = if key == "cors_origins" { "none".into() } else { typed(value) };
+            let default = Some(typed(value)).filter(|typed| !typed.is_empty());
+            let default = default.unwrap_or_else(|| "none".into());
             let described = format!("[default: {default}] {variable}");
             assert!(words.contains(&described), "{described} is not in: {help}");
         }
