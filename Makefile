@@ -11,7 +11,7 @@ CARGO ?= cargo
 SECONDS ?= 600
 RELEASE_BIN := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/release/flowstitch
 
-.PHONY: help build run check fmt clippy doc test unit torture torture-proof browser browser-tools \
+.PHONY: help build run check fmt clippy doc deny deny-tools test unit torture torture-proof browser browser-tools \
     torture-tools fuzz fuzz-quick fuzz-build fuzz-clippy fuzz-tools
 
 help: ## List what can be done
@@ -23,7 +23,7 @@ build: ## Build the optimised binary, target/release/flowstitch
 run: ## Build and serve on http://127.0.0.1:8080, data in the working directory
 	$(CARGO) run --release --locked
 
-check: fmt clippy doc ## Check format, lints and documentation
+check: fmt clippy doc deny ## Check format, lints, documentation and dependencies
 
 fmt:
 	$(CARGO) fmt --check
@@ -34,6 +34,32 @@ clippy:
 
 doc:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked
+
+# What a machine without a network cannot check is a line, not a failure: the dependencies are those
+# of Cargo.lock, here as elsewhere. `cargo metadata` needs those for other systems, too, and fetches
+# them; the advisories are a repository of their own.
+deny: deny-tools ## Check licences, sources, versions and advisories of all dependencies
+	@if ! $(CARGO) deny --version >/dev/null 2>&1; then \
+	    echo "Not run: the checks of the dependencies. Missing: cargo-deny."; exit; \
+	fi; \
+	if $(CARGO) metadata --locked --all-features --format-version 1 >/dev/null 2>&1; then \
+	    $(CARGO) deny --locked check --hide-inclusion-graph licenses sources bans; \
+	else \
+	    echo "Not run: licences, sources and versions. Missing: the manifests of all dependencies."; \
+	fi; \
+	if $(CARGO) deny --locked fetch db >/dev/null 2>&1; then \
+	    $(CARGO) deny --locked check --hide-inclusion-graph advisories; \
+	else \
+	    echo "Not run: advisories. Missing: the database (https://github.com/RustSec/advisory-db)."; \
+	fi
+
+# Once, and for some minutes: it is a program of its own.
+deny-tools:
+	@if ! $(CARGO) deny --version >/dev/null 2>&1; then \
+	    echo "Installing for the checks of the dependencies: cargo-deny"; \
+	    CARGO_NET_RETRY=0 $(CARGO) install --locked --debug --quiet cargo-deny 2>/dev/null \
+	        || echo "Could not install it."; \
+	fi
 
 # The runner stands last, so that the output ends with its counts. Documentation tests come before
 # the others, which are the many.

@@ -1,8 +1,9 @@
 //! The composition root: builds everything once, runs it, and stops it in order.
 
+mod certificate;
 mod control;
 
-use std::{error::Error, io, net::SocketAddr, path::Path, sync::Arc};
+use std::{error::Error, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use tokio::{
@@ -11,7 +12,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::control::ControlSocket;
+pub use self::certificate::CertificateError;
+use self::{certificate::Certificate, control::ControlSocket};
 use crate::{
     access::{Access, Anonymous},
     catalog::{CatalogError, SqliteCatalog},
@@ -20,8 +22,9 @@ use crate::{
     http::{
         control::Control,
         cors::CorsOrigins,
+        cross_site::Sites,
         middleware,
-        server::{self, ServerOptions},
+        server::{self, Outcome, ServerOptions},
         service::Service,
         state::State,
     },
@@ -68,6 +71,9 @@ pub enum StartError {
         /// The address.
         address: SocketAddr,
     },
+    /// The certificate or its key.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// What the last session left could not be recovered.
     #[error("cannot recover what the last session left")]
     Recover(#[source] UploadError),
@@ -112,11 +118,14 @@ pub struct App {
     config: Config,
     state: Arc<State>,
     control: Option<ControlSocket>,
+    certificate: Option<Certificate>,
 }
 
 impl App {
     /// Opens the data, recovers, and starts the engine. Takes no connection yet.
     pub async fn open(config: Config) -> Result<Self, StartError> {
+        // Before the data is touched, and again in what follows: a wrong pair is a wrong setting.
+        Certificate::of(&config)?;
         let store = FsStore::open(&config.incomplete_dir, &config.completed_dir)?;
         let catalog =
             SqliteCatalog::open(&config.database).map_err(StartError::of(&config.database))?;
@@ -148,13 +157,17 @@ impl App {
     }
 
     async fn with_epoch(config: Config, parts: Parts, epoch: &str) -> Result<Self, StartError> {
+        let certificate = Certificate::of(&config)?;
         let metrics = parts.metrics.clone();
         let (catalog, clock) = (parts.catalog.clone(), parts.clock.clone());
         let access = Access::new(catalog, clock, anonymous(&config)).await;
         let access = access.map_err(|error| StartError::Recover(error.into()))?;
         let engine = Engine::start(parts, epoch).await.map_err(StartError::Recover)?;
-        let state = State { engine, access, metrics, stopping: CancellationToken::new() };
-        Ok(Self { config, state: Arc::new(state), control: None })
+        let sites =
+            Sites::new(&config.cors_origins, config.public_url.clone(), certificate.is_some());
+        let stopping = CancellationToken::new();
+        let state = State { engine, access, metrics, sites, stopping };
+        Ok(Self { config, state: Arc::new(state), control: None, certificate })
     }
 
     /// Listens to the operator's tools, too, from now on: at `control_socket`, unless it cannot be
@@ -162,6 +175,12 @@ impl App {
     pub async fn with_control(mut self) -> Self {
         self.control = ControlSocket::bind(&self.config.control_socket).await;
         self
+    }
+
+    /// What addresses of the service begin with.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        if self.certificate.is_some() { "https" } else { "http" }
     }
 
     /// The engine, for a test that looks behind the service.
@@ -208,15 +227,12 @@ impl App {
     /// A panic in one of the engine's own tasks stops it, too: better to be started anew than to go
     /// on in part.
     pub async fn run(mut self, listener: TcpListener, stop: CancellationToken) -> Ended {
-        let control = self.control.take();
+        let (control, certificate) = (self.control.take(), self.certificate.take());
         let state = &self.state;
         let timeout = self.config.shutdown_timeout;
         let for_engine = (timeout / 4).min(limits::ENGINE_STOP_TIMEOUT);
-        let options =
-            ServerOptions { max_connections: self.config.max_connections, ..Default::default() };
-        let stopping = state.stopping.clone();
         let for_requests = timeout.saturating_sub(for_engine);
-        let serving = server::serve(listener, self.service(), options, stopping, for_requests);
+        let serving = self.serve(listener, certificate, for_requests);
         let controlling = async {
             if let Some(control) = control {
                 control.serve(self.control(), state.stopping.clone(), for_requests).await;
@@ -245,6 +261,26 @@ impl App {
             Ended::AtDeadline
         } else {
             Ended::InOrder
+        }
+    }
+
+    /// Takes connections, encrypted ones if there is a certificate.
+    async fn serve(
+        &self,
+        listener: TcpListener,
+        certificate: Option<Certificate>,
+        deadline: Duration,
+    ) -> Outcome {
+        let (service, stop) = (self.service(), self.state.stopping.clone());
+        let options =
+            ServerOptions { max_connections: self.config.max_connections, ..Default::default() };
+        let Some(certificate) = certificate else {
+            return server::serve(listener, service, options, stop, deadline).await;
+        };
+        let listener = certificate.listener(listener);
+        tokio::select! {
+            outcome = server::serve(listener, service, options, stop, deadline) => outcome,
+            never = certificate.keep_fresh() => match never {},
         }
     }
 }

@@ -89,7 +89,7 @@ fn serve(mut config: Config) -> Result<ExitCode, Failure> {
         let stop = shutdown::on_signals()?;
         let listener = app::listen(config.listen)?;
         let app = App::open(config).await?.guarded()?.with_control().await;
-        announce(&listener.local_addr()?.to_string());
+        announce(app.scheme(), &listener.local_addr()?.to_string());
         Ok::<_, Failure>(app.run(listener, stop).await)
     })?;
     // A disk that hangs must not keep the process from ending.
@@ -101,9 +101,9 @@ fn serve(mut config: Config) -> Result<ExitCode, Failure> {
 }
 
 /// One plain line whatever the log's format and level: scripts wait for it.
-fn announce(address: &str) {
+fn announce(scheme: &str, address: &str) {
     // If standard error is closed, nobody waits for it.
-    let _ = writeln!(io::stderr(), "listening on http://{address}");
+    let _ = writeln!(io::stderr(), "listening on {scheme}://{address}");
 }
 
 /// Raises the soft limit of open files to the hard one, and gives what holds then; nothing if there

@@ -27,12 +27,15 @@ impl Signal {
 }
 
 /// A token that is cancelled when SIGTERM or Ctrl-C comes. A second one of either exits the process
-/// with status 143 or 130; what had begun is resumed at the next start.
+/// with status 143 or 130; what had begun is resumed at the next start. SIGHUP ends nothing any
+/// more: it asks for what has changed to be read again, by whoever listens to it.
 ///
 /// Must be called inside a tokio runtime. The signals are heeded for as long as it lives.
 ///
 /// Errors: the system has no signal handlers to give.
 pub fn on_signals() -> io::Result<CancellationToken> {
+    // Once it is listened to, what it does by default is gone for good.
+    drop(unix::signal(SignalKind::hangup())?);
     let signals = signals()?;
     let stop = CancellationToken::new();
     let stopped = stop.clone();

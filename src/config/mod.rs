@@ -20,7 +20,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use crate::http::origin::AllowedOrigin;
+pub use crate::http::origin::{AllowedOrigin, PublicUrl};
 pub use cli::{Chosen, Cli, Command, Named, NewToken, Tokens, Uploads, Users};
 pub use resolve::{Config, Contradiction};
 pub use settings::Settings;

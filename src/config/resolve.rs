@@ -5,8 +5,8 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 use jiff::tz::TimeZone;
 
 use super::{
-    AcceptedKind, AllowedOrigin, ByteSize, FreeRoom, LogFilter, LogFormat, Schedule, Settings,
-    TimeSpan, Zone,
+    AcceptedKind, AllowedOrigin, ByteSize, FreeRoom, LogFilter, LogFormat, PublicUrl, Schedule,
+    Settings, TimeSpan, Zone,
 };
 use crate::upload::{Durability, Reserve, limits};
 
@@ -47,6 +47,9 @@ pub struct Config {
     pub body_idle_timeout: Duration,
     pub shutdown_timeout: Duration,
     pub cors_origins: Vec<AllowedOrigin>,
+    pub public_url: PublicUrl,
+    pub tls_cert: Option<PathBuf>,
+    pub tls_key: Option<PathBuf>,
     pub log_format: LogFormat,
     pub log: LogFilter,
 }
@@ -76,6 +79,7 @@ impl Settings {
         config.check_amounts()?;
         config.check_times()?;
         config.check_origins()?;
+        config.check_tls()?;
         Ok(config)
     }
 
@@ -83,6 +87,7 @@ impl Settings {
         let span = |set: Option<TimeSpan>, default| set.map_or(default, |span| span.0);
         let size = |set: Option<ByteSize>, default| set.map_or(default, |size| size.0);
         let data_dir = PathBuf::from(self.data_dir.unwrap_or_else(|| ".".into()));
+        let named = |set: Option<String>| set.filter(|set| !set.is_empty()).map(PathBuf::from);
         let place = |set: Option<String>, name| set.map_or(data_dir.join(name), PathBuf::from);
         let database = place(self.database, "flowstitch.db");
         let beside = || PathBuf::from([database.as_os_str(), ".sock".as_ref()].join("".as_ref()));
@@ -116,6 +121,9 @@ impl Settings {
             body_idle_timeout: span(self.body_idle_timeout, limits::BODY_IDLE_TIMEOUT),
             shutdown_timeout: span(self.shutdown_timeout, limits::SHUTDOWN_TIMEOUT),
             cors_origins: self.cors_origins.unwrap_or_default(),
+            public_url: self.public_url.unwrap_or_default(),
+            tls_cert: named(self.tls_cert),
+            tls_key: named(self.tls_key),
             log_format: self.log_format.unwrap_or_default(),
             log: self.log.unwrap_or_default(),
         }
@@ -128,6 +136,7 @@ impl Config {
     pub fn to_settings(&self) -> Settings {
         let span = |span: Duration| Some(TimeSpan(span));
         let place = |path: &PathBuf| Some(path.display().to_string());
+        let named = |path: Option<&PathBuf>| path.map_or(Some(String::new()), place);
         Settings {
             listen: Some(self.listen),
             allow_anonymous: Some(self.allow_anonymous),
@@ -158,6 +167,9 @@ impl Config {
             body_idle_timeout: span(self.body_idle_timeout),
             shutdown_timeout: span(self.shutdown_timeout),
             cors_origins: Some(self.cors_origins.clone()),
+            public_url: Some(self.public_url.clone()),
+            tls_cert: named(self.tls_cert.as_ref()),
+            tls_key: named(self.tls_key.as_ref()),
             log_format: Some(self.log_format),
             log: Some(self.log.clone()),
         }
@@ -228,6 +240,12 @@ impl Config {
             "cors_origins",
             "has * beside others, which it makes meaningless; use * alone, or leave it out",
         )
+    }
+
+    fn check_tls(&self) -> Result<(), Contradiction> {
+        let (cert, key) = (self.tls_cert.is_some(), self.tls_key.is_some());
+        refuse(cert && !key, "tls_cert", "is of no use without its private key: set tls_key, too")?;
+        refuse(key && !cert, "tls_key", "is of no use without its certificate: set tls_cert, too")
     }
 }
 

@@ -8,7 +8,8 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use super::{
-    AcceptedKind, AllowedOrigin, ByteSize, FreeRoom, LogFilter, LogFormat, Schedule, TimeSpan, Zone,
+    AcceptedKind, AllowedOrigin, ByteSize, FreeRoom, LogFilter, LogFormat, PublicUrl, Schedule,
+    TimeSpan, Zone,
 };
 use crate::upload::Durability;
 
@@ -133,6 +134,18 @@ pub struct Settings {
     #[arg(long, value_name = "ORIGIN,…", value_delimiter = ',')]
     pub cors_origins: Option<Vec<AllowedOrigin>>,
 
+    /// Address under which browsers know the service, if a proxy does not pass on their Host
+    #[arg(long, value_name = "URL")]
+    pub public_url: Option<PublicUrl>,
+
+    /// Certificate chain of the service in PEM, for HTTPS; needs tls-key; empty for HTTP
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert: Option<String>,
+
+    /// Private key of the certificate in PEM; read again on SIGHUP and when it changes, as tls-cert
+    #[arg(long, value_name = "FILE")]
+    pub tls_key: Option<String>,
+
     /// How log lines are written
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
@@ -177,6 +190,9 @@ impl Settings {
             body_idle_timeout: self.body_idle_timeout.or(lower.body_idle_timeout),
             shutdown_timeout: self.shutdown_timeout.or(lower.shutdown_timeout),
             cors_origins: self.cors_origins.or(lower.cors_origins),
+            public_url: self.public_url.or(lower.public_url),
+            tls_cert: self.tls_cert.or(lower.tls_cert),
+            tls_key: self.tls_key.or(lower.tls_key),
             log_format: self.log_format.or(lower.log_format),
             log: self.log.or(lower.log),
         }

@@ -8,11 +8,11 @@ use tracing_subscriber::EnvFilter;
 
 use super::units::{ByteSize, serde_as_text};
 use crate::{
-    http::origin::AllowedOrigin,
+    http::origin::{AllowedOrigin, PublicUrl},
     upload::{InvalidPattern, Pattern, Reserve},
 };
 
-serde_as_text!(Zone, LogFilter, AllowedOrigin, FreeRoom, AcceptedKind);
+serde_as_text!(Zone, LogFilter, AllowedOrigin, PublicUrl, FreeRoom, AcceptedKind);
 
 /// Whether an upload must say for which day it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]

@@ -22,7 +22,8 @@ use crate::upload::{Creative, FileName, Sha256Digest, Timestamp, can_be_shown, l
 /// What a published file may do in a browser: be shown as image, sound or film, by the browser's
 /// own viewers, which bring inline styles. Nothing of it runs, and nobody owns its origin.
 const SANDBOX: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; sandbox",
+    "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; \
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox",
 );
 
 /// A file that can be asked for.

@@ -76,6 +76,8 @@ fn default_headers<T>() -> Vec<HeaderMetadata<T>> {
         header(header::X_FRAME_OPTIONS, "DENY"),
         // …nor read by one that asks without CORS.
         header(HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        // A window that opened ours, or that ours opened, has no hand in it.
+        header(HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
         // An answer that is data runs nothing, whatever a browser takes it for.
         header(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
     ]
@@ -176,6 +178,7 @@ mod tests {
                 ("referrer-policy", "no-referrer"),
                 ("x-frame-options", "DENY"),
                 ("cross-origin-resource-policy", "same-origin"),
+                ("cross-origin-opener-policy", "same-origin"),
                 ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
                 ("cache-control", if path == "/page" { "no-cache" } else { "no-store" }),
             ] {

@@ -76,6 +76,50 @@ impl fmt::Display for AllowedOrigin {
     }
 }
 
+/// The address under which browsers know the service, if it is said: `https://up.example.com`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PublicUrl(Option<AllowedOrigin>);
+
+/// A text that is no such address.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is not the address of a service: write http:// or https://, the host, and the port if \
+     it has one, without a path"
+)]
+pub struct InvalidPublicUrl(String);
+
+impl PublicUrl {
+    /// Whether this is the value of a browser's `Origin` header on pages of the service.
+    #[must_use]
+    pub fn matches(&self, origin: &str) -> bool {
+        self.0.as_ref().is_some_and(|own| own.matches(origin))
+    }
+}
+
+impl FromStr for PublicUrl {
+    type Err = InvalidPublicUrl;
+
+    /// Empty, it says nothing. A slash at the end is how browsers copy it.
+    fn from_str(text: &str) -> Result<Self, InvalidPublicUrl> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        let is_web = |it: &str| it.starts_with("http://") || it.starts_with("https://");
+        match text.strip_suffix('/').unwrap_or(text).parse() {
+            Ok(AllowedOrigin::Exact(own)) if is_web(&own) => {
+                Ok(Self(Some(AllowedOrigin::Exact(own))))
+            }
+            _ => Err(InvalidPublicUrl(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for PublicUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |own| own.fmt(f))
+    }
+}
+
 /// The host, and the port with its colon; no port if it is the scheme's own.
 fn split_port<'a>(scheme: &str, authority: &'a str) -> Option<(&'a str, String)> {
     let at = authority.rfind(':').filter(|colon| !authority[*colon..].contains(']'));
@@ -147,6 +191,24 @@ mod tests {
             "http://[::g]",
         ] {
             assert_eq!(bad.parse::<AllowedOrigin>(), Err(InvalidOrigin(bad.into())), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_public_address_is_one_origin_of_the_web() {
+        for (written, kept) in [
+            ("", ""),
+            ("https://up.example.com", "https://up.example.com"),
+            ("HTTPS://Up.Example.com:443/", "https://up.example.com"),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ] {
+            let url = written.parse::<PublicUrl>().expect(written);
+            assert_eq!(url.to_string(), kept);
+            assert_eq!(url.matches("https://up.example.com"), kept == "https://up.example.com");
+            assert!(!url.matches(""), "{written}");
+        }
+        for bad in ["up.example.com", "https://a.org/path", "https://*.a.org", "*", "ftp://a.org"] {
+            assert_eq!(bad.parse::<PublicUrl>(), Err(InvalidPublicUrl(bad.into())), "{bad:?}");
         }
     }
 

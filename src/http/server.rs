@@ -3,8 +3,8 @@
 //! Invariant: nothing that a client does, and no shortage of the system's, ends the loop; only
 //! `stop` does. Every connection's task has ended when [`serve`] returns or is dropped.
 //!
-//! HTTP/1.1 and 1.0 only; HTTP/2 and TLS are the reverse proxy's. What hyper sees to by itself, and
-//! a test here holds it to:
+//! HTTP/1.1 and 1.0 only; HTTP/2 is the reverse proxy's, and TLS is that of [`super::tls`]. What
+//! hyper sees to by itself, and a test here holds it to:
 //!
 //! * `Content-Length` together with `Transfer-Encoding`: the latter counts, as RFC 9112 has it, and
 //!   the connection closes after the answer, so that what a proxy took for the body is never read

@@ -126,6 +126,7 @@ async fn dispatch(state: Arc<State>, route: Option<Route>, request: Request) -> 
     if !route.methods().contains(&method) {
         return Err(Problem::method_not_allowed(route.methods()));
     }
+    state.sites.check(&method, request.headers())?;
     let (parts, body) = request.into_parts();
     let caller = gate::admit(&state, route, &parts).await?;
     let principal = &caller.principal;

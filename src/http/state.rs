@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{body::Response, problem::Problem};
+use super::{body::Response, cross_site::Sites, problem::Problem};
 use crate::{access::Access, engine::Engine, metrics::Metrics};
 
 /// What every handler can reach. Built in one place (`app`), shared by all connections.
@@ -16,6 +16,8 @@ pub struct State {
     pub access: Access,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Which pages may change something.
+    pub sites: Sites,
     /// Cancelled when the service is to stop: it is not ready any more then.
     pub stopping: CancellationToken,
 }

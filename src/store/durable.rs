@@ -2,7 +2,7 @@
 //!
 //! Nothing else in this crate writes files. All calls block: their callers are on blocking threads.
 //! A file is opened relative to an open [`Folder`] and by a [`Name`], which is made of our own ids
-//! alone, and no symbolic link is ever followed: nothing here can leave the folder.
+//! alone; the kernel is told not to leave the folder, and to follow no symbolic link.
 
 use std::{
     ffi::CString,
@@ -19,20 +19,27 @@ use std::{
 
 use bytes::Bytes;
 use rustix::{
-    fs::{Advice, AtFlags, Dir, DirEntry, FileType, FlockOperation, Mode, OFlags, RenameFlags},
+    fs::{
+        Advice, AtFlags, Dir, DirEntry, FileType, FlockOperation, Mode, OFlags, RenameFlags,
+        ResolveFlags,
+    },
     io::{Errno, retry_on_intr},
 };
 
-use super::{Space, name::Name, room};
+use super::{
+    Space,
+    made::{FILE_MODE, make_folder, open_folder, set_mode},
+    name::Name,
+    room,
+};
 use crate::upload::ByteRange;
 
-/// Folders: the server and its group look inside, nobody else.
-const FOLDER_MODE: Mode = Mode::from_raw_mode(0o750);
-/// Files: the group may read them, to serve or to back them up.
-const FILE_MODE: Mode = Mode::from_raw_mode(0o640);
 /// No child process inherits a file; a planted symbolic link is refused, not followed; a planted
 /// FIFO does not block the thread for ever (it is refused by [`regular`] a moment later).
 const FILE_FLAGS: OFlags = OFlags::CLOEXEC.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK);
+
+/// Where a name may lead: to what is in the folder itself.
+const INSIDE: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_SYMLINKS);
 
 /// What a folder has under one name.
 pub(super) struct Entry {
@@ -70,7 +77,7 @@ impl Folder {
 
     /// As [`Self::open`], and makes nothing.
     pub(super) fn open_existing(path: &Path) -> io::Result<Self> {
-        let handle = open_folder(path)?;
+        let handle = File::from(open_folder(path)?);
         let (promises, failures) = (AtomicBool::new(true), AtomicU64::new(0));
         Ok(Self { handle, promises, failures, turn: Mutex::new(()) })
     }
@@ -97,6 +104,7 @@ impl Folder {
     /// there is no room for it, it does not stay.
     pub(super) fn create(&self, name: &Name, len: u64) -> io::Result<File> {
         let file = self.open_with(name, OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC)?;
+        set_mode(&file, FILE_MODE)?;
         match room::allocate(&file, len) {
             Ok(allocated) => {
                 // Nothing can be learned from an empty file.
@@ -124,8 +132,17 @@ impl Folder {
     }
 
     fn open_with(&self, name: &Name, flags: OFlags) -> io::Result<File> {
-        let open = || rustix::fs::openat(&self.handle, &name.0, flags | FILE_FLAGS, FILE_MODE);
-        regular(File::from(retry_on_intr(open)?))
+        let flags = flags | FILE_FLAGS;
+        let mode = if flags.contains(OFlags::CREATE) { FILE_MODE } else { Mode::empty() };
+        let open = || match rustix::fs::openat2(&self.handle, &name.0, flags, mode, INSIDE) {
+            // A kernel older than 5.6, or a sandbox that does not know the call. What is not
+            // permitted otherwise is not permitted here either.
+            Err(Errno::NOSYS | Errno::PERM) => {
+                rustix::fs::openat(&self.handle, &name.0, flags, mode)
+            }
+            result => result,
+        };
+        regular(File::from(retry_on_intr(open).map_err(planted)?))
     }
 
     /// How long a file is; nothing if it is not there or is no regular file.
@@ -248,32 +265,12 @@ impl fmt::Debug for Folder {
     }
 }
 
-fn open_folder(path: &Path) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(File::from(retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?))
-}
-
-/// Makes a folder and its parents. Each new name is synced at once: files in a folder that is gone
-/// after a power cut would be gone, too.
-fn make_folder(path: &Path) -> io::Result<()> {
-    let parent = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let make = || match rustix::fs::mkdir(path, FOLDER_MODE) {
-        Ok(()) => Ok(true),
-        Err(Errno::EXIST) => Ok(false),
-        Err(errno) => Err(errno),
-    };
-    let is_new = match make() {
-        Err(Errno::NOENT) if parent != Path::new(".") => {
-            make_folder(parent)?;
-            // Once more and no oftener: in /proc nothing can be made although the parent exists.
-            make()
-        }
-        result => result,
-    };
-    if is_new? { open_folder(parent)?.sync_all() } else { Ok(()) }
+/// Says what the kernel's word for it does not.
+fn planted(errno: Errno) -> io::Error {
+    match errno {
+        Errno::LOOP => io::Error::other("a symbolic link is in the place of a file: remove it"),
+        errno => errno.into(),
+    }
 }
 
 /// Our files are regular ones; anything else was planted.

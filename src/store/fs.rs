@@ -469,7 +469,9 @@ mod tests {
         symlink(&target, folders.part(id)).expect("plant a link");
         symlink(&target, folders.completed().join(name.to_string())).expect("plant a link");
 
-        assert!(store.create(id, 3).await.is_err());
+        let refused = store.create(id, 3).await.expect_err("it is a link");
+        let reason = refused.source().map(ToString::to_string).unwrap_or_default();
+        assert!(reason.contains("symbolic link"), "{refused:?}");
         assert!(store.write(id, 0, vec![Bytes::from_static(b"abc")]).await.is_err());
         assert!(read(&store, id, 3).await.is_err());
         assert!(store.sync(&[id]).await[0].is_err());

@@ -9,6 +9,7 @@ mod disk;
 mod durable;
 mod fs;
 #[cfg(any(test, feature = "testing"))]
+mod made;
 mod memory;
 mod name;
 mod open_files;

@@ -132,8 +132,11 @@ pub const STITCH_RETRY_MAX: Duration = Duration::from_mins(1);
 pub const READ_ATTEMPTS_MAX: u32 = 3;
 /// How long an upload that nobody uses stays in memory.
 pub const LIVE_IDLE: Duration = Duration::from_mins(1);
-/// How long a request head may take, and how long a connection may stay idle between requests.
+/// How long a request head may take, with the TLS handshake before it, and how long a
+/// connection may stay idle between requests.
 pub const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_mins(1);
+/// Time between two looks at the files of the certificate and the key.
+pub const TLS_CHECK_INTERVAL: Duration = Duration::from_secs(3);
 /// Connections that wait to be accepted; the system may allow fewer. More than those are not
 /// refused, but they try again after seconds.
 pub const BACKLOG_LEN: u32 = 4096;

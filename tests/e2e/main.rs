@@ -1,6 +1,7 @@
 //! Tests of the binary: started, killed, stopped and restarted as an operator and the world do it.
 
 mod access;
+mod at_rest;
 mod crash;
 mod logs;
 mod network;
@@ -10,5 +11,6 @@ mod scan;
 mod settings;
 mod stop;
 mod support;
+mod tls;
 mod tools;
 mod verify;

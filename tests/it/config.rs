@@ -127,6 +127,9 @@ fn every_setting_can_be_set_by_each_source() {
         cors_origins: ["https://a.example.com", "https://*.example.org:8443"]
             .map(|origin| origin.parse().expect("an origin"))
             .to_vec(),
+        public_url: "https://up.example.com".parse().expect("an address"),
+        tls_cert: Some("/srv/cert.pem".into()),
+        tls_key: Some("/srv/key.pem".into()),
         log_format: LogFormat::Json,
         log: "info,flowstitch=debug".parse().expect("a filter"),
     };
@@ -232,6 +235,7 @@ fn malformed_values_are_refused_with_their_place() {
         ("cors_origins", "https://a.org/", "without a path"),
         ("accept", "pdf", "or .pdf"),
         ("accept", "*/*", "leave the list empty"),
+        ("public_url", "up.example.com", "https://"),
     ];
     for (key, value, reason) in cases {
         let flag = format!("--{}", key.replace('_', "-"));
@@ -269,6 +273,8 @@ fn contradictions_are_refused_with_key_place_and_reason() {
         ("data_dir = \"\"", "empty"),
         ("database = \"\"", "empty"),
         ("cors_origins = [\"*\", \"https://a.org\"]", "* alone"),
+        ("tls_cert = \"cert.pem\"", "set tls_key, too"),
+        ("tls_key = \"key.pem\"", "set tls_cert, too"),
     ] {
         let (key, _) = line.split_once(' ').expect("a key, then its value");
         Given::nothing().file(line).refused(&[key, "set in", "flowstitch.toml", reason]);

@@ -48,6 +48,7 @@ async fn every_answer_is_safe_for_browsers_and_caches() {
             ("x-content-type-options", "nosniff"),
             ("referrer-policy", "no-referrer"),
             ("x-frame-options", "DENY"),
+            ("cross-origin-opener-policy", "same-origin"),
             ("vary", "Origin"),
         ] {
             assert_eq!(reply.header(name), Some(value), "{what}: {name}");

@@ -7,6 +7,7 @@ mod config;
 mod content;
 mod cors;
 mod creatives;
+mod cross_site;
 mod direct;
 mod documents;
 mod doubt;

@@ -5,8 +5,8 @@ use std::{collections::HashMap, ffi::OsString, path::Path, process::Command};
 use crate::{failure::Failure, tools::run};
 
 /// The calls that change files, make changes last, or answer.
-const CALLS: &str = "trace=openat,mkdir,mkdirat,fsync,fdatasync,rename,renameat,renameat2,link,\
-                     linkat,unlink,unlinkat,pwrite64,pwritev,pwritev2,write,writev,sendto,\
+const CALLS: &str = "trace=openat,openat2,mkdir,mkdirat,fsync,fdatasync,rename,renameat,renameat2,\
+                     link,linkat,unlink,unlinkat,pwrite64,pwritev,pwritev2,write,writev,sendto,\
                      ftruncate,fallocate";
 /// Bytes of each text that are written down: enough for the first line of an answer.
 const TEXT_LEN: &str = "24";
@@ -87,7 +87,7 @@ fn step(call: &str) -> Option<Step> {
     };
     let file = || opened.first().map(|path| (*path).to_owned());
     match name {
-        "openat" if arguments.contains("O_CREAT") => {
+        "openat" | "openat2" if arguments.contains("O_CREAT") => {
             Some(Step::Name((*between(result, '<', '>').first()?).to_owned()))
         }
         "mkdir" | "mkdirat" => Some(Step::Name(named(0)?)),

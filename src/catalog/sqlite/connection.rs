@@ -4,16 +4,19 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{memory, migrate};
+use super::{file, memory, migrate};
 use crate::{catalog::CatalogError, upload::limits};
 
 /// The connection that writes. Makes the file if it is not there, and brings its schema up to date.
 pub(super) fn writer(path: &Path) -> Result<Connection, CatalogError> {
     // A process before this one may have ended right after the disk failed.
     memory::forget_all(path);
+    file::refuse_link(path)?;
+    file::make(path)?;
     let mut connection = open(path, OpenFlags::SQLITE_OPEN_CREATE)?;
     // Before anything is changed: a file that is not ours stays as it is.
     migrate::check(&connection)?;
+    file::close_to_others(path)?;
     enter_wal(&connection)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", limits::CATALOG_JOURNAL_PAGES)?;
@@ -40,6 +43,7 @@ pub(super) fn visitor(path: &Path) -> Result<Connection, CatalogError> {
 }
 
 fn open(path: &Path, extra: OpenFlags) -> Result<Connection, CatalogError> {
+    file::refuse_link(path)?;
     // No mutex inside SQLite: each connection is used by one thread at a time.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | extra;
     let connection = Connection::open_with_flags(path, flags)?;

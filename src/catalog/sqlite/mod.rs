@@ -9,6 +9,7 @@ mod connection;
 mod creatives;
 mod directory;
 mod error;
+mod file;
 mod memory;
 mod migrate;
 mod ranges;

@@ -127,8 +127,8 @@ impl Setup {
         let child = self.command().stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
         let mut child = child.expect("the binary starts");
         let log = Log::follow(child.stderr.take().expect("piped"));
-        let line = log.wait_for("listening on http://");
-        let (_, address) = line.split_once("http://").expect("the address");
+        let line = log.wait_for("listening on http");
+        let (_, address) = line.split_once("://").expect("the address");
         let address = address.parse().expect("an address and a port");
         Server { setup: self.clone(), child, address, log }
     }

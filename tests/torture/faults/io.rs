@@ -30,7 +30,7 @@ const TARGETS: [(Calls<'static>, &[&str]); 16] = [
     (on("pwritev", None), &["EIO", "ENOSPC"]),
     (on("fdatasync", None), &["EIO", "ENOSPC"]),
     (on("fallocate", None), &["EIO", "ENOSPC", "EDQUOT"]),
-    (on("openat", None), &["EIO", "ENOSPC", "EMFILE"]),
+    (on("openat,openat2", None), &["EIO", "ENOSPC", "EMFILE"]),
     (on("newfstatat", None), &["EIO"]),
     (on("renameat2", None), &["EIO", "ENOSPC", "EROFS"]),
     (on("unlinkat", None), &["EIO", "EROFS"]),
@@ -47,8 +47,8 @@ const TARGETS: [(Calls<'static>, &[&str]); 16] = [
 
 /// Every call by which a start reads or changes what is there.
 const START: Calls<'static> = Calls {
-    names: "openat,pwrite64,pwritev,fsync,fdatasync,ftruncate,fallocate,renameat2,unlink,unlinkat,\
-            pread64,flock,getdents64,newfstatat,mkdir",
+    names: "openat,openat2,pwrite64,pwritev,fsync,fdatasync,ftruncate,fallocate,renameat2,unlink,\
+            unlinkat,pread64,flock,getdents64,newfstatat,mkdir",
     path: None,
 };
 
