@@ -63,10 +63,8 @@ pub(super) struct LiveState {
     /// Whether nobody knows how the upload stands, because its end, or what became of its creative,
     /// seemed to fail and may have taken effect: see [`super::Shared::make_sure`].
     pub(super) in_question: bool,
-    /// Whether the file waits for the check before publishing, or is being checked.
-    pub(super) quarantined: bool,
-    /// What the file hashed to that passed this check.
-    pub(super) passed: Option<Sha256Digest>,
+    /// How far the check before publishing is.
+    pub(super) quarantine: Quarantine,
     /// Why its file was refused, for those who still wait for an answer.
     pub(super) refused: Option<Refused>,
     pub(super) creative: Option<Creative>,
@@ -81,6 +79,17 @@ pub(super) struct LiveState {
     pub(super) full_at: Option<Instant>,
     /// When the next attempt to stitch may begin; see [`UploadRecord::trouble`].
     pub(super) retry_at: Option<Instant>,
+}
+
+/// The check before publishing, as far as this process knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Quarantine {
+    /// Nobody was asked yet.
+    Ahead,
+    /// Somebody is being asked, or could not tell.
+    Asked,
+    /// A file that hashes to this may be published.
+    Passed(Sha256Digest),
 }
 
 /// What is to be done about a range that a request brings.
@@ -148,8 +157,7 @@ impl Live {
                 coverage,
                 in_doubt: Vec::new(),
                 in_question: false,
-                quarantined: false,
-                passed: None,
+                quarantine: Quarantine::Ahead,
                 refused: None,
                 creative,
                 claims: HashMap::new(),

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::{
     Refused, Shared, UploadError,
-    live::Live,
+    live::{Live, Quarantine},
     load::{Source, slices},
 };
 use crate::{
@@ -33,10 +33,11 @@ impl Shared {
         live: &Arc<Live>,
         sha256: Sha256Digest,
     ) -> Result<Checked, UploadError> {
-        if self.options.scanners.is_empty() || live.lock().passed == Some(sha256) {
+        let passed = Quarantine::Passed(sha256);
+        if self.options.scanners.is_empty() || live.lock().quarantine == passed {
             return Ok(Checked::Passed);
         }
-        live.lock().quarantined = true;
+        live.lock().quarantine = Quarantine::Asked;
         live.announce();
         let Some(source) = self.source(live.id, &live.published_name()).await? else {
             return Err(UploadError::unavailable("the bytes of the upload are gone"));
@@ -49,8 +50,7 @@ impl Shared {
         };
         match verdict.map_err(|error| UploadError::Unavailable(error.into()))? {
             Verdict::Clean => {
-                let mut state = live.lock();
-                (state.quarantined, state.passed) = (false, Some(sha256));
+                live.lock().quarantine = passed;
                 Ok(Checked::Passed)
             }
             Verdict::Refused(words) => Ok(Checked::Refused(Refused::Scan, reason(&words))),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::live::{Live, LiveState};
+use super::live::{Live, LiveState, Quarantine};
 use crate::upload::{
     Coverage, Creative, FileName, Plan, Timestamp, UploadId, UploadRecord, UploadState,
 };
@@ -48,7 +48,8 @@ impl Snapshot {
 
     fn at(state: &LiveState, lifetimes: Lifetimes) -> Self {
         let creative = state.creative.clone();
-        let quarantined = state.quarantined && state.record.state == UploadState::Stitching;
+        let asked = state.quarantine == Quarantine::Asked;
+        let quarantined = asked && state.record.state == UploadState::Stitching;
         let shown = Self::of_record(&state.record, &state.coverage, creative, lifetimes);
         Self { quarantined, ..shown }
     }
