@@ -102,8 +102,9 @@ fn serve(mut config: Config) -> Result<ExitCode, Failure> {
 
 /// One plain line whatever the log's format and level: scripts wait for it.
 fn announce(scheme: &str, address: &str) {
-    // If standard error is closed, nobody waits for it.
-    let _ = writeln!(io::stderr(), "listening on {scheme}://{address}");
+    let line = format!("listening on {scheme}://{address}\n");
+    // In one piece, for standard error has no buffer. If it is closed, nobody waits for the line.
+    let _ = io::stderr().write_all(line.as_bytes());
 }
 
 /// Raises the soft limit of open files to the hard one, and gives what holds then; nothing if there
