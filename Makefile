@@ -11,8 +11,8 @@ CARGO ?= cargo
 SECONDS ?= 600
 RELEASE_BIN := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/release/flowstitch
 
-.PHONY: help build run check fmt clippy doc deny deny-tools test unit torture torture-proof browser browser-tools \
-    torture-tools fuzz fuzz-quick fuzz-build fuzz-clippy fuzz-tools
+.PHONY: help build run check fmt clippy doc deny test unit torture torture-proof browser \
+    browser-tools torture-tools fuzz fuzz-quick fuzz-build fuzz-clippy fuzz-tools
 
 help: ## List what can be done
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,9 +38,10 @@ doc:
 # What a machine without a network cannot check is a line, not a failure: the dependencies are those
 # of Cargo.lock, here as elsewhere. `cargo metadata` needs those for other systems, too, and fetches
 # them; the advisories are a repository of their own.
-deny: deny-tools ## Check licences, sources, versions and advisories of all dependencies
+deny: ## Check licences, sources, versions and advisories of all dependencies
 	@if ! $(CARGO) deny --version >/dev/null 2>&1; then \
-	    echo "Not run: the checks of the dependencies. Missing: cargo-deny."; exit; \
+	    echo "Not run: the checks of the dependencies. Missing: cargo install --locked cargo-deny."; \
+	    exit; \
 	fi; \
 	if $(CARGO) metadata --locked --all-features --format-version 1 >/dev/null 2>&1; then \
 	    $(CARGO) deny --locked check --hide-inclusion-graph licenses sources bans; \
@@ -51,14 +52,6 @@ deny: deny-tools ## Check licences, sources, versions and advisories of all depe
 	    $(CARGO) deny --locked check --hide-inclusion-graph advisories; \
 	else \
 	    echo "Not run: advisories. Missing: the database (https://github.com/RustSec/advisory-db)."; \
-	fi
-
-# Once, and for some minutes: it is a program of its own.
-deny-tools:
-	@if ! $(CARGO) deny --version >/dev/null 2>&1; then \
-	    echo "Installing for the checks of the dependencies: cargo-deny"; \
-	    CARGO_NET_RETRY=0 $(CARGO) install --locked --debug --quiet cargo-deny 2>/dev/null \
-	        || echo "Could not install it."; \
 	fi
 
 # The runner stands last, so that the output ends with its counts. Documentation tests come before
