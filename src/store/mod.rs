@@ -8,8 +8,8 @@ pub mod contract;
 mod disk;
 mod durable;
 mod fs;
-#[cfg(any(test, feature = "testing"))]
 mod made;
+#[cfg(any(test, feature = "testing"))]
 mod memory;
 mod name;
 mod open_files;
