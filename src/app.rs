@@ -1,6 +1,7 @@
 //! The composition root: builds everything once, runs it, and stops it in order.
 
 mod control;
+mod tickets;
 
 use std::{error::Error, io, net::SocketAddr, path::Path, sync::Arc};
 
@@ -47,6 +48,17 @@ pub enum StartError {
         /// Why.
         #[source]
         source: CatalogError,
+    },
+    /// The keys of tickets.
+    #[error("cannot use the keys of tickets in {path} (set by {setting})")]
+    Keys {
+        /// Which setting names the file.
+        setting: &'static str,
+        /// Which file.
+        path: String,
+        /// Why.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
     },
     /// The address.
     #[error("cannot listen on {address}")]
@@ -135,7 +147,7 @@ impl App {
     /// Errors: [`StartError::Unprotected`] if everybody could do everything there.
     pub fn guarded(self) -> Result<Self, StartError> {
         let address = self.config.listen;
-        if self.state.access.has_users() || self.state.access.is_open() {
+        if self.state.access.has_credentials() || self.state.access.is_open() {
             return Ok(self);
         }
         Err(StartError::Unprotected { address })
@@ -147,10 +159,14 @@ impl App {
     }
 
     async fn with_epoch(config: Config, parts: Parts, epoch: &str) -> Result<Self, StartError> {
+        let keys = tickets::keys(&config)?;
         let metrics = parts.metrics.clone();
         let (catalog, clock) = (parts.catalog.clone(), parts.clock.clone());
         let access = Access::new(catalog, clock, anonymous(&config)).await;
-        let access = access.map_err(|error| StartError::Recover(error.into()))?;
+        let mut access = access.map_err(|error| StartError::Recover(error.into()))?;
+        if let Some(keys) = keys {
+            access = access.with_tickets(keys);
+        }
         let engine = Engine::start(parts, epoch).await.map_err(StartError::Recover)?;
         let state = State { engine, access, metrics, stopping: CancellationToken::new() };
         Ok(Self { config, state: Arc::new(state), control: None })

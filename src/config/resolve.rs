@@ -15,6 +15,8 @@ use crate::upload::{Durability, Reserve, limits};
 pub struct Config {
     pub listen: SocketAddr,
     pub allow_anonymous: bool,
+    pub ticket_key: Option<PathBuf>,
+    pub ticket_jwks: Option<PathBuf>,
     pub data_dir: PathBuf,
     pub incomplete_dir: PathBuf,
     pub completed_dir: PathBuf,
@@ -82,6 +84,8 @@ impl Settings {
         Config {
             listen: self.listen.unwrap_or_else(|| ([127, 0, 0, 1], 8080).into()),
             allow_anonymous: self.allow_anonymous.unwrap_or_default(),
+            ticket_key: self.ticket_key.map(PathBuf::from),
+            ticket_jwks: self.ticket_jwks.map(PathBuf::from),
             incomplete_dir: place(self.incomplete_dir, "incomplete"),
             completed_dir: place(self.completed_dir, "completed"),
             control_socket: self.control_socket.map_or_else(beside, PathBuf::from),
@@ -120,6 +124,8 @@ impl Config {
         Settings {
             listen: Some(self.listen),
             allow_anonymous: Some(self.allow_anonymous),
+            ticket_key: self.ticket_key.as_ref().and_then(place),
+            ticket_jwks: self.ticket_jwks.as_ref().and_then(place),
             data_dir: place(&self.data_dir),
             incomplete_dir: place(&self.incomplete_dir),
             completed_dir: place(&self.completed_dir),

@@ -10,13 +10,13 @@ use futures_util::{Stream, StreamExt};
 use http::StatusCode;
 
 use super::{
-    Refusal, Status,
+    Grant, Refusal, Status,
     form::{BodyKind, BoxError, Form, FormError, Part, keep},
     rejection::rejection_in,
 };
 use crate::{
     engine::{BodyError, Class, Engine, Intent, Piece, Spooled, UploadError},
-    upload::{Day, FileName, Identity, Plan, Principal, UploadId},
+    upload::{Day, FileName, Identity, Plan, UploadId},
 };
 
 /// What may be uploaded: extensions, and the media type that the content must then have.
@@ -29,7 +29,7 @@ const HEAD_LEN: usize = 8192;
 /// longer than `completion_wait`: then it says `stitching`.
 pub async fn upload_creative<S>(
     engine: &Engine,
-    principal: &Principal,
+    grant: &Grant,
     content_type: Option<&str>,
     body: S,
 ) -> Result<Status, Refusal>
@@ -41,14 +41,15 @@ where
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "invalid_form", detail));
     };
     let form = Form::new(boundary, body.map(|frame| frame.map_err(BoxError::from)));
-    let Read { filename, day, file } = read(engine, form).await?;
+    let Read { filename, day, file } = read(engine, grant, form).await?;
+    let day = day.or_else(|| grant.day());
     let day =
         day.ok_or_else(|| schedule("`scheduled_at` is missing: name a day, as YYYY-MM-DD"))?;
     let filename = FileName::new(filename).map_err(|error| {
         Refusal::new(StatusCode::BAD_REQUEST, "invalid_filename", error.to_string())
     })?;
     check_type(&filename, &file).await?;
-    let received = receive(engine, principal, filename, day, file).await;
+    let received = receive(engine, grant, filename, day, file).await;
     received.map(Status::from).map_err(|error| refusal(&error))
 }
 
@@ -59,7 +60,8 @@ struct Read {
     file: Spooled,
 }
 
-async fn read(engine: &Engine, mut form: Form<'static>) -> Result<Read, Refusal> {
+async fn read(engine: &Engine, grant: &Grant, mut form: Form<'static>) -> Result<Read, Refusal> {
+    let max = grant.at_most(engine.options().max_file_size);
     let (mut day, mut kept) = (None, None);
     while let Some(part) = form.next().await.map_err(form_refusal)? {
         match part {
@@ -70,7 +72,7 @@ async fn read(engine: &Engine, mut form: Form<'static>) -> Result<Read, Refusal>
             Part::Field { .. } => {}
             Part::File(part) => {
                 let name = part.filename.unwrap_or_default();
-                let file = keep(engine, form, engine.options().max_file_size).await;
+                let file = keep(engine, form, max).await;
                 let file = file.map_err(|error| refusal(&error))?;
                 form = file.0;
                 kept = Some((name, file.1));
@@ -99,7 +101,7 @@ async fn check_type(filename: &FileName, file: &Spooled) -> Result<(), Refusal> 
 
 async fn receive(
     engine: &Engine,
-    principal: &Principal,
+    grant: &Grant,
     filename: FileName,
     day: Day,
     file: Spooled,
@@ -107,9 +109,10 @@ async fn receive(
     let plan = Plan::whole(file.len()).expect("a file that was received is not too large");
     let range = plan.piece(0).expect("a plan has at least one piece");
     // An identity that nobody else can have: the same picture twice is two creatives.
-    let identity = Identity::new(principal.clone(), UploadId::new().to_string(), "", plan)
+    let identity = Identity::new(grant.principal.clone(), UploadId::new().to_string(), "", plan)
         .expect("an id is short");
-    let intent = Intent { identity, filename, scheduled: Some(day), sha256: None };
+    let permit = grant.permit.clone();
+    let intent = Intent { identity, filename, scheduled: Some(day), sha256: None, permit };
     let piece = Piece { range, sha256: None };
     Ok(engine.receive(&intent, piece, file.into_body()).await?.snapshot)
 }
@@ -135,6 +138,7 @@ fn refusal(error: &UploadError) -> Refusal {
         Class::Damaged | Class::Refused => new(StatusCode::BAD_REQUEST, "checksum_mismatch"),
         Class::Schedule => new(StatusCode::BAD_REQUEST, "invalid_scheduled_at"),
         Class::Conflict | Class::Gone => new(StatusCode::CONFLICT, "conflict"),
+        Class::Forbidden => new(StatusCode::FORBIDDEN, "forbidden"),
         Class::TooLarge => new(StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
         Class::Interrupted => new(StatusCode::BAD_REQUEST, "incomplete_body"),
         Class::TimedOut => new(StatusCode::REQUEST_TIMEOUT, "request_timeout"),

@@ -53,6 +53,7 @@ impl Engine {
                 | Class::Schedule
                 | Class::Conflict
                 | Class::TooLarge
+                | Class::Forbidden
                 | Class::Gone
                 | Class::Refused => ChunkResult::Refused,
             });

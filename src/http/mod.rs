@@ -34,6 +34,7 @@ pub mod server;
 pub mod service;
 mod stall;
 pub mod state;
+mod tickets;
 mod trace;
 mod trouble;
 mod uploads;

@@ -16,6 +16,7 @@ use super::{
     operation::Health,
     problem::{self, ProblemDocument},
     route::Route,
+    tickets::{Issued, TicketRequest},
     uploads::UploadList,
 };
 use crate::{
@@ -70,7 +71,8 @@ fn say_who_may(paths: &mut Value) {
         for (method, operation) in operations.as_object_mut().into_iter().flatten() {
             let method = method.to_uppercase().parse().ok();
             let (Some(route), Some(method)) = (route, method) else { continue };
-            if let need @ Need::OneOf(_) = gate::need(route, &method) {
+            let need = gate::need(route, &method);
+            if need != Need::Nothing {
                 operation["security"] = json!([{ "bearer": [] }, {}]);
                 operation["description"] = json!(format!("Takes the scope {need}."));
             }
@@ -96,6 +98,7 @@ impl Say {
             "/creatives": self.creatives(),
             "/creatives/{id}": self.creative(),
             "/creatives/{id}/content": self.content(),
+            "/tickets": self.tickets(),
             "/healthz": self.health("health", "Alive?", "The process serves."),
             "/readyz": self.health("ready", "Ready?", "Uploads can be taken."),
             "/metrics": self.metrics(),
@@ -242,6 +245,14 @@ impl Say {
         self.get(id, summary, parameters, answers)
     }
 
+    fn tickets(&mut self) -> Value {
+        let issued = json!({ "201": self.json::<Issued>("The ticket.") });
+        let request = self.schema::<TicketRequest>();
+        let mut post = self.operation("issueTicket", "Issue a ticket", json!([]), issued);
+        post["requestBody"] = body(&json!({ "application/json": { "schema": request } }));
+        json!({ "post": post })
+    }
+
     fn health(&mut self, id: &str, summary: &str, well: &str) -> Value {
         let ok = self.json::<Health>(well);
         self.get(id, summary, json!([]), json!({ "200": ok }))
@@ -303,7 +314,7 @@ fn page() -> [Value; 2] {
 }
 
 /// The fields of a flow.js request: name, type, meaning. Those of one chunk come first.
-const FLOW_FIELDS: [(&str, &str, &str); 11] = [
+const FLOW_FIELDS: [(&str, &str, &str); 12] = [
     ("flowChunkNumber", "integer", "The number of the chunk, from 1."),
     ("flowCurrentChunkSize", "string", "The size of this chunk, in bytes; advice only."),
     ("chunk_sha256", "string", "What this chunk must hash to, in hexadecimal."),
@@ -315,6 +326,7 @@ const FLOW_FIELDS: [(&str, &str, &str); 11] = [
     ("flowTotalChunks", "integer", "How many chunks there are."),
     ("scheduled_at", "string", "The day that it is scheduled for, `YYYY-MM-DD`."),
     ("sha256", "string", "What the whole file must hash to, in hexadecimal."),
+    ("ticket", "string", "Who sends it, unless a header says so; before the file."),
 ];
 
 /// How many of [`FLOW_FIELDS`] say nothing of the file.

@@ -35,6 +35,7 @@ mod room;
 mod shuttle_claim;
 mod support;
 mod sweep;
+mod tickets;
 mod tidy;
 mod truth;
 mod uploads;
