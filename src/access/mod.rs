@@ -115,8 +115,8 @@ impl Access {
         self.public().is_some()
     }
 
-    /// The public, where there are no credentials and it may come: whatever a request shows is then for
-    /// somebody else, such as a proxy.
+    /// The public, where there are no credentials and it may come: whatever a request shows is then
+    /// for somebody else, such as a proxy.
     #[must_use]
     pub fn anybody(&self) -> Option<Caller> {
         self.public().filter(|_| !self.has_credentials()).map(Caller::anonymous)

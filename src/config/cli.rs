@@ -288,6 +288,7 @@ fn described(command: clap::Command) -> clap::Command {
 
 fn shown(value: &toml::Value) -> String {
     match value {
+        toml::Value::String(text) if text.is_empty() => "none".into(),
         toml::Value::String(text) => text.clone(),
         toml::Value::Array(items) if items.is_empty() => "none".into(),
         other => other.to_string(),

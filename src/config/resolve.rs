@@ -84,8 +84,8 @@ impl Settings {
         Config {
             listen: self.listen.unwrap_or_else(|| ([127, 0, 0, 1], 8080).into()),
             allow_anonymous: self.allow_anonymous.unwrap_or_default(),
-            ticket_key: self.ticket_key.map(PathBuf::from),
-            ticket_jwks: self.ticket_jwks.map(PathBuf::from),
+            ticket_key: named(self.ticket_key),
+            ticket_jwks: named(self.ticket_jwks),
             incomplete_dir: place(self.incomplete_dir, "incomplete"),
             completed_dir: place(self.completed_dir, "completed"),
             control_socket: self.control_socket.map_or_else(beside, PathBuf::from),
@@ -124,8 +124,8 @@ impl Config {
         Settings {
             listen: Some(self.listen),
             allow_anonymous: Some(self.allow_anonymous),
-            ticket_key: self.ticket_key.as_ref().and_then(place),
-            ticket_jwks: self.ticket_jwks.as_ref().and_then(place),
+            ticket_key: text_of(self.ticket_key.as_ref()),
+            ticket_jwks: text_of(self.ticket_jwks.as_ref()),
             data_dir: place(&self.data_dir),
             incomplete_dir: place(&self.incomplete_dir),
             completed_dir: place(&self.completed_dir),
@@ -217,6 +217,15 @@ impl Config {
             "has * beside others, which it makes meaningless; use * alone, or leave it out",
         )
     }
+}
+
+/// A place that need not be named: an empty text names none.
+fn named(text: Option<String>) -> Option<PathBuf> {
+    text.filter(|text| !text.is_empty()).map(PathBuf::from)
+}
+
+fn text_of(path: Option<&PathBuf>) -> Option<String> {
+    Some(path.map(|path| path.display().to_string()).unwrap_or_default())
 }
 
 fn refuse(wrong: bool, key: &'static str, reason: impl Into<String>) -> Result<(), Contradiction> {

@@ -246,7 +246,7 @@ async fn what_is_no_token_is_refused() {
 }
 
 /// What is not valid is told so also where anybody may come: the caller wants to be somebody.
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_wrong_token_is_not_taken_for_none() {
     let app = TestApp::builder().flag("--allow-anonymous").start().await;
     let token = app.token("ann", "upload,read").await;

@@ -368,7 +368,7 @@ async fn an_upload_goes_on_with_a_fresh_ticket_of_the_same_user() {
     file.assert_completed(&file.post(2).await);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_user_who_is_disabled_has_no_ticket_any_more() {
     let app = builder().start().await;
     let file = file(&app, "a.bin", &ticket(json!({})));

@@ -71,7 +71,7 @@ pub enum Unusable {
     #[error("the ticket is not good yet: wait, or check the clock of whoever issued it")]
     Early,
     /// It lasts too long.
-    #[error("the ticket is good for too long: at most {} hours", TICKET_LIFETIME_MAX.as_secs() / 3600)]
+    #[error("the ticket is good for too long: for more than a day after it was issued")]
     Long,
     /// Somebody else's.
     #[error("the `aud` of the ticket names others: let it name {AUDIENCE:?}, or leave it out")]

@@ -12,8 +12,11 @@ use jsonwebtoken::{
     jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse},
 };
 
-use super::{super::Denied, Claims, Unusable};
-use crate::upload::limits::{RSA_BITS_MIN, TICKET_KEYS_MAX, TICKET_LEN_MAX, TICKET_SECRET_LEN_MIN};
+use super::{Claims, Unusable};
+use crate::{
+    access::Denied,
+    upload::limits::{RSA_BITS_MIN, TICKET_KEYS_MAX, TICKET_LEN_MAX, TICKET_SECRET_LEN_MIN},
+};
 
 /// The keys with which tickets may be signed.
 #[derive(Default)]

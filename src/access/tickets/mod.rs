@@ -1,8 +1,8 @@
 //! Tickets: short-lived permits that an application signs, so that a browser can upload directly.
 //!
 //! A ticket is a JWT (RFC 7519). The order of things is the promise: the key is chosen by us and not
-//! by the ticket, the signature is checked before anything else is believed, and what a ticket says
-//! and we do not understand about ourselves refuses it.
+//! by the ticket, the signature is checked before anything else is believed, and a claim that
+//! restricts and is not understood refuses the ticket.
 
 mod claims;
 mod keys;
