@@ -124,8 +124,8 @@ impl Config {
         Settings {
             listen: Some(self.listen),
             allow_anonymous: Some(self.allow_anonymous),
-            ticket_key: text_of(self.ticket_key.as_ref()),
-            ticket_jwks: text_of(self.ticket_jwks.as_ref()),
+            ticket_key: Some(text_of(self.ticket_key.as_ref())),
+            ticket_jwks: Some(text_of(self.ticket_jwks.as_ref())),
             data_dir: place(&self.data_dir),
             incomplete_dir: place(&self.incomplete_dir),
             completed_dir: place(&self.completed_dir),
@@ -224,8 +224,8 @@ fn named(text: Option<String>) -> Option<PathBuf> {
     text.filter(|text| !text.is_empty()).map(PathBuf::from)
 }
 
-fn text_of(path: Option<&PathBuf>) -> Option<String> {
-    Some(path.map(|path| path.display().to_string()).unwrap_or_default())
+fn text_of(path: Option<&PathBuf>) -> String {
+    path.map(|path| path.display().to_string()).unwrap_or_default()
 }
 
 fn refuse(wrong: bool, key: &'static str, reason: impl Into<String>) -> Result<(), Contradiction> {

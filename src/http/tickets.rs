@@ -60,7 +60,7 @@ pub(super) async fn issue(state: &State, body: RequestBody) -> Answer {
         return Err(Problem::new(StatusCode::CONFLICT, "tickets_not_configured", detail));
     };
     if TICKET_LEN_MAX < ticket.len() {
-        return Err(invalid("the ticket would be too long to be sent: use a shorter `filename`"));
+        return Err(invalid(&"the ticket would be too long to be sent: use a shorter `filename`"));
     }
     let issued = Issued { ticket, expires_at: ends.to_string() };
     Ok(body::json(StatusCode::CREATED, &issued))
@@ -91,32 +91,32 @@ impl TicketRequest {
     /// Refuses what would make a ticket that nobody can use.
     fn check(self) -> Result<NewTicket, Problem> {
         let user = self.sub.parse::<Principal>();
-        let user = user.map_err(|error| invalid(format!("`sub` cannot be used: {error}")))?;
+        let user = user.map_err(|error| invalid(&format!("`sub` cannot be used: {error}")))?;
         let lifetime = self.expires_in.map_or(TICKET_LIFETIME, Duration::from_secs);
         if lifetime.is_zero() || TICKET_LIFETIME_MAX < lifetime {
             let most = TICKET_LIFETIME_MAX.as_secs();
-            return Err(invalid(format!("`expires_in` must be 1 to {most} seconds")));
+            return Err(invalid(&format!("`expires_in` must be 1 to {most} seconds")));
         }
         if self.filename.as_deref().is_some_and(str::is_empty) {
-            return Err(invalid("`filename` is empty: leave it out to allow every name"));
+            return Err(invalid(&"`filename` is empty: leave it out to allow every name"));
         }
         let filename = self.filename.map(FileName::new).transpose();
         let day = self.scheduled_at.map(|text| text.parse::<Day>()).transpose();
         if let Some(Err(error)) = self.origin.as_deref().map(str::parse::<AllowedOrigin>) {
-            return Err(invalid(error));
+            return Err(invalid(&error));
         }
         Ok(NewTicket {
             user,
             lifetime,
             max_size: self.max_size,
-            filename: filename.map_err(invalid)?,
+            filename: filename.map_err(|error| invalid(&error))?,
             uploads: self.uploads,
-            scheduled: day.map_err(invalid)?,
+            scheduled: day.map_err(|error| invalid(&error))?,
             origin: self.origin,
         })
     }
 }
 
-fn invalid(detail: impl ToString) -> Problem {
-    Problem::bad_request("invalid_ticket", sentence(&detail))
+fn invalid(detail: &impl ToString) -> Problem {
+    Problem::bad_request("invalid_ticket", sentence(detail))
 }

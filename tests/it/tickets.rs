@@ -89,7 +89,7 @@ async fn a_ticket_behind_the_file_lets_nobody_in() {
     let app = builder().start().await;
     let fields = app.flow(CONTENT).fields(1);
     let form = Form::new().fields(&fields).file("a.bin", &CONTENT.as_bytes()[..4]);
-    let form = form.field("ticket", &ticket(json!({})));
+    let form = form.field("ticket", ticket(json!({})));
     app.send(form.post("/upload")).await.assert_problem(401, "unauthenticated");
 }
 
@@ -342,11 +342,11 @@ async fn of_two_first_chunks_at_once_a_ticket_for_one_lets_one_in() {
         let app = builder().start().await;
         let once = ticket(json!({ "uploads": 1, "jti": "7" }));
         let [a, b] = ["a.bin", "b.bin"].map(|name| file(&app, name, &once));
-        let (one, other) = tokio::join!(a.post(1), b.post(1));
-        let mut statuses = [one.status, other.status];
+        let (first, second) = tokio::join!(a.post(1), b.post(1));
+        let mut statuses = [first.status, second.status];
         statuses.sort();
         assert_eq!(statuses, [StatusCode::OK, StatusCode::FORBIDDEN], "round {round}");
-        let winner = if one.status == StatusCode::OK { a } else { b };
+        let winner = if first.status == StatusCode::OK { a } else { b };
         winner.upload().await;
         assert_eq!(app.files("incomplete"), Vec::<String>::new());
     }

@@ -31,7 +31,7 @@ struct Key {
     /// What a ticket may call it.
     id: Option<String>,
     algorithm: Algorithm,
-    key: DecodingKey,
+    verifies: DecodingKey,
 }
 
 /// Why a file of keys cannot be used.
@@ -67,12 +67,12 @@ impl TicketKeys {
             return Err(KeyError::Short(secret.len()));
         }
         self.own = Some(EncodingKey::from_secret(secret));
-        let key = DecodingKey::from_secret(secret);
-        self.keys.push(Key { id: None, algorithm: Algorithm::HS256, key });
+        let verifies = DecodingKey::from_secret(secret);
+        self.keys.push(Key { id: None, algorithm: Algorithm::HS256, verifies });
         Ok(self)
     }
 
-    /// Adds the public keys of a JWK set: Ed25519 for EdDSA, P-256 for ES256, RSA for RS256. Keys
+    /// Adds the public keys of a JWK set: Ed25519 for `EdDSA`, P-256 for ES256, RSA for RS256. Keys
     /// that are for encryption are passed over.
     pub fn with_set(mut self, text: &[u8]) -> Result<Self, KeyError> {
         let set: JwkSet = serde_json::from_slice(text).map_err(KeyError::NotASet)?;
@@ -107,7 +107,7 @@ impl TicketKeys {
             return Err(Denied::Invalid);
         }
         for key in self.keys.iter().filter(|key| key.may_have_signed(&header)) {
-            match decode(text, &key.key, &signature_only(key.algorithm)) {
+            match decode(text, &key.verifies, &signature_only(key.algorithm)) {
                 Ok(ticket) => return Ok(ticket.claims),
                 // Only what was signed is read.
                 Err(error) if matches!(error.kind(), ErrorKind::Json(_)) => {
@@ -152,8 +152,8 @@ fn public(jwk: &Jwk) -> Result<Key, String> {
             "is of the wrong kind for its `alg`: it can only be used for {algorithm:?}, not {said}"
         ));
     }
-    let key = DecodingKey::from_jwk(jwk).map_err(|_| "has a part that is not base64url")?;
-    let whole = match key.kind() {
+    let verifies = DecodingKey::from_jwk(jwk).map_err(|_| "has a part that is not base64url")?;
+    let whole = match verifies.kind() {
         // An uncompressed point of P-256 has 65 bytes, one of Ed25519 has 32.
         DecodingKeyKind::SecretOrDer(bytes) if algorithm == Algorithm::ES256 => bytes.len() == 65,
         DecodingKeyKind::SecretOrDer(bytes) => bytes.len() == 32,
@@ -163,7 +163,7 @@ fn public(jwk: &Jwk) -> Result<Key, String> {
         let least = format!("is not whole, or too short: RSA keys need {RSA_BITS_MIN} bits");
         return Err(least);
     }
-    Ok(Key { id: jwk.common.key_id.clone(), algorithm, key })
+    Ok(Key { id: jwk.common.key_id.clone(), algorithm, verifies })
 }
 
 /// The algorithm that a key of this kind is for.
