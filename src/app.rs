@@ -2,6 +2,7 @@
 
 mod certificate;
 mod control;
+mod tickets;
 
 use std::{error::Error, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
@@ -51,6 +52,17 @@ pub enum StartError {
         /// Why.
         #[source]
         source: CatalogError,
+    },
+    /// The keys of tickets.
+    #[error("cannot use the keys of tickets in {path} (set by {setting})")]
+    Keys {
+        /// Which setting names the file.
+        setting: &'static str,
+        /// Which file.
+        path: String,
+        /// Why.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
     },
     /// The address.
     #[error("cannot listen on {address}")]
@@ -145,7 +157,7 @@ impl App {
     /// Errors: [`StartError::Unprotected`] if everybody could do everything there.
     pub fn guarded(self) -> Result<Self, StartError> {
         let address = self.config.listen;
-        if self.state.access.has_users() || self.state.access.is_open() {
+        if self.state.access.has_credentials() || self.state.access.is_open() {
             return Ok(self);
         }
         Err(StartError::Unprotected { address })
@@ -158,10 +170,14 @@ impl App {
 
     async fn with_epoch(config: Config, parts: Parts, epoch: &str) -> Result<Self, StartError> {
         let certificate = Certificate::of(&config)?;
+        let keys = tickets::keys(&config)?;
         let metrics = parts.metrics.clone();
         let (catalog, clock) = (parts.catalog.clone(), parts.clock.clone());
         let access = Access::new(catalog, clock, anonymous(&config)).await;
-        let access = access.map_err(|error| StartError::Recover(error.into()))?;
+        let mut access = access.map_err(|error| StartError::Recover(error.into()))?;
+        if let Some(keys) = keys {
+            access = access.with_tickets(keys);
+        }
         let engine = Engine::start(parts, epoch).await.map_err(StartError::Recover)?;
         let sites =
             Sites::new(&config.cors_origins, config.public_url.clone(), certificate.is_some());

@@ -1,5 +1,6 @@
 //! A caller: the answer to the question who is asking.
 
+use super::Ticket;
 use crate::upload::{Principal, Scope, Scopes, TokenId};
 
 /// Who is asking, and what they may do.
@@ -14,12 +15,14 @@ pub struct Caller {
 }
 
 /// What a caller showed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Means {
     /// Nothing.
     Nothing,
     /// A token.
     Token(TokenId),
+    /// A ticket.
+    Ticket(Ticket),
 }
 
 impl Caller {
@@ -32,6 +35,15 @@ impl Caller {
     #[must_use]
     pub fn nobody() -> Self {
         Self::anonymous(Scopes::NONE)
+    }
+
+    /// The ticket that was shown, if it was one.
+    #[must_use]
+    pub fn ticket(&self) -> Option<&Ticket> {
+        match &self.means {
+            Means::Ticket(ticket) => Some(ticket),
+            Means::Nothing | Means::Token(_) => None,
+        }
     }
 
     /// Whether one of these is among what the caller may do.

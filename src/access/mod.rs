@@ -7,6 +7,7 @@
 mod caller;
 mod secret;
 mod throttle;
+mod tickets;
 mod tokens;
 mod users;
 
@@ -23,6 +24,7 @@ use self::throttle::Throttle;
 pub use self::{
     caller::{Caller, Means},
     secret::Token,
+    tickets::{KeyError, NewTicket, Ticket, TicketKeys, Unusable},
     tokens::NewToken,
     users::UserError,
 };
@@ -37,7 +39,7 @@ use crate::{
 pub enum Anonymous {
     /// Nobody.
     Never,
-    /// Everybody, as long as there are no users: the first run on a loopback address.
+    /// Everybody, as long as there are no credentials: the first run on a loopback address.
     UntilUsers,
     /// Everybody: the operator said so.
     Always,
@@ -47,11 +49,14 @@ pub enum Anonymous {
 #[derive(Debug, thiserror::Error)]
 pub enum Denied {
     /// It shows nothing, and must.
-    #[error("credentials are required: send a token, as `Authorization: Bearer …`")]
+    #[error("credentials are required: send a token or a ticket, as `Authorization: Bearer …`")]
     Missing,
     /// What it shows is not valid, or not any more.
     #[error("the credentials are not valid, or not any more: get new ones")]
     Invalid,
+    /// A ticket that was signed as it should be cannot be used.
+    #[error(transparent)]
+    Unusable(#[from] Unusable),
     /// It could not be found out.
     #[error(transparent)]
     Unavailable(#[from] CatalogError),
@@ -69,6 +74,8 @@ pub struct Access {
     /// Whether there are users.
     has_users: AtomicBool,
     tokens: Mutex<Remembered>,
+    /// With which tickets may be signed, if any count.
+    tickets: Option<TicketKeys>,
     throttle: Throttle,
 }
 
@@ -89,7 +96,7 @@ impl Access {
     ) -> Result<Self, CatalogError> {
         let has_users = AtomicBool::new(catalog.directory().has_users().await?);
         let (tokens, throttle) = (Mutex::default(), Throttle::default());
-        Ok(Self { catalog, clock, anonymous, has_users, tokens, throttle })
+        Ok(Self { catalog, clock, anonymous, has_users, tokens, tickets: None, throttle })
     }
 
     fn directory(&self) -> &dyn Directory {
@@ -98,8 +105,8 @@ impl Access {
 
     /// Whether there is anybody who could show credentials.
     #[must_use]
-    pub fn has_users(&self) -> bool {
-        self.has_users.load(Ordering::SeqCst)
+    pub fn has_credentials(&self) -> bool {
+        self.tickets.is_some() || self.has_users.load(Ordering::SeqCst)
     }
 
     /// Whether everybody may come.
@@ -108,25 +115,25 @@ impl Access {
         self.public().is_some()
     }
 
-    /// The public, where there are no users and it may come: whatever a request shows is then for
-    /// somebody else, such as a proxy.
+    /// The public, where there are no credentials and it may come: whatever a request shows is then
+    /// for somebody else, such as a proxy.
     #[must_use]
     pub fn anybody(&self) -> Option<Caller> {
-        self.public().filter(|_| !self.has_users()).map(Caller::anonymous)
+        self.public().filter(|_| !self.has_credentials()).map(Caller::anonymous)
     }
 
     /// What the public may do, if it may come.
     fn public(&self) -> Option<Scopes> {
-        let has_users = self.has_users.load(Ordering::SeqCst);
+        let guarded = self.has_credentials();
         match self.anonymous {
             // Where there is nobody else, nobody is to be kept apart from anybody.
-            Anonymous::UntilUsers | Anonymous::Always if !has_users => Some(Scopes::all()),
+            Anonymous::UntilUsers | Anonymous::Always if !guarded => Some(Scopes::all()),
             Anonymous::Always => Some(Scopes::of(&[Scope::Upload, Scope::Read])),
             Anonymous::UntilUsers | Anonymous::Never => None,
         }
     }
 
-    /// Who shows this `bearer` token, or nothing. Whoever shows a wrong one waits for the answer,
+    /// Who shows this token or ticket, or nothing. Whoever shows a wrong one waits for the answer,
     /// the longer the more often: `peer` is where it came from.
     ///
     /// Cancel safety: may be dropped.
@@ -146,6 +153,9 @@ impl Access {
     }
 
     async fn bearer(&self, text: &str) -> Result<Caller, Denied> {
+        if !Token::looks_like_one(text) {
+            return self.ticket(text).await;
+        }
         let token = text.parse::<Token>().map_err(|_| Denied::Invalid)?;
         let (record, user) = self.look_up(token.id).await?.ok_or(Denied::Invalid)?;
         let now = self.clock.now();

@@ -43,6 +43,11 @@ impl Token {
         self.hash().0.ct_eq(&hash.0).into()
     }
 
+    /// Whether a text is meant to be a token.
+    pub(super) fn looks_like_one(text: &str) -> bool {
+        text.starts_with(PREFIX)
+    }
+
     /// The token in full.
     #[must_use]
     pub fn reveal(&self) -> String {

@@ -10,6 +10,7 @@ mod lists;
 mod races;
 mod sessions;
 mod sweep;
+mod tickets;
 mod transitions;
 mod users;
 
@@ -61,6 +62,9 @@ where
         users::a_token_belongs_to_a_user_and_goes_with_it,
         users::a_token_is_taken_back_once,
         users::sessions_that_are_over_are_forgotten,
+        tickets::a_ticket_is_good_for_so_many_uploads,
+        tickets::of_many_that_begin_with_one_ticket_so_many_do,
+        tickets::what_was_counted_is_forgotten_after_the_ticket_has_ended,
         races::of_many_that_open_one_identity_one_does,
         races::of_many_that_fill_an_upload_one_owns_it,
         races::of_many_that_complete_an_upload_one_does,

@@ -8,7 +8,7 @@ use std::fmt;
 use async_trait::async_trait;
 
 use super::CatalogError;
-use crate::upload::{Principal, Timestamp, TokenId, TokenKind, TokenRecord, User};
+use crate::upload::{Principal, TicketKey, Timestamp, TokenId, TokenKind, TokenRecord, User};
 
 /// The users and their tokens.
 ///
@@ -70,6 +70,13 @@ pub trait Directory: fmt::Debug + Send + Sync {
 
     /// Forgets sessions that ended before `before`, up to `limit`. Returns how many went.
     async fn purge_sessions(&self, before: Timestamp, limit: usize) -> Result<usize, CatalogError>;
+
+    /// How many uploads were begun with a ticket that allows only so many.
+    async fn begun_with(&self, ticket: TicketKey) -> Result<u32, CatalogError>;
+
+    /// Forgets what was counted for tickets that ended before `before`, up to `limit`. Returns for
+    /// how many.
+    async fn purge_tickets(&self, before: Timestamp, limit: usize) -> Result<usize, CatalogError>;
 
     /// Whether there is any user: then the service is not for everybody.
     async fn has_users(&self) -> Result<bool, CatalogError>;

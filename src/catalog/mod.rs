@@ -19,8 +19,8 @@ pub use self::directory::Directory;
 pub use self::memory::MemoryCatalog;
 pub use self::sqlite::{CatalogView, Migration, Received, SqliteCatalog, migrations};
 use crate::upload::{
-    ByteRange, Creative, CreativeId, Day, Durability, EndReason, FileName, IdentityKey, Principal,
-    Sha256Digest, StoredRange, Timestamp, Trouble, UploadId, UploadRecord, UploadState,
+    Allowance, ByteRange, Creative, CreativeId, Day, Durability, EndReason, FileName, IdentityKey,
+    Principal, Sha256Digest, StoredRange, Timestamp, Trouble, UploadId, UploadRecord, UploadState,
 };
 
 /// One thing that happened to an upload. Facts are committed in batches, each batch as a whole.
@@ -29,6 +29,15 @@ use crate::upload::{
 /// reason to refuse what came in the same batch for others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
+    /// The upload is to be begun with a ticket that allows only so many: one more is counted. If
+    /// it allows no more, no later fact of the batch about this upload has any effect. To be
+    /// written before [`Fact::Opened`].
+    Spent {
+        /// Which upload.
+        upload: UploadId,
+        /// What its ticket allows.
+        allowance: Allowance,
+    },
     /// The upload exists. Written together with its first range, so that a first chunk that was
     /// cut off leaves nothing behind. At most one running upload may hold an identity. No effect if
     /// its principal is a user who is not in the directory.
@@ -64,6 +73,21 @@ pub enum Fact {
     },
 }
 
+impl Fact {
+    /// The upload that it is about.
+    #[must_use]
+    pub fn upload(&self) -> UploadId {
+        match self {
+            Self::Opened(record) => record.id,
+            Self::Spent { upload, .. }
+            | Self::Stored { upload, .. }
+            | Self::Scheduled { upload, .. }
+            | Self::Declared { upload, .. }
+            | Self::Full { upload } => *upload,
+        }
+    }
+}
+
 /// What a batch of facts came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Committed {
@@ -72,6 +96,8 @@ pub struct Committed {
     /// The uploads whose ranges were not written, because they are not running: nobody may be told
     /// that those ranges are here.
     pub ended: Vec<UploadId>,
+    /// The uploads whose ticket allows no more: nothing of them was written.
+    pub refused: Vec<UploadId>,
 }
 
 /// The facts about uploads, their ranges, and creatives.

@@ -16,6 +16,8 @@ use crate::upload::{Durability, Reserve, limits};
 pub struct Config {
     pub listen: SocketAddr,
     pub allow_anonymous: bool,
+    pub ticket_key: Option<PathBuf>,
+    pub ticket_jwks: Option<PathBuf>,
     pub data_dir: PathBuf,
     pub incomplete_dir: PathBuf,
     pub completed_dir: PathBuf,
@@ -87,13 +89,14 @@ impl Settings {
         let span = |set: Option<TimeSpan>, default| set.map_or(default, |span| span.0);
         let size = |set: Option<ByteSize>, default| set.map_or(default, |size| size.0);
         let data_dir = PathBuf::from(self.data_dir.unwrap_or_else(|| ".".into()));
-        let named = |set: Option<String>| set.filter(|set| !set.is_empty()).map(PathBuf::from);
         let place = |set: Option<String>, name| set.map_or(data_dir.join(name), PathBuf::from);
         let database = place(self.database, "flowstitch.db");
         let beside = || PathBuf::from([database.as_os_str(), ".sock".as_ref()].join("".as_ref()));
         Config {
             listen: self.listen.unwrap_or_else(|| ([127, 0, 0, 1], 8080).into()),
             allow_anonymous: self.allow_anonymous.unwrap_or_default(),
+            ticket_key: named(self.ticket_key),
+            ticket_jwks: named(self.ticket_jwks),
             incomplete_dir: place(self.incomplete_dir, "incomplete"),
             completed_dir: place(self.completed_dir, "completed"),
             control_socket: self.control_socket.map_or_else(beside, PathBuf::from),
@@ -140,6 +143,8 @@ impl Config {
         Settings {
             listen: Some(self.listen),
             allow_anonymous: Some(self.allow_anonymous),
+            ticket_key: Some(text_of(self.ticket_key.as_ref())),
+            ticket_jwks: Some(text_of(self.ticket_jwks.as_ref())),
             data_dir: place(&self.data_dir),
             incomplete_dir: place(&self.incomplete_dir),
             completed_dir: place(&self.completed_dir),
@@ -247,6 +252,15 @@ impl Config {
         refuse(cert && !key, "tls_cert", "is of no use without its private key: set tls_key, too")?;
         refuse(key && !cert, "tls_key", "is of no use without its certificate: set tls_cert, too")
     }
+}
+
+/// A place that need not be named: an empty text names none.
+fn named(text: Option<String>) -> Option<PathBuf> {
+    text.filter(|text| !text.is_empty()).map(PathBuf::from)
+}
+
+fn text_of(path: Option<&PathBuf>) -> String {
+    path.map(|path| path.display().to_string()).unwrap_or_default()
 }
 
 fn refuse(wrong: bool, key: &'static str, reason: impl Into<String>) -> Result<(), Contradiction> {

@@ -26,6 +26,14 @@ pub struct Settings {
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub allow_anonymous: Option<bool>,
 
+    /// File with the secret that signs upload tickets (HS256): 32 bytes or more
+    #[arg(long, value_name = "FILE")]
+    pub ticket_key: Option<String>,
+
+    /// File with the public keys (a JWK set) of those who sign upload tickets themselves
+    #[arg(long, value_name = "FILE")]
+    pub ticket_jwks: Option<String>,
+
     /// Folder of all data; the next three are below it unless they are set
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<String>,
@@ -163,6 +171,8 @@ impl Settings {
         Self {
             listen: self.listen.or(lower.listen),
             allow_anonymous: self.allow_anonymous.or(lower.allow_anonymous),
+            ticket_key: self.ticket_key.or(lower.ticket_key),
+            ticket_jwks: self.ticket_jwks.or(lower.ticket_jwks),
             data_dir: self.data_dir.or(lower.data_dir),
             incomplete_dir: self.incomplete_dir.or(lower.incomplete_dir),
             completed_dir: self.completed_dir.or(lower.completed_dir),

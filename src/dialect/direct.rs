@@ -10,14 +10,14 @@ use futures_util::{Stream, StreamExt};
 use http::StatusCode;
 
 use super::{
-    Refusal, Status,
+    Grant, Refusal, Status,
     form::{BodyKind, BoxError, Form, FormError, Part, keep},
     refusal::code_of,
     rejection::rejection_in,
 };
 use crate::{
     engine::{BodyError, Class, Engine, Intent, Piece, Refused, Spooled, UploadError},
-    upload::{Day, FileName, Identity, Plan, Principal, UploadId, limits::HEAD_LEN},
+    upload::{Day, FileName, Identity, Plan, UploadId, limits::HEAD_LEN},
 };
 
 /// What may be uploaded: extensions, and the media type that the content must then have.
@@ -28,7 +28,7 @@ const ACCEPTED: [(&str, &str); 4] =
 /// longer than `completion_wait`: then it says `stitching`.
 pub async fn upload_creative<S>(
     engine: &Engine,
-    principal: &Principal,
+    grant: &Grant,
     content_type: Option<&str>,
     body: S,
 ) -> Result<Status, Refusal>
@@ -40,11 +40,12 @@ where
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "invalid_form", detail));
     };
     let form = Form::new(boundary, body.map(|frame| frame.map_err(BoxError::from)));
-    let Read { filename, day, file } = read(engine, form).await?;
+    let Read { filename, day, file } = read(engine, grant, form).await?;
+    let day = day.or_else(|| grant.day());
     let day =
         day.ok_or_else(|| schedule("`scheduled_at` is missing: name a day, as YYYY-MM-DD"))?;
     check_content(&filename, &file).await?;
-    let received = receive(engine, principal, filename, day, file).await;
+    let received = receive(engine, grant, filename, day, file).await;
     received.map(Status::from).map_err(|error| refusal(&error))
 }
 
@@ -55,7 +56,8 @@ struct Read {
     file: Spooled,
 }
 
-async fn read(engine: &Engine, mut form: Form<'static>) -> Result<Read, Refusal> {
+async fn read(engine: &Engine, grant: &Grant, mut form: Form<'static>) -> Result<Read, Refusal> {
+    let max = grant.at_most(engine.options().max_file_size);
     let (mut day, mut kept) = (None, None);
     while let Some(part) = form.next().await.map_err(form_refusal)? {
         match part {
@@ -66,7 +68,7 @@ async fn read(engine: &Engine, mut form: Form<'static>) -> Result<Read, Refusal>
             Part::Field { .. } => {}
             Part::File(part) => {
                 let name = named(engine, part.filename.unwrap_or_default())?;
-                let file = keep(engine, form, engine.options().max_file_size).await;
+                let file = keep(engine, form, max).await;
                 let file = file.map_err(|error| refusal(&error))?;
                 form = file.0;
                 kept = Some((name, file.1));
@@ -110,7 +112,7 @@ fn no_picture() -> Refusal {
 
 async fn receive(
     engine: &Engine,
-    principal: &Principal,
+    grant: &Grant,
     filename: FileName,
     day: Day,
     file: Spooled,
@@ -118,9 +120,10 @@ async fn receive(
     let plan = Plan::whole(file.len()).expect("a file that was received is not too large");
     let range = plan.piece(0).expect("a plan has at least one piece");
     // An identity that nobody else can have: the same picture twice is two creatives.
-    let identity = Identity::new(principal.clone(), UploadId::new().to_string(), "", plan)
+    let identity = Identity::new(grant.principal.clone(), UploadId::new().to_string(), "", plan)
         .expect("an id is short");
-    let intent = Intent { identity, filename, scheduled: Some(day), sha256: None };
+    let permit = grant.permit.clone();
+    let intent = Intent { identity, filename, scheduled: Some(day), sha256: None, permit };
     let piece = Piece { range, sha256: None };
     Ok(engine.receive(&intent, piece, file.into_body()).await?.snapshot)
 }
@@ -149,6 +152,7 @@ fn refusal(error: &UploadError) -> Refusal {
         Class::Refused(why) => new(StatusCode::UNSUPPORTED_MEDIA_TYPE, code_of(why)),
         Class::Schedule => new(StatusCode::BAD_REQUEST, "invalid_scheduled_at"),
         Class::Conflict | Class::Gone => new(StatusCode::CONFLICT, "conflict"),
+        Class::Forbidden => new(StatusCode::FORBIDDEN, "forbidden"),
         Class::TooLarge => new(StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
         Class::Interrupted => new(StatusCode::BAD_REQUEST, "incomplete_body"),
         Class::TimedOut => new(StatusCode::REQUEST_TIMEOUT, "request_timeout"),

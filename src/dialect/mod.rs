@@ -7,12 +7,14 @@ mod body;
 pub mod direct;
 pub mod flow;
 pub mod form;
+mod gate;
 mod refusal;
 mod rejection;
 
 pub(crate) use self::rejection::quote;
 pub use self::{
     body::{CreativeBody, Standing, Status, Upload},
+    gate::{Gate, Grant},
     refusal::Refusal,
     rejection::{Rejection, RejectionKind},
 };

@@ -7,7 +7,8 @@ use super::{
     registry::Use,
 };
 use crate::upload::{
-    ByteRange, Creative, CreativeId, Day, Timestamp, UploadId, UploadRecord, UploadState,
+    Allowance, ByteRange, Creative, CreativeId, Day, NotPermitted, Timestamp, UploadId,
+    UploadRecord, UploadState,
 };
 
 /// What a request is to do with the upload that ended under its identity.
@@ -99,7 +100,7 @@ impl Shared {
         }
         let _gate = shared.registry.gate(&key).lock().await;
         let Some(live) = Self::find_under_gate(shared, intent).await? else {
-            return Self::open(shared, intent);
+            return Self::open(shared, intent).await;
         };
         let state = live.upload_state();
         if state.is_running() {
@@ -108,12 +109,16 @@ impl Shared {
         match shared.judge(&live, intent.scheduled) {
             Verdict::Answers => Ok(live),
             Verdict::Refuses => Err(UploadError::Gone(state)),
-            Verdict::Free => Self::open(shared, intent),
+            Verdict::Free => Self::open(shared, intent).await,
         }
     }
 
     /// A request for an upload that runs: it may change the terms.
     fn join(&self, live: Use, intent: &Intent) -> Result<Use, UploadError> {
+        // The day only: the rest was settled when it was begun.
+        if let Some(permit) = &intent.permit {
+            permit.check_day(intent.scheduled)?;
+        }
         let known = live.lock().record.scheduled;
         if intent.scheduled != known {
             // A day that was accepted once stays good past midnight.
@@ -123,10 +128,10 @@ impl Shared {
         Ok(live)
     }
 
-    fn open(shared: &Arc<Self>, intent: &Intent) -> Result<Use, UploadError> {
+    async fn open(shared: &Arc<Self>, intent: &Intent) -> Result<Use, UploadError> {
         shared.check_name(&intent.filename)?;
         let len = intent.identity.plan().total();
-        let max = shared.options.max_file_size;
+        let max = intent.max_size(shared.options.max_file_size);
         if max < len {
             return Err(UploadError::TooLarge { len, max });
         }
@@ -134,6 +139,7 @@ impl Shared {
             return Err(UploadError::ScheduleMissing);
         }
         shared.check_day(intent.scheduled)?;
+        let allowance = shared.check_permit(intent).await?;
         let now = shared.clock.now();
         let record = UploadRecord {
             id: UploadId::new(),
@@ -151,7 +157,21 @@ impl Shared {
             touched_at: now,
             ended_at: None,
         };
-        Ok(Registry::insert(shared, Live::opened(record), Some(intent.identity.key())))
+        Ok(Registry::insert(shared, Live::opened(record, allowance), Some(intent.identity.key())))
+    }
+
+    /// Whether the ticket that an upload is begun with allows it. How many may be begun is decided
+    /// when it is recorded: here only those are stopped early that are too many already.
+    async fn check_permit(&self, intent: &Intent) -> Result<Option<Allowance>, UploadError> {
+        let Some(permit) = &intent.permit else { return Ok(None) };
+        permit.check_name(&intent.filename)?;
+        permit.check_day(intent.scheduled)?;
+        if let Some(Allowance { ticket, uploads, .. }) = permit.allowance
+            && uploads <= self.catalog.directory().begun_with(ticket).await?
+        {
+            return Err(NotPermitted::Uploads(uploads).into());
+        }
+        Ok(permit.allowance)
     }
 
     pub(super) fn check_day(&self, day: Option<Day>) -> Result<(), UploadError> {
@@ -160,6 +180,13 @@ impl Shared {
             Some(day) if day < today => Err(UploadError::SchedulePast { day, today }),
             Some(_) | None => Ok(()),
         }
+    }
+}
+
+impl Intent {
+    /// The largest file that may come so, in bytes, where at most `max` may come at all.
+    fn max_size(&self, max: u64) -> u64 {
+        self.permit.as_ref().map_or(max, |permit| permit.at_most(max))
     }
 }
 

@@ -18,7 +18,7 @@ use super::{Shared, UploadError, live::Live};
 use crate::{
     catalog::{Committed, Fact},
     upload::{
-        Durability, StoredRange, UploadId, UploadState,
+        Durability, NotPermitted, StoredRange, UploadId, UploadState,
         limits::{COMMIT_BATCH_LEN_MAX, COMMIT_QUEUE_LEN},
     },
 };
@@ -94,8 +94,13 @@ async fn commit(shared: &Arc<Shared>, groups: Vec<Group>) {
     match shared.catalog.commit(facts, durability(shared, &groups)).await {
         // Of an upload that is full by our account and is not among those that became `stitching`
         // just now, an earlier commit said so, which took effect and yet seemed to fail.
-        Ok(Committed { filled: _, ended }) => {
+        Ok(Committed { filled: _, ended, refused }) => {
             for group in groups {
+                if refused.contains(&group.live.id) {
+                    let uploads = group.live.lock().allowance.map_or(0, |it| it.uploads);
+                    refuse(group, &NotPermitted::Uploads(uploads).into());
+                    continue;
+                }
                 if ended.contains(&group.live.id) {
                     // Its end took effect and yet seemed to fail: whoever comes next hears of it,
                     // and its bytes go then.
@@ -188,6 +193,8 @@ fn facts(shared: &Shared, groups: Vec<Group>) -> (Vec<Group>, Vec<Fact>) {
             facts.extend(terms_changed.then(|| super::terms(&state.record)).into_iter().flatten());
         } else {
             state.terms_changed = false;
+            let spent = |allowance| Fact::Spent { upload: live.id, allowance };
+            facts.extend(state.allowance.map(spent));
             facts.push(Fact::Opened(Box::new(state.record.clone())));
         }
         let new: Vec<StoredRange> = group.ranges.iter().map(|p| p.stored).collect();

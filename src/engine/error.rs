@@ -6,7 +6,7 @@ use crate::{
     catalog::CatalogError,
     scan::ScanError,
     store::StoreError,
-    upload::{EndReason, UploadState},
+    upload::{EndReason, NotPermitted, UploadState},
 };
 
 /// A body that stopped before its end.
@@ -62,6 +62,9 @@ pub enum UploadError {
         /// The setting `max_file_size`, in bytes.
         max: u64,
     },
+    /// The ticket with which it came does not allow it.
+    #[error(transparent)]
+    NotPermitted(#[from] NotPermitted),
     /// The upload has ended without a file, and this request was meant for it.
     #[error("the upload is {}; ask for it again to begin anew", .0.as_str())]
     Gone(UploadState),
@@ -103,6 +106,8 @@ pub enum Class {
     Conflict,
     /// It will never fit.
     TooLarge,
+    /// The caller may not.
+    Forbidden,
     /// It comes too late.
     Gone,
     /// The file is not wanted.
@@ -127,6 +132,7 @@ impl UploadError {
             Self::ScheduleMissing | Self::SchedulePast { .. } => Class::Schedule,
             Self::Conflict(_) => Class::Conflict,
             Self::TooLarge { .. } => Class::TooLarge,
+            Self::NotPermitted(_) => Class::Forbidden,
             Self::Gone(_) => Class::Gone,
             Self::Refused(why, _) => Class::Refused(*why),
             Self::Body(BodyError::TimedOut) => Class::TimedOut,
@@ -138,18 +144,10 @@ impl UploadError {
 
     /// The same trouble once more, for each of those who share one: the cause was logged once.
     pub(super) fn repeated(&self) -> Self {
-        match self.class() {
-            Class::NoSpace => Self::NoSpace(self.to_string().into()),
-            Class::Malformed
-            | Class::Damaged
-            | Class::Schedule
-            | Class::Conflict
-            | Class::TooLarge
-            | Class::Gone
-            | Class::Refused(_)
-            | Class::Interrupted
-            | Class::TimedOut
-            | Class::Unavailable => Self::Unavailable(self.to_string().into()),
+        match self {
+            Self::NoSpace(_) => Self::NoSpace(self.to_string().into()),
+            Self::NotPermitted(why) => Self::NotPermitted(why.clone()),
+            _ => Self::Unavailable(self.to_string().into()),
         }
     }
 

@@ -21,8 +21,8 @@ use super::{
 use crate::{
     store::PublishedName,
     upload::{
-        ByteRange, Checksum, Coverage, Creative, Day, Plan, Sha256Digest, StoredRange, UploadId,
-        UploadRecord, UploadState,
+        Allowance, ByteRange, Checksum, Coverage, Creative, Day, Plan, Sha256Digest, StoredRange,
+        UploadId, UploadRecord, UploadState,
     },
 };
 
@@ -53,6 +53,8 @@ pub(super) struct LiveState {
     pub(super) record: UploadRecord,
     /// Whether the catalog knows the upload.
     pub(super) persisted: bool,
+    /// What the ticket allows with which it was begun.
+    pub(super) allowance: Option<Allowance>,
     /// Whether the client named a day or a digest that the catalog does not know yet.
     pub(super) terms_changed: bool,
     pub(super) coverage: Coverage<Checksum>,
@@ -123,8 +125,10 @@ impl LiveState {
 
 impl Live {
     /// An upload that nobody but this process knows yet.
-    pub(super) fn opened(record: UploadRecord) -> Self {
-        Self::build(record, Coverage::new(), None, false)
+    pub(super) fn opened(record: UploadRecord, allowance: Option<Allowance>) -> Self {
+        let live = Self::build(record, Coverage::new(), None, false);
+        live.lock().allowance = allowance;
+        live
     }
 
     /// An upload as the catalog knows it.
@@ -153,6 +157,7 @@ impl Live {
             state: Mutex::new(LiveState {
                 record,
                 persisted,
+                allowance: None,
                 terms_changed: false,
                 coverage,
                 in_doubt: Vec::new(),

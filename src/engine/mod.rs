@@ -55,8 +55,8 @@ use crate::{
     scan::Scanner,
     store::ChunkStore,
     upload::{
-        Accept, ByteRange, Day, Durability, FileName, Identity, Reserve, Sha256Digest, UploadId,
-        UploadRecord, limits,
+        Accept, ByteRange, Day, Durability, FileName, Identity, Permit, Reserve, Sha256Digest,
+        UploadId, UploadRecord, limits,
     },
 };
 
@@ -149,6 +149,8 @@ pub struct Intent {
     pub scheduled: Option<Day>,
     /// What it says the whole file hashes to.
     pub sha256: Option<Sha256Digest>,
+    /// What its sender's ticket allows, if it came with one.
+    pub permit: Option<Arc<Permit>>,
 }
 
 /// The one range that a request brings.

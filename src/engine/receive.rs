@@ -54,6 +54,7 @@ impl Engine {
                 | Class::Schedule
                 | Class::Conflict
                 | Class::TooLarge
+                | Class::Forbidden
                 | Class::Gone
                 | Class::Refused(_) => ChunkResult::Refused,
             });

@@ -10,7 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::{Engine, Shared, UploadError};
 use crate::upload::{
     EndReason, Timestamp, UploadId, UploadState,
-    limits::{CLOCK_JUMP_MIN, EXPIRY_GRACE, LIVE_IDLE, SWEEP_BATCH_LEN_MAX},
+    limits::{CLOCK_JUMP_MIN, EXPIRY_GRACE, LIVE_IDLE, SWEEP_BATCH_LEN_MAX, TICKET_LIFETIME_MAX},
 };
 
 /// Sweeps every `sweep_interval` until the engine stops.
@@ -69,6 +69,11 @@ async fn sweep(shared: &Arc<Shared>) -> Result<(), UploadError> {
     let before = ago(shared, shared.options.tombstone_ttl);
     while !shared.stop.is_cancelled()
         && shared.catalog.purge(before, SWEEP_BATCH_LEN_MAX).await? == SWEEP_BATCH_LEN_MAX
+    {}
+    let before = ago(shared, TICKET_LIFETIME_MAX);
+    while !shared.stop.is_cancelled()
+        && shared.catalog.directory().purge_tickets(before, SWEEP_BATCH_LEN_MAX).await?
+            == SWEEP_BATCH_LEN_MAX
     {}
     clear(shared).await
 }

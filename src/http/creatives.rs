@@ -17,7 +17,7 @@ use super::{
     trouble::sentence,
 };
 use crate::{
-    dialect::{CreativeBody, Standing, direct},
+    dialect::{CreativeBody, Grant, Standing, direct},
     engine::CreativeQuery,
     upload::{ByteRange, Creative, CreativeId, Day, Principal, limits::READ_LEN_MAX},
 };
@@ -70,13 +70,13 @@ fn one(status: StatusCode, creative: &CreativeBody) -> Response {
 /// `POST /upload-creative`.
 pub(super) async fn upload(
     state: &State,
-    principal: &Principal,
+    grant: &Grant,
     headers: &HeaderMap,
     body: RequestBody,
 ) -> Answer {
     let content_type = text(headers, &header::CONTENT_TYPE);
     let (engine, content_type) = (&state.engine, content_type.as_deref());
-    let status = direct::upload_creative(engine, principal, content_type, frames(body)).await?;
+    let status = direct::upload_creative(engine, grant, content_type, frames(body)).await?;
     Ok(match (status.upload.state, &status.creative) {
         (Standing::Complete, Some(creative)) => one(StatusCode::CREATED, creative),
         // It is safe and will be complete; the status says where to ask.

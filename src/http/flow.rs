@@ -1,50 +1,47 @@
 //! `/upload` and `/uploads/lookup`: what the flow.js dialect answers, on the wire.
 
-use http::{HeaderName, StatusCode, header, request};
+use http::{HeaderName, StatusCode, header};
 
 use super::{
     body::{self, RequestBody},
+    gate::FlowGate,
     incoming::{frames, text},
     problem::Problem,
-    state::{Answer, State},
+    state::Answer,
 };
-use crate::{
-    dialect::{Refusal, Status, flow},
-    upload::Principal,
-};
+use crate::dialect::{Refusal, Status, flow};
 
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 
 /// `GET /upload`.
-pub(super) async fn probe(state: &State, principal: &Principal, query: &str) -> Answer {
-    answer(flow::probe(&state.engine, principal, query).await)
+pub(super) async fn probe(gate: &FlowGate<'_>) -> Answer {
+    answer(flow::probe(&gate.state.engine, gate, query(gate)).await)
 }
 
 /// `POST` and `PUT /upload`.
-pub(super) async fn upload(
-    state: &State,
-    principal: &Principal,
-    parts: &request::Parts,
-    body: RequestBody,
-) -> Answer {
-    let content_type = text(&parts.headers, &header::CONTENT_TYPE);
-    let content_digest = text(&parts.headers, &CONTENT_DIGEST);
+pub(super) async fn upload(gate: &FlowGate<'_>, body: RequestBody) -> Answer {
+    let content_type = text(&gate.parts.headers, &header::CONTENT_TYPE);
+    let content_digest = text(&gate.parts.headers, &CONTENT_DIGEST);
     let request = flow::Upload {
-        principal,
-        query: parts.uri.query().unwrap_or_default(),
+        gate,
+        query: query(gate),
         content_type: content_type.as_deref(),
         content_digest: content_digest.as_deref(),
     };
-    answer(flow::upload(&state.engine, request, frames(body)).await)
+    answer(flow::upload(&gate.state.engine, request, frames(body)).await)
 }
 
 /// `GET /uploads/lookup`.
-pub(super) async fn lookup(state: &State, principal: &Principal, query: &str) -> Answer {
+pub(super) async fn lookup(gate: &FlowGate<'_>) -> Answer {
     let detail = "No upload is known for this file: send it from its first chunk.";
-    match flow::lookup(&state.engine, principal, query).await? {
+    match flow::lookup(&gate.state.engine, gate, query(gate)).await? {
         Some(status) => Ok(body::json(StatusCode::OK, &status)),
         None => Err(Problem::new(StatusCode::NOT_FOUND, "not_found", detail)),
     }
+}
+
+fn query<'a>(gate: &FlowGate<'a>) -> &'a str {
+    gate.parts.uri.query().unwrap_or_default()
 }
 
 fn answer(answer: Result<flow::Answer, Refusal>) -> Answer {

@@ -2,11 +2,13 @@
 
 use std::{borrow::Cow, fmt, net::IpAddr};
 
+use async_trait::async_trait;
 use http::{HeaderMap, Method, StatusCode, header, request};
 
-use super::{problem::Problem, route::Route, state::State, trouble::sentence};
+use super::{problem::Problem, route::Route, state::State, tickets, trouble::sentence};
 use crate::{
     access::{Caller, Denied},
+    dialect::{Gate, Grant, Refusal},
     engine::UploadError,
     upload::Scope,
 };
@@ -22,18 +24,24 @@ pub enum Need {
     Nothing,
     /// One of these scopes.
     OneOf(&'static [Scope]),
+    /// One of these scopes, by other means than a ticket: a ticket is for what it was issued for,
+    /// and not for what else its user has.
+    InPerson(&'static [Scope]),
 }
 
 impl fmt::Display for Need {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nothing => f.write_str("everybody"),
-            Self::OneOf(scopes) => {
-                let words: Vec<_> = scopes.iter().map(|it| format!("`{}`", it.as_str())).collect();
-                f.write_str(&words.join(" or "))
-            }
+            Self::OneOf(scopes) => f.write_str(&listed(scopes)),
+            Self::InPerson(scopes) => write!(f, "{}, and no ticket", listed(scopes)),
         }
     }
+}
+
+fn listed(scopes: &[Scope]) -> String {
+    let words: Vec<_> = scopes.iter().map(|it| format!("`{}`", it.as_str())).collect();
+    words.join(" or ")
 }
 
 const UPLOAD: Need = Need::OneOf(&[Scope::Upload]);
@@ -51,26 +59,60 @@ pub fn need(route: Route, method: &Method) -> Need {
         _ if method == Method::OPTIONS => Need::Nothing,
         Route::Health | Route::Ready | Route::OpenApi | Route::Asset => Need::Nothing,
         Route::Flow | Route::UploadCreative | Route::Lookup => UPLOAD,
-        Route::Upload(_) | Route::Creative(_) if changes => UPLOAD,
+        Route::Upload(_) if changes => UPLOAD,
+        Route::Creative(_) if changes => Need::InPerson(&[Scope::Upload]),
         Route::Uploads | Route::Upload(_) | Route::Events(_) => EITHER,
         Route::Scheduled | Route::Creatives | Route::Creative(_) | Route::Content(_) => READ,
-        Route::Metrics => ADMIN,
+        Route::Tickets | Route::Metrics => ADMIN,
     }
 }
 
-/// The caller, if the request may be let through; nobody in particular, where nothing is needed.
+/// The caller, if the request may be let through; nobody in particular, where nothing is needed. A
+/// `ticket` among its fields counts if its head shows nothing.
 pub(super) async fn admit(
     state: &State,
     route: Route,
     parts: &request::Parts,
+    ticket: Option<&str>,
 ) -> Result<Caller, Problem> {
-    let Need::OneOf(scopes) = need(route, &parts.method) else { return Ok(Caller::nobody()) };
+    let need = need(route, &parts.method);
+    let (Need::OneOf(scopes) | Need::InPerson(scopes)) = need else {
+        return Ok(Caller::nobody());
+    };
     if let Some(caller) = state.access.anybody() {
         return Ok(caller);
     }
     let peer = parts.extensions.get::<Peer>().map(|peer| peer.0);
-    let caller = state.access.caller(bearer(&parts.headers)?, peer).await?;
+    let shown = bearer(&parts.headers)?.or(ticket);
+    let caller = state.access.caller(shown, peer).await?;
+    if let Some(ticket) = caller.ticket() {
+        tickets::check_origin(ticket, parts)?;
+        if matches!(need, Need::InPerson(_)) {
+            return Err(in_person());
+        }
+    }
     if caller.may(scopes) { Ok(caller) } else { Err(forbidden(scopes)) }
+}
+
+/// The gate of a request whose ticket may stand among its fields.
+pub(super) struct FlowGate<'a> {
+    pub(super) state: &'a State,
+    pub(super) route: Route,
+    pub(super) parts: &'a request::Parts,
+}
+
+#[async_trait]
+impl Gate for FlowGate<'_> {
+    async fn admit(&self, ticket: Option<&str>) -> Result<Grant, Refusal> {
+        Ok(admit(self.state, self.route, self.parts, ticket).await?.into())
+    }
+}
+
+impl From<Caller> for Grant {
+    fn from(caller: Caller) -> Self {
+        let permit = caller.ticket().map(|ticket| ticket.permit.clone());
+        Self { principal: caller.principal, permit }
+    }
 }
 
 /// The bearer token of a request (RFC 6750), if it shows one. Errors: it shows something else, or
@@ -82,8 +124,15 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let parts = text.and_then(|text| text.split_once(' '));
     match parts {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(token.trim())),
-        _ => Err(unauthenticated("Send one header, `Authorization: Bearer …`, with a token.")),
+        _ => Err(unauthenticated(
+            "Send one header, `Authorization: Bearer …`, with a token or a ticket.",
+        )),
     }
+}
+
+fn in_person() -> Problem {
+    let detail = "A ticket does not allow this: it takes a token.";
+    Problem::new(StatusCode::FORBIDDEN, "forbidden", detail)
 }
 
 fn forbidden(scopes: &[Scope]) -> Problem {
@@ -100,7 +149,9 @@ fn unauthenticated(detail: impl Into<Cow<'static, str>>) -> Problem {
 impl From<Denied> for Problem {
     fn from(denied: Denied) -> Self {
         match denied {
-            Denied::Missing | Denied::Invalid => unauthenticated(sentence(&denied)),
+            Denied::Missing | Denied::Invalid | Denied::Unusable(_) => {
+                unauthenticated(sentence(&denied))
+            }
             Denied::Unavailable(error) => UploadError::from(error).into(),
         }
     }

@@ -35,6 +35,7 @@ pub mod server;
 pub mod service;
 mod stall;
 pub mod state;
+mod tickets;
 pub mod tls;
 mod trace;
 mod trouble;

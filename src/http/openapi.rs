@@ -5,17 +5,21 @@
 
 #![expect(clippy::needless_pass_by_value, reason = "values are made where they are passed")]
 
+mod fields;
+
 use std::sync::LazyLock;
 
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use self::fields::{FLOW_FIELDS, OF_A_CHUNK, flow_body, flow_query};
 use super::{
     creatives::{CreativeList, OneCreative, Reschedule, Scheduled},
     gate::{self, Need},
     operation::Health,
     problem::{self, ProblemDocument},
     route::Route,
+    tickets::{Issued, TicketRequest},
     uploads::UploadList,
 };
 use crate::{
@@ -70,7 +74,8 @@ fn say_who_may(paths: &mut Value) {
         for (method, operation) in operations.as_object_mut().into_iter().flatten() {
             let method = method.to_uppercase().parse().ok();
             let (Some(route), Some(method)) = (route, method) else { continue };
-            if let need @ Need::OneOf(_) = gate::need(route, &method) {
+            let need = gate::need(route, &method);
+            if need != Need::Nothing {
                 operation["security"] = json!([{ "bearer": [] }, {}]);
                 operation["description"] = json!(format!("Takes the scope {need}."));
             }
@@ -96,6 +101,7 @@ impl Say {
             "/creatives": self.creatives(),
             "/creatives/{id}": self.creative(),
             "/creatives/{id}/content": self.content(),
+            "/tickets": self.tickets(),
             "/healthz": self.health("health", "Alive?", "The process serves."),
             "/readyz": self.health("ready", "Ready?", "Uploads can be taken."),
             "/metrics": self.metrics(),
@@ -242,6 +248,14 @@ impl Say {
         self.get(id, summary, parameters, answers)
     }
 
+    fn tickets(&mut self) -> Value {
+        let issued = json!({ "201": self.json::<Issued>("The ticket.") });
+        let request = self.schema::<TicketRequest>();
+        let mut post = self.operation("issueTicket", "Issue a ticket", json!([]), issued);
+        post["requestBody"] = body(&json!({ "application/json": { "schema": request } }));
+        json!({ "post": post })
+    }
+
     fn health(&mut self, id: &str, summary: &str, well: &str) -> Value {
         let ok = self.json::<Health>(well);
         self.get(id, summary, json!([]), json!({ "200": ok }))
@@ -300,42 +314,4 @@ fn page() -> [Value; 2] {
         query("limit", len, "How many at most."),
         query("cursor", text(), "The `next_cursor` of the page before."),
     ]
-}
-
-/// The fields of a flow.js request: name, type, meaning. Those of one chunk come first.
-const FLOW_FIELDS: [(&str, &str, &str); 11] = [
-    ("flowChunkNumber", "integer", "The number of the chunk, from 1."),
-    ("flowCurrentChunkSize", "string", "The size of this chunk, in bytes; advice only."),
-    ("chunk_sha256", "string", "What this chunk must hash to, in hexadecimal."),
-    ("flowChunkSize", "string", "The nominal size of a chunk, in bytes."),
-    ("flowTotalSize", "integer", "The size of the file, in bytes."),
-    ("flowIdentifier", "string", "The client's own word for the file."),
-    ("flowFilename", "string", "The name of the file."),
-    ("flowRelativePath", "string", "Where the file stood in its folder."),
-    ("flowTotalChunks", "integer", "How many chunks there are."),
-    ("scheduled_at", "string", "The day that it is scheduled for, `YYYY-MM-DD`."),
-    ("sha256", "string", "What the whole file must hash to, in hexadecimal."),
-];
-
-/// How many of [`FLOW_FIELDS`] say nothing of the file.
-const OF_A_CHUNK: usize = 3;
-
-fn flow_query(fields: &[(&str, &str, &str)]) -> Vec<Value> {
-    let parameter =
-        |(name, kind, meaning): &(&str, &str, &str)| query(name, json!({ "type": kind }), meaning);
-    fields.iter().map(parameter).collect()
-}
-
-fn flow_body() -> Value {
-    let mut properties: Map<String, Value> = FLOW_FIELDS
-        .iter()
-        .map(|(name, kind, meaning)| {
-            ((*name).to_owned(), json!({ "type": kind, "description": meaning }))
-        })
-        .collect();
-    properties.insert("file".into(), binary());
-    json!({ "content": {
-        "multipart/form-data": { "schema": { "type": "object", "properties": properties } },
-        "*/*": { "schema": binary() },
-    } })
 }

@@ -27,6 +27,8 @@ pub enum Route {
     Creative(CreativeId),
     /// `/creatives/{id}/content`.
     Content(CreativeId),
+    /// `/tickets`: permits for browsers.
+    Tickets,
     /// `/healthz`.
     Health,
     /// `/readyz`.
@@ -55,6 +57,7 @@ impl Route {
             ["creatives"] => Self::Creatives,
             ["creatives", id] => Self::Creative(id.parse().ok()?),
             ["creatives", id, "content"] => Self::Content(id.parse().ok()?),
+            ["tickets"] => Self::Tickets,
             ["healthz"] => Self::Health,
             ["readyz"] => Self::Ready,
             ["metrics"] => Self::Metrics,
@@ -66,7 +69,7 @@ impl Route {
 
     /// One of each kind.
     #[must_use]
-    pub fn all() -> [Self; 15] {
+    pub fn all() -> [Self; 16] {
         let (upload, creative) = (UploadId::new(), CreativeId::new());
         [
             Self::Flow,
@@ -79,6 +82,7 @@ impl Route {
             Self::Creatives,
             Self::Creative(creative),
             Self::Content(creative),
+            Self::Tickets,
             Self::Health,
             Self::Ready,
             Self::Metrics,
@@ -93,7 +97,7 @@ impl Route {
         match self {
             // HEAD is understood and always refused: see the service.
             Self::Flow => &[Method::GET, Method::POST, Method::PUT],
-            Self::UploadCreative => &[Method::POST],
+            Self::UploadCreative | Self::Tickets => &[Method::POST],
             Self::Upload(_) => &[Method::GET, Method::HEAD, Method::DELETE],
             Self::Creative(_) => &[Method::GET, Method::HEAD, Method::PATCH, Method::DELETE],
             Self::Uploads
@@ -124,6 +128,7 @@ impl Route {
             Self::Creatives => "/creatives",
             Self::Creative(_) => "/creatives/{id}",
             Self::Content(_) => "/creatives/{id}/content",
+            Self::Tickets => "/tickets",
             Self::Health => "/healthz",
             Self::Ready => "/readyz",
             Self::Metrics => "/metrics",

@@ -15,9 +15,9 @@ use super::{
     request_id,
     route::Route,
     state::{Answer, State},
-    uploads,
+    tickets, uploads,
 };
-use crate::metrics::RequestLabels;
+use crate::{dialect::Grant, metrics::RequestLabels};
 
 /// The service: answers every request, be it with a problem.
 #[derive(Debug, Clone)]
@@ -128,15 +128,16 @@ async fn dispatch(state: Arc<State>, route: Option<Route>, request: Request) -> 
     }
     state.sites.check(&method, request.headers())?;
     let (parts, body) = request.into_parts();
-    let caller = gate::admit(&state, route, &parts).await?;
-    let principal = &caller.principal;
+    if let Route::Flow | Route::Lookup = route {
+        return flow(&state, route, &parts, body).await;
+    }
+    let grant = Grant::from(gate::admit(&state, route, &parts, None).await?);
+    let principal = &grant.principal;
     let query = parts.uri.query().unwrap_or_default();
     match route {
-        Route::Flow if method == Method::GET => flow::probe(&state, principal, query).await,
-        Route::Flow => flow::upload(&state, principal, &parts, body).await,
-        Route::UploadCreative => creatives::upload(&state, principal, &parts.headers, body).await,
+        Route::Flow | Route::Lookup => unreachable!("they were answered above"),
+        Route::UploadCreative => creatives::upload(&state, &grant, &parts.headers, body).await,
         Route::Uploads => uploads::list(&state, principal, query).await,
-        Route::Lookup => flow::lookup(&state, principal, query).await,
         Route::Upload(id) if method == Method::DELETE => {
             uploads::cancel(&state, principal, id).await
         }
@@ -162,11 +163,27 @@ async fn dispatch(state: Arc<State>, route: Option<Route>, request: Request) -> 
             )
             .await
         }
+        Route::Tickets => tickets::issue(&state, body).await,
         Route::Health => Ok(operation::health()),
         Route::Ready => operation::ready(&state).await,
         Route::Metrics => operation::metrics(&state).await,
         Route::OpenApi => Ok(operation::openapi()),
         Route::Asset => asset(&parts, &method),
+    }
+}
+
+/// The dialect of flow.js, in which a ticket may be a field: who asks is known when they were read.
+async fn flow(
+    state: &State,
+    route: Route,
+    parts: &request::Parts,
+    body: body::RequestBody,
+) -> Answer {
+    let gate = gate::FlowGate { state, route, parts };
+    match route {
+        Route::Lookup => flow::lookup(&gate).await,
+        _ if parts.method == Method::GET => flow::probe(&gate).await,
+        _ => flow::upload(&gate, body).await,
     }
 }
 

@@ -21,6 +21,14 @@ impl From<Refusal> for Problem {
     }
 }
 
+/// What is refused before a dialect can say how.
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        let Problem { status, code, detail, retry_after, allow: _ } = problem;
+        Self { status, code, detail: detail.into_owned(), retry_after }
+    }
+}
+
 /// The engine's trouble with anything but an upload request, which its dialect answers.
 impl From<UploadError> for Problem {
     fn from(error: UploadError) -> Self {
@@ -38,6 +46,7 @@ impl From<UploadError> for Problem {
             | Class::Damaged
             | Class::Conflict
             | Class::TooLarge
+            | Class::Forbidden
             | Class::Gone
             | Class::Refused(_)
             | Class::Interrupted

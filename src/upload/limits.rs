@@ -47,6 +47,10 @@ pub const JSON_BODY_LEN_MAX: usize = 64 * 1024;
 pub const USER_NAME_LEN_MAX: usize = 255;
 /// Bytes of what the owner of a token calls it.
 pub const TOKEN_LABEL_LEN_MAX: usize = 255;
+/// Bytes of a ticket: a browser puts it into the query of every probe.
+pub const TICKET_LEN_MAX: usize = 8 * 1024;
+/// Bytes of what an issuer calls a ticket.
+pub const TICKET_ID_LEN_MAX: usize = 255;
 /// Bytes of a client's own request id that we are willing to repeat.
 pub const REQUEST_ID_LEN_MAX: usize = 128;
 
@@ -157,6 +161,18 @@ pub const EVENT_KEEP_ALIVE: Duration = Duration::from_secs(15);
 pub const TOKENS_REMEMBERED_MAX: usize = 4096;
 /// How exactly it is known when a token was last used.
 pub const TOKEN_USE_STEP: Duration = Duration::from_hours(1);
+/// How long a ticket may count after it was issued.
+pub const TICKET_LIFETIME_MAX: Duration = Duration::from_hours(24);
+/// How long a ticket counts that we issue, unless it is said.
+pub const TICKET_LIFETIME: Duration = Duration::from_mins(15);
+/// By how much the clock of whoever issues tickets may be wrong.
+pub const CLOCK_LEEWAY: Duration = Duration::from_mins(1);
+/// Bytes of the secret with which tickets are signed.
+pub const TICKET_SECRET_LEN_MIN: usize = 32;
+/// Bits of an RSA key that signs tickets.
+pub const RSA_BITS_MIN: usize = 2048;
+/// Keys whose tickets are accepted.
+pub const TICKET_KEYS_MAX: usize = 64;
 /// How long the first wrong credential of an address waits for its answer; each further one waits
 /// twice as long as the one before, …
 pub const PENALTY_MIN: Duration = Duration::from_millis(100);
@@ -262,4 +278,6 @@ const _: () = assert!(MEMORY_BUDGET_MIN <= MEMORY_BUDGET && MEMORY_BUDGET <= MEM
 const _: () = assert!(FILE_LEN_MAX <= FILE_LEN_BOUND);
 const _: () = assert!(COMPLETION_WAIT.as_secs() <= COMPLETION_WAIT_MAX.as_secs());
 const _: () = assert!(HEAD_LEN <= WRITE_BATCH_LEN_MAX && HEAD_LEN <= READ_LEN_MAX);
+const _: () = assert!(TICKET_LEN_MAX <= FIELD_LEN_MAX);
+const _: () = assert!(TICKET_LIFETIME.as_secs() <= TICKET_LIFETIME_MAX.as_secs());
 const _: () = assert!(EXTENSION_LEN_MAX < DISPOSITION_NAME_LEN_MAX);

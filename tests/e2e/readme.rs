@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::support::{Server, png};
+use crate::support::{Server, Setup, png, run};
 
 /// Where README.md says that the server is.
 const PRINTED: &str = "http://127.0.0.1:8080";
@@ -26,6 +26,9 @@ fn the_curl_commands_of_the_readme_do_what_it_says() {
     let commands = commands(&readme);
     let lines = readme.lines().filter(|line| line.trim_start().starts_with("curl ")).count();
     assert_eq!(commands.len(), lines, "a line of curl stands outside of a block of sh");
+    let (issuing, commands): (Vec<&str>, Vec<&str>) =
+        commands.into_iter().partition(|command| command.contains("/tickets"));
+    issuing.into_iter().for_each(issue_ticket);
     let checks: [fn(&Server, &str); 4] = [whole_file, picture_for_a_day, probe, scheduled];
     assert_eq!(commands.len(), checks.len(), "each command has its check: {commands:?}");
 
@@ -78,6 +81,19 @@ fn picture_for_a_day(server: &Server, said: &str) {
     assert_eq!(creative["content_type"], "image/png", "{said}");
     assert!(creative["scheduled_at"].as_str().is_some_and(|day| day.ends_with("-01-01")), "{said}");
     assert!(server.setup().published(creative) == png());
+}
+
+/// Against a server with a key, by whoever has an admin's token.
+fn issue_ticket(command: &str) {
+    let setup = Setup::new();
+    let key = setup.dir().join("ticket.key");
+    fs::write(&key, "0123456789".repeat(4)).expect("written");
+    let server = setup.flag(format!("--ticket-key={}", key.display())).start();
+    let token = run(server.setup().dir(), &["token", "create", "app", "--scopes", "admin"]).stdout;
+    let token = String::from_utf8(token).expect("text");
+    let said = shell(&format!("TOKEN={}\n{command}", token.trim()), &server).stdout;
+    let issued: Value = serde_json::from_slice(&said).expect("JSON");
+    assert_eq!(issued["ticket"].as_str().map(|ticket| ticket.split('.').count()), Some(3));
 }
 
 fn probe(_: &Server, said: &str) {

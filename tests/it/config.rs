@@ -98,6 +98,8 @@ fn every_setting_can_be_set_by_each_source() {
     let other = Config {
         listen: ([0, 0, 0, 0], 0).into(),
         allow_anonymous: true,
+        ticket_key: Some("key".into()),
+        ticket_jwks: Some("keys.json".into()),
         data_dir: "/srv/data".into(),
         incomplete_dir: "/srv/in".into(),
         completed_dir: "/srv/out".into(),

@@ -38,6 +38,7 @@ mod scan;
 mod shuttle_claim;
 mod support;
 mod sweep;
+mod tickets;
 mod tidy;
 mod truth;
 mod uploads;

@@ -15,7 +15,7 @@ use flowstitch::{
 use http::{Method, Request};
 use serde_json::{Map, Value, json};
 
-use crate::support::{Form, Reply, TestApp};
+use crate::support::{Form, Reply, TestApp, keys::SECRET};
 
 const METHODS: [&str; 5] = ["get", "put", "post", "patch", "delete"];
 
@@ -194,7 +194,8 @@ fn after(route: Route) -> Option<Route> {
         Route::Scheduled => Route::Creatives,
         Route::Creatives => Route::Creative(CreativeId::new()),
         Route::Creative(_) => Route::Content(CreativeId::new()),
-        Route::Content(_) => Route::Health,
+        Route::Content(_) => Route::Tickets,
+        Route::Tickets => Route::Health,
         Route::Health => Route::Ready,
         Route::Ready => Route::Metrics,
         Route::Metrics => Route::OpenApi,
@@ -233,6 +234,7 @@ async fn every_real_answer_is_as_the_document_says() {
     judge_upload(&app, &mut judge).await;
     judge_creatives(&app, &mut judge).await;
     judge_slow_creative(&mut judge).await;
+    judge_tickets(&mut judge).await;
     for path in ["/healthz", "/readyz", "/metrics", "/openapi.json", "/"] {
         judge.get(&app, path, path).await.assert_status(200);
     }
@@ -259,6 +261,16 @@ async fn judge_slow_creative(judge: &mut Judge) {
     let reply = app.send(picture("2026-12-02")).await;
     judge.assert_true(&Method::POST, "/upload-creative", reply.assert_status(202));
     assert_eq!(reply.json()["upload"]["state"], "stitching");
+}
+
+/// Where there are keys there are credentials.
+async fn judge_tickets(judge: &mut Judge) {
+    let app = TestApp::builder().file("--ticket-key", SECRET).start().await;
+    let admin = app.token("admin", "admin").await;
+    for (request, status) in [(json!({ "sub": "ann", "uploads": 1 }), 201), (json!({}), 400)] {
+        let reply = app.post_json(&admin, "/tickets", &request).await;
+        judge.assert_true(&Method::POST, "/tickets", reply.assert_status(status));
+    }
 }
 
 fn picture(day: &str) -> Request<Bytes> {

@@ -161,7 +161,7 @@ pub(super) async fn facts_of_an_upload_that_is_not_running_have_no_effect(catalo
     };
     let (first, unknown) = (late(ended.id), late(UploadId::new()));
     let committed = catalog.commit(first.to_vec(), Durability::Strict).await.expect("committed");
-    assert_eq!(committed, Committed { filled: vec![], ended: vec![ended.id] });
+    assert_eq!(committed, Committed { ended: vec![ended.id], ..Committed::default() });
     assert_eq!(find(&*catalog, ended.id).await, before);
     let batch = [first.clone(), unknown, late(running.id), first].concat();
     let committed = catalog.commit(batch, Durability::Strict).await.expect("committed");
@@ -181,7 +181,7 @@ pub(super) async fn relaxed_facts_are_seen_as_strict_ones_are(catalog: Shared) {
             Fact::Full { upload: record.id },
         ];
         let committed = catalog.commit(facts, durability).await.expect("committed");
-        assert_eq!(committed, Committed { filled: vec![record.id], ended: vec![] });
+        assert_eq!(committed, Committed { filled: vec![record.id], ..Committed::default() });
         assert_eq!(state(&*catalog, record.id).await, UploadState::Stitching);
         assert_eq!(catalog.ranges(record.id).await.expect("read"), [sample_range(0, 30)]);
     }

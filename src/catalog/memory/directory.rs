@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::{MemoryCatalog, facts::to_millis};
 use crate::{
     catalog::{CatalogError, Directory},
-    upload::{Principal, Timestamp, TokenId, TokenKind, TokenRecord, User},
+    upload::{Principal, TicketKey, Timestamp, TokenId, TokenKind, TokenRecord, User},
 };
 
 #[async_trait]
@@ -148,6 +148,19 @@ impl Directory for MemoryCatalog {
             let over = facts.tokens.values().filter(|token| is_over(token));
             let over: Vec<TokenId> = over.map(|token| token.id).take(limit).collect();
             facts.tokens.retain(|id, _| !over.contains(id));
+            over.len()
+        })
+    }
+
+    async fn begun_with(&self, ticket: TicketKey) -> Result<u32, CatalogError> {
+        self.visit(|facts| facts.tickets.get(&ticket).map_or(0, |(begun, _)| *begun))
+    }
+
+    async fn purge_tickets(&self, before: Timestamp, limit: usize) -> Result<usize, CatalogError> {
+        self.change(|facts| {
+            let over = facts.tickets.iter().filter(|(_, (_, until))| *until < before);
+            let over: Vec<TicketKey> = over.map(|(key, _)| *key).take(limit).collect();
+            facts.tickets.retain(|key, _| !over.contains(key));
             over.len()
         })
     }

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use crate::{
     catalog::{CatalogError, Committed, Fact, Resemblance},
     upload::{
-        ByteRange, Creative, CreativeId, EndReason, FileName, IdentityKey, Principal, StoredRange,
-        Timestamp, TokenId, TokenRecord, UploadId, UploadRecord, UploadState, User,
+        Allowance, ByteRange, Creative, CreativeId, EndReason, FileName, IdentityKey, Principal,
+        StoredRange, TicketKey, Timestamp, TokenId, TokenRecord, UploadId, UploadRecord,
+        UploadState, User,
     },
 };
 
@@ -22,6 +23,8 @@ pub(super) struct Facts {
     pub(super) session: Option<Session>,
     pub(super) users: BTreeMap<Principal, User>,
     pub(super) tokens: BTreeMap<TokenId, TokenRecord>,
+    /// How many uploads were begun with each, and until when that matters.
+    pub(super) tickets: BTreeMap<TicketKey, (u32, Timestamp)>,
 }
 
 #[derive(Debug, Clone)]
@@ -70,7 +73,19 @@ impl Facts {
     }
 
     fn write(&mut self, fact: Fact, committed: &mut Committed) {
+        if committed.refused.contains(&fact.upload()) {
+            return;
+        }
         match fact {
+            Fact::Spent { upload, allowance } => {
+                let Allowance { ticket, uploads, expires_at } = allowance;
+                let (begun, _) = self.tickets.get(&ticket).copied().unwrap_or((0, expires_at));
+                if begun < uploads {
+                    self.tickets.insert(ticket, (begun + 1, to_millis(expires_at)));
+                } else {
+                    committed.refused.push(upload);
+                }
+            }
             Fact::Opened(record) if !self.may_own(record.identity.principal()) => {}
             Fact::Opened(mut record) => {
                 record.created_at = to_millis(record.created_at);

@@ -9,8 +9,8 @@ use rusqlite::{
 
 use crate::upload::{
     ByteRange, Checksum, Creative, CreativeId, Day, EndReason, FileName, Identity, IdentityKey,
-    Plan, Principal, Scopes, Sha256Digest, StoredRange, Timestamp, TokenId, TokenKind, TokenRecord,
-    Trouble, UploadId, UploadRecord, UploadState, User,
+    Plan, Principal, Scopes, Sha256Digest, StoredRange, TicketKey, Timestamp, TokenId, TokenKind,
+    TokenRecord, Trouble, UploadId, UploadRecord, UploadState, User,
 };
 
 /// Implements a column as what `$write` makes of the value, read back by `$read`.
@@ -35,6 +35,7 @@ macro_rules! column {
 column!(UploadId, [u8; 16], |id| id.as_bytes().as_slice(), |raw| Ok(Self::from_bytes(raw)));
 column!(CreativeId, [u8; 16], |id| id.as_bytes().as_slice(), |raw| Ok(Self::from_bytes(raw)));
 column!(TokenId, [u8; 16], |id| id.as_bytes().as_slice(), |raw| Ok(Self::from_bytes(raw)));
+column!(TicketKey, [u8; 32], |key| key.0.as_slice(), |raw| Ok(Self(raw)));
 column!(Scopes, String, |it| it.to_string(), |raw| raw.parse().map_err(FromSqlError::other));
 column!(TokenKind, String, |kind| kind.as_str(), |raw| {
     Self::from_word(&raw).ok_or(FromSqlError::InvalidType)

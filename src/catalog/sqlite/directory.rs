@@ -2,10 +2,10 @@
 
 use async_trait::async_trait;
 
-use super::{SqliteCatalog, users};
+use super::{SqliteCatalog, tickets, users};
 use crate::{
     catalog::{CatalogError, Directory},
-    upload::{Principal, Timestamp, TokenId, TokenKind, TokenRecord, User},
+    upload::{Principal, TicketKey, Timestamp, TokenId, TokenKind, TokenRecord, User},
 };
 
 #[async_trait]
@@ -81,6 +81,14 @@ impl Directory for SqliteCatalog {
 
     async fn purge_sessions(&self, before: Timestamp, limit: usize) -> Result<usize, CatalogError> {
         self.write(move |tx| users::purge_sessions(tx, before, limit)).await
+    }
+
+    async fn begun_with(&self, ticket: TicketKey) -> Result<u32, CatalogError> {
+        self.readers.read(move |db| tickets::begun_with(db, ticket)).await
+    }
+
+    async fn purge_tickets(&self, before: Timestamp, limit: usize) -> Result<usize, CatalogError> {
+        self.write(move |tx| tickets::purge(tx, before, limit)).await
     }
 
     async fn has_users(&self) -> Result<bool, CatalogError> {

@@ -17,6 +17,7 @@ mod readers;
 mod session;
 #[cfg(test)]
 mod tests;
+mod tickets;
 mod uploads;
 mod users;
 mod view;

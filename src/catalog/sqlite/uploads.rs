@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, ToSql, named_params, params};
 
 use super::{
     columns::{self, Millis, comparable},
-    ranges, users,
+    ranges, tickets, users,
 };
 use crate::{
     catalog::{CatalogError, Committed, Fact, Resemblance, UploadQuery},
@@ -23,7 +23,15 @@ type Result<T> = std::result::Result<T, CatalogError>;
 pub(super) fn commit(tx: &Connection, facts: &[Fact]) -> Result<Committed> {
     let mut committed = Committed::default();
     for fact in facts {
+        if committed.refused.contains(&fact.upload()) {
+            continue;
+        }
         match fact {
+            Fact::Spent { upload, allowance } => {
+                if !tickets::spend(tx, *allowance)? {
+                    committed.refused.push(*upload);
+                }
+            }
             Fact::Opened(record) => open(tx, record)?,
             Fact::Stored { upload, stored, at } => {
                 if touch(tx, *upload, *at)? {

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     dialect::{
-        Refusal, Rejection, Status,
+        Gate, Grant, Refusal, Rejection, Status,
         form::{BodyKind, BoxError, Form, FormError, Part, keep},
         rejection::rejection_in,
     },
@@ -23,10 +23,9 @@ use crate::{
 };
 
 /// A flow.js request that may bring bytes.
-#[derive(Debug)]
 pub struct Upload<'a> {
-    /// Who asks.
-    pub principal: &'a Principal,
+    /// Knows who asks.
+    pub gate: &'a dyn Gate,
     /// The query string, without its `?`.
     pub query: &'a str,
     /// The header `Content-Type`.
@@ -36,23 +35,25 @@ pub struct Upload<'a> {
 }
 
 /// Answers a test GET: is this chunk here?
-pub async fn probe(engine: &Engine, principal: &Principal, query: &str) -> Result<Answer, Refusal> {
-    probe_fields(engine, principal, &FlowFields::from_query(query)?).await
+pub async fn probe(engine: &Engine, gate: &dyn Gate, query: &str) -> Result<Answer, Refusal> {
+    probe_fields(engine, gate, &FlowFields::from_query(query)?).await
 }
 
 /// Answers the one question that stands for all test GETs of a file.
 pub async fn lookup(
     engine: &Engine,
-    principal: &Principal,
+    gate: &dyn Gate,
     query: &str,
 ) -> Result<Option<Status>, Refusal> {
-    let request = FlowFields::from_query(query)?.lookup(principal)?;
+    let fields = FlowFields::from_query(query)?;
+    let grant = gate.admit(fields.ticket()).await?;
+    let request = fields.lookup(&grant.principal)?;
     let found = match &request.addressed {
         Lookup::Upload(identity, filename) => {
-            engine.lookup(&intent(&request, identity.clone(), filename.clone())).await
+            engine.lookup(&intent(&grant, &request, identity.clone(), filename.clone())).await
         }
         Lookup::Partial(named) => {
-            engine.find_resembling(&resemblance(principal, named), None).await
+            engine.find_resembling(&resemblance(&grant.principal, named), None).await
         }
     };
     let found = found.map_err(|error| reply::refusal(&error))?;
@@ -67,8 +68,9 @@ where
     let query = FlowFields::from_query(request.query)?;
     match BodyKind::of(request.content_type)? {
         BodyKind::Octet => {
-            let post = request.resolve(&query)?;
-            take(engine, post, body.boxed()).await
+            let grant = request.gate.admit(query.ticket()).await?;
+            let post = request.resolve(&grant, &query)?;
+            take(engine, &grant, post, body.boxed()).await
         }
         BodyKind::Multipart(boundary) => {
             let form = Form::new(boundary, body.map(|frame| frame.map_err(BoxError::from)));
@@ -78,8 +80,8 @@ where
 }
 
 impl Upload<'_> {
-    fn resolve(&self, fields: &FlowFields) -> Result<FlowRequest<Post>, Rejection> {
-        fields.post(self.principal)?.with_content_digest(self.content_digest)
+    fn resolve(&self, grant: &Grant, fields: &FlowFields) -> Result<FlowRequest<Post>, Rejection> {
+        fields.post(&grant.principal)?.with_content_digest(self.content_digest)
     }
 }
 
@@ -103,7 +105,7 @@ impl Multipart<'_> {
                 // A form without a file asks.
                 None => {
                     let fields = self.fields.over(self.query);
-                    return probe_fields(self.engine, self.request.principal, &fields).await;
+                    return probe_fields(self.engine, self.request.gate, &fields).await;
                 }
             }
         }
@@ -114,22 +116,26 @@ impl Multipart<'_> {
             self.fields.suggest_filename(&filename);
         }
         let fields = self.fields.clone().over(self.query.clone());
-        match self.request.resolve(&fields) {
-            Ok(post) if is_streamed(&post) => take(self.engine, post, closed(self.form)).await,
-            resolved => self.spooled(resolved).await,
+        let grant = self.request.gate.admit(fields.ticket()).await?;
+        match self.request.resolve(&grant, &fields) {
+            Ok(post) if is_streamed(&post) => {
+                take(self.engine, &grant, post, closed(self.form)).await
+            }
+            resolved => self.spooled(&grant, resolved).await,
         }
     }
 
     /// A file whose place or size is not known yet: it is kept until the form has ended.
     async fn spooled(
         mut self,
+        grant: &Grant,
         resolved: Result<FlowRequest<Post>, Rejection>,
     ) -> Result<Answer, Refusal> {
         const SMALL: u64 = limits::SPOOL_MEMORY_LEN_MAX as u64;
         let (max, too_long) = match resolved {
             Ok(FlowRequest { addressed: Post::Whole(whole), .. }) => {
                 check_name(self.engine, whole.filename())?;
-                (self.engine.options().max_file_size, None)
+                (grant.at_most(self.engine.options().max_file_size), None)
             }
             // It is short: what is long is not it, and must not fill the disk.
             Ok(FlowRequest { addressed: Post::Chunk(chunk), .. }) => {
@@ -156,9 +162,8 @@ impl Multipart<'_> {
             }
         }
         let fields = self.fields.over(self.query);
-        let post = fields.post(self.request.principal)?;
-        let post = post.with_content_digest(self.request.content_digest)?;
-        take_spooled(self.engine, post, spooled).await
+        let post = self.request.resolve(grant, &fields)?;
+        take_spooled(self.engine, grant, post, spooled).await
     }
 }
 
@@ -208,31 +213,40 @@ fn late(name: &str) -> Result<(), Rejection> {
 
 async fn probe_fields(
     engine: &Engine,
-    principal: &Principal,
+    gate: &dyn Gate,
     fields: &FlowFields,
 ) -> Result<Answer, Refusal> {
-    let request = fields.probe(principal)?;
+    let grant = gate.admit(fields.ticket()).await?;
+    let request = fields.probe(&grant.principal)?;
     let found = match &request.addressed {
-        Probe::Chunk(chunk) => engine.probe(&chunk_intent(&request, chunk), chunk.range).await,
+        Probe::Chunk(chunk) => {
+            engine.probe(&chunk_intent(&grant, &request, chunk), chunk.range).await
+        }
         Probe::Partial(named, index) => {
-            engine.find_resembling(&resemblance(principal, named), Some(*index)).await
+            engine.find_resembling(&resemblance(&grant.principal, named), Some(*index)).await
         }
     };
     found.map(Answer::to_probe).map_err(|error| reply::refusal(&error))
 }
 
 /// Hands a body to the engine; one of undeclared size is kept first.
-async fn take(engine: &Engine, post: FlowRequest<Post>, body: Body) -> Result<Answer, Refusal> {
+async fn take(
+    engine: &Engine,
+    grant: &Grant,
+    post: FlowRequest<Post>,
+    body: Body,
+) -> Result<Answer, Refusal> {
     match &post.addressed {
         Post::Chunk(chunk) => {
-            let intent = chunk_intent(&post, chunk);
+            let intent = chunk_intent(grant, &post, chunk);
             let piece = Piece { range: chunk.range, sha256: post.chunk_sha256 };
             receive(engine, &intent, piece, body).await
         }
         Post::Whole(whole) => {
             check_name(engine, whole.filename())?;
-            let spooled = engine.spool(body, engine.options().max_file_size).await;
-            take_spooled(engine, post, spooled.map_err(|error| refusal(&error))?).await
+            let max = grant.at_most(engine.options().max_file_size);
+            let spooled = engine.spool(body, max).await;
+            take_spooled(engine, grant, post, spooled.map_err(|error| refusal(&error))?).await
         }
     }
 }
@@ -244,15 +258,16 @@ fn check_name(engine: &Engine, name: &FileName) -> Result<(), Refusal> {
 
 async fn take_spooled(
     engine: &Engine,
+    grant: &Grant,
     post: FlowRequest<Post>,
     spooled: Spooled,
 ) -> Result<Answer, Refusal> {
     let Post::Whole(whole) = &post.addressed else {
-        return Box::pin(take(engine, post, spooled.into_body())).await;
+        return Box::pin(take(engine, grant, post, spooled.into_body())).await;
     };
     let identity = whole.identity(spooled.len())?;
     let range = identity.plan().piece(0).expect("a plan has at least one piece");
-    let intent = intent(&post, identity, whole.filename().clone());
+    let intent = intent(grant, &post, identity, whole.filename().clone());
     let piece = Piece { range, sha256: post.chunk_sha256 };
     receive(engine, &intent, piece, spooled.into_body()).await
 }
@@ -280,12 +295,19 @@ fn form_refusal(error: FormError) -> Refusal {
     refusal(&UploadError::Body(error.into()))
 }
 
-fn chunk_intent<A>(request: &FlowRequest<A>, chunk: &Chunk) -> Intent {
-    intent(request, chunk.identity.clone(), chunk.filename.clone())
+fn chunk_intent<A>(grant: &Grant, request: &FlowRequest<A>, chunk: &Chunk) -> Intent {
+    intent(grant, request, chunk.identity.clone(), chunk.filename.clone())
 }
 
-fn intent<A>(request: &FlowRequest<A>, identity: Identity, filename: FileName) -> Intent {
-    Intent { identity, filename, scheduled: request.scheduled, sha256: request.sha256 }
+fn intent<A>(
+    grant: &Grant,
+    request: &FlowRequest<A>,
+    identity: Identity,
+    filename: FileName,
+) -> Intent {
+    let scheduled = request.scheduled.or_else(|| grant.day());
+    let (sha256, permit) = (request.sha256, grant.permit.clone());
+    Intent { identity, filename, scheduled, sha256, permit }
 }
 
 fn resemblance(principal: &Principal, named: &Named) -> Resemblance {

@@ -28,10 +28,11 @@ pub(super) enum Field {
     ScheduledAt,
     Sha256,
     ChunkSha256,
+    Ticket,
 }
 
 impl Field {
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::ChunkNumber,
         Self::ChunkSize,
         Self::CurrentChunkSize,
@@ -43,6 +44,7 @@ impl Field {
         Self::ScheduledAt,
         Self::Sha256,
         Self::ChunkSha256,
+        Self::Ticket,
     ];
 
     /// Its name in a request.
@@ -59,6 +61,7 @@ impl Field {
             Self::ScheduledAt => "scheduled_at",
             Self::Sha256 => "sha256",
             Self::ChunkSha256 => "chunk_sha256",
+            Self::Ticket => "ticket",
         }
     }
 
@@ -76,6 +79,7 @@ impl Field {
             Self::ScheduledAt => "invalid_scheduled_at",
             Self::Sha256 => "invalid_sha256",
             Self::ChunkSha256 => "invalid_chunk_sha256",
+            Self::Ticket => "invalid_ticket",
         }
     }
 
@@ -91,7 +95,8 @@ impl Field {
     /// Whether this value says that the field is missing. flow.js makes a string of anything that
     /// an application's `query` function gives it, so what it leaves out may come as `undefined`.
     fn is_missing(self, value: &str) -> bool {
-        let optional = matches!(self, Self::ScheduledAt | Self::Sha256 | Self::ChunkSha256);
+        let optional = [Self::ScheduledAt, Self::Sha256, Self::ChunkSha256, Self::Ticket];
+        let optional = optional.contains(&self);
         value.is_empty() || (optional && matches!(value, "undefined" | "null"))
     }
 }
@@ -145,6 +150,11 @@ impl FlowFields {
     /// has one, and never for its identity: a probe has no such part.
     pub fn suggest_filename(&mut self, filename: &str) {
         self.part_filename = Some(filename.to_owned()).filter(|name| !name.is_empty());
+    }
+
+    /// The ticket with which its sender comes, if it is among the fields.
+    pub(super) fn ticket(&self) -> Option<&str> {
+        self.get(Field::Ticket)
     }
 
     pub(super) fn get(&self, field: Field) -> Option<&str> {

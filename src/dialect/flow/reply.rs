@@ -61,6 +61,7 @@ pub(super) fn refusal(error: &UploadError) -> Refusal {
         Class::Damaged => new(StatusCode::BAD_REQUEST, "checksum_mismatch"),
         Class::Schedule => new(StatusCode::BAD_REQUEST, "invalid_scheduled_at"),
         Class::Conflict => new(StatusCode::CONFLICT, "conflict"),
+        Class::Forbidden => new(StatusCode::FORBIDDEN, "forbidden"),
         Class::TooLarge => new(StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
         // 415 is the one status that every version of flow.js takes as the end of the file.
         Class::Gone => new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "upload_gone"),

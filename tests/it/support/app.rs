@@ -57,6 +57,13 @@ impl TestAppBuilder {
         self
     }
 
+    /// A setting that names a file of this content: `.file("--ticket-key", secret)`.
+    pub(crate) fn file(self, flag: &str, content: &[u8]) -> Self {
+        let path = self.dir.path().join(flag.trim_start_matches('-'));
+        std::fs::write(&path, content).expect("it can be written");
+        self.flag(&format!("{flag}={}", path.display()))
+    }
+
     /// A store of the test's own instead of the one on disk.
     pub(crate) fn store(mut self, store: Arc<dyn ChunkStore>) -> Self {
         self.store = Some(store);
@@ -243,6 +250,14 @@ impl TestApp {
     /// As [`Self::call`], by whoever has this token.
     pub(crate) async fn call_as(&self, token: &str, method: Method, path: &str) -> Reply {
         self.ask(method, path, &[("authorization", &format!("Bearer {token}"))]).await
+    }
+
+    /// Sends JSON, by whoever has this token.
+    pub(crate) async fn post_json(&self, token: &str, path: &str, body: &Value) -> Reply {
+        let request = Request::builder().method(Method::POST).uri(path);
+        let request = request.header("authorization", format!("Bearer {token}"));
+        let request = request.header("content-type", "application/json");
+        self.send(request.body(body.to_string().into()).expect("a request")).await
     }
 
     /// The creatives there are, by `GET /creatives`.

@@ -7,6 +7,7 @@ mod checks;
 mod flow;
 mod form;
 mod gate;
+pub(crate) mod keys;
 mod machine;
 mod stages;
 mod store;

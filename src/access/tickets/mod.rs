@@ -1,0 +1,88 @@
+//! Tickets: short-lived permits that an application signs, so that a browser can upload directly.
+//!
+//! A ticket is a JWT (RFC 7519). The order of things is the promise: the key is chosen by us and
+//! not by the ticket, the signature is checked before anything else is believed, and a claim that
+//! restricts and is not understood refuses the ticket.
+
+mod claims;
+mod keys;
+
+use std::sync::Arc;
+
+use self::claims::Claims;
+pub use self::{
+    claims::Unusable,
+    keys::{KeyError, TicketKeys},
+};
+use super::{Access, Caller, Denied, Means, UserError};
+use crate::upload::{Day, FileName, Permit, Principal, Scope, Scopes, Timestamp, TokenId};
+
+/// A ticket that was found good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ticket {
+    /// What its issuer calls it (`jti`).
+    pub id: Option<String>,
+    /// Whose pages may use it, as browsers write it.
+    pub origin: Option<String>,
+    /// What may be uploaded with it.
+    pub permit: Arc<Permit>,
+}
+
+/// A ticket that is to be issued.
+#[derive(Debug, Clone)]
+pub struct NewTicket {
+    /// For whom; a user of this name is made when it is first used.
+    pub user: Principal,
+    /// How long it counts.
+    pub lifetime: std::time::Duration,
+    /// The largest file, in bytes.
+    pub max_size: Option<u64>,
+    /// The one name that a file may have.
+    pub filename: Option<FileName>,
+    /// How many uploads may be begun.
+    pub uploads: Option<u32>,
+    /// The one day that a file may be scheduled for.
+    pub scheduled: Option<Day>,
+    /// Whose pages may use it.
+    pub origin: Option<String>,
+}
+
+impl Access {
+    /// Accepts tickets that were signed with these keys. From now on there are credentials: the
+    /// public may not come any more where it might only for want of any.
+    #[must_use]
+    pub fn with_tickets(self, keys: TicketKeys) -> Self {
+        Self { tickets: Some(keys), ..self }
+    }
+
+    /// Issues a ticket; says also when it ends. Nothing if there is no key to sign with.
+    #[must_use]
+    pub fn issue_ticket(&self, new: NewTicket) -> Option<(String, Timestamp)> {
+        let claims = Claims::of(new, TokenId::new().to_string(), self.clock.now());
+        let ticket = self.tickets.as_ref()?.sign(&claims)?;
+        Some((ticket, claims.ends()))
+    }
+
+    /// Who shows this ticket.
+    pub(super) async fn ticket(&self, text: &str) -> Result<Caller, Denied> {
+        let keys = self.tickets.as_ref().ok_or(Denied::Invalid)?;
+        let (user, ticket) = keys.verify(text)?.read(self.clock.now())?;
+        if self.is_disabled(&user).await? {
+            return Err(Denied::Invalid);
+        }
+        let scopes = Scopes::of(&[Scope::Upload]);
+        Ok(Caller { principal: user, scopes, means: Means::Ticket(ticket) })
+    }
+
+    /// Whether this user is disabled; who is not known yet is from now on.
+    async fn is_disabled(&self, name: &Principal) -> Result<bool, Denied> {
+        if let Some(user) = self.directory().user(name).await? {
+            return Ok(user.disabled_at.is_some());
+        }
+        match self.ensure_user(name).await {
+            Ok(()) => Ok(false),
+            Err(UserError::Catalog(error)) => Err(error.into()),
+            Err(_) => Err(Denied::Invalid),
+        }
+    }
+}

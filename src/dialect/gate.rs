@@ -1,0 +1,37 @@
+//! Who sends a request, where that may stand among its fields.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::Refusal;
+use crate::upload::{Day, Permit, Principal};
+
+/// On whose behalf a request is carried out, and what may be done so.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    /// Who.
+    pub principal: Principal,
+    /// What the ticket allows that it came with.
+    pub permit: Option<Arc<Permit>>,
+}
+
+/// Knows who sends a request.
+#[async_trait]
+pub trait Gate: Send + Sync {
+    /// Lets the request in, or not. Asked once, when it is known whether a field of the request
+    /// brings a `ticket`, and before anything is done for it.
+    async fn admit(&self, ticket: Option<&str>) -> Result<Grant, Refusal>;
+}
+
+impl Grant {
+    /// The day of a file that names none.
+    pub(in crate::dialect) fn day(&self) -> Option<Day> {
+        self.permit.as_ref().and_then(|permit| permit.scheduled)
+    }
+
+    /// The largest file in bytes, where at most `max` may come at all.
+    pub(in crate::dialect) fn at_most(&self, max: u64) -> u64 {
+        self.permit.as_ref().map_or(max, |permit| permit.at_most(max))
+    }
+}
