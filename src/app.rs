@@ -27,7 +27,7 @@ use crate::{
     },
     metrics::Metrics,
     store::{FsStore, OpenError},
-    upload::limits,
+    upload::{Quotas, limits},
 };
 
 /// The kernel's name for it; rustix has none yet.
@@ -211,8 +211,11 @@ impl App {
         let state = &self.state;
         let timeout = self.config.shutdown_timeout;
         let for_engine = (timeout / 4).min(limits::ENGINE_STOP_TIMEOUT);
-        let options =
-            ServerOptions { max_connections: self.config.max_connections, ..Default::default() };
+        let options = ServerOptions {
+            max_connections: self.config.max_connections,
+            max_connections_per_address: self.config.max_connections_per_address,
+            ..Default::default()
+        };
         let stopping = state.stopping.clone();
         let for_requests = timeout.saturating_sub(for_engine);
         let serving = server::serve(listener, self.service(), options, stopping, for_requests);
@@ -270,6 +273,11 @@ pub fn options(config: &Config) -> Options {
         stitch_queue: config.stitch_queue,
         memory_budget: config.memory_budget,
         max_file_size: config.max_file_size,
+        quotas: Quotas {
+            uploads: config.max_uploads,
+            upload_bytes: config.max_upload_bytes,
+            stored_bytes: config.max_stored_bytes,
+        },
         reserve_free: config.reserve_free,
         upload_ttl: config.upload_ttl,
         result_ttl: config.result_ttl,

@@ -99,7 +99,7 @@ impl Shared {
         }
         let _gate = shared.registry.gate(&key).lock().await;
         let Some(live) = Self::find_under_gate(shared, intent).await? else {
-            return Self::open(shared, intent);
+            return Self::open(shared, intent).await;
         };
         let state = live.upload_state();
         if state.is_running() {
@@ -108,7 +108,7 @@ impl Shared {
         match shared.judge(&live, intent.scheduled) {
             Verdict::Answers => Ok(live),
             Verdict::Refuses => Err(UploadError::Gone(state)),
-            Verdict::Free => Self::open(shared, intent),
+            Verdict::Free => Self::open(shared, intent).await,
         }
     }
 
@@ -123,7 +123,7 @@ impl Shared {
         Ok(live)
     }
 
-    fn open(shared: &Arc<Self>, intent: &Intent) -> Result<Use, UploadError> {
+    async fn open(shared: &Arc<Self>, intent: &Intent) -> Result<Use, UploadError> {
         let len = intent.identity.plan().total();
         let max = shared.options.max_file_size;
         if max < len {
@@ -150,7 +150,7 @@ impl Shared {
             touched_at: now,
             ended_at: None,
         };
-        Ok(Registry::insert(shared, Live::opened(record), Some(intent.identity.key())))
+        Self::begin(shared, Live::opened(record), intent.identity.key()).await
     }
 
     pub(super) fn check_day(&self, day: Option<Day>) -> Result<(), UploadError> {

@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use crate::{
     catalog::CatalogError,
     store::StoreError,
-    upload::{EndReason, UploadState},
+    upload::{EndReason, OverQuota, UploadState},
 };
 
 /// A body that stopped before its end.
@@ -61,6 +61,9 @@ pub enum UploadError {
         /// The setting `max_file_size`, in bytes.
         max: u64,
     },
+    /// Its principal has as much as it may have.
+    #[error(transparent)]
+    OverQuota(#[from] OverQuota),
     /// The upload has ended without a file, and this request was meant for it.
     #[error("the upload is {}; ask for it again to begin anew", .0.as_str())]
     Gone(UploadState),
@@ -91,6 +94,8 @@ pub enum Class {
     Conflict,
     /// It will never fit.
     TooLarge,
+    /// Its principal has no more room.
+    OverQuota,
     /// It comes too late.
     Gone,
     /// The file is not wanted.
@@ -115,6 +120,7 @@ impl UploadError {
             Self::ScheduleMissing | Self::SchedulePast { .. } => Class::Schedule,
             Self::Conflict(_) => Class::Conflict,
             Self::TooLarge { .. } => Class::TooLarge,
+            Self::OverQuota(_) => Class::OverQuota,
             Self::Gone(_) => Class::Gone,
             Self::Refused(_) => Class::Refused,
             Self::Body(BodyError::TimedOut) => Class::TimedOut,
@@ -133,6 +139,7 @@ impl UploadError {
             | Class::Schedule
             | Class::Conflict
             | Class::TooLarge
+            | Class::OverQuota
             | Class::Gone
             | Class::Refused
             | Class::Interrupted

@@ -19,6 +19,7 @@ mod live;
 mod load;
 mod operator;
 mod publish;
+mod quota;
 mod receive;
 mod recover;
 mod registry;
@@ -36,7 +37,10 @@ use futures_util::stream::BoxStream;
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{budget::Budget, commit::Pending, live::Live, registry::Registry, snapshot::Lifetimes};
+use self::{
+    budget::Budget, commit::Pending, live::Live, quota::Begun, registry::Registry,
+    snapshot::Lifetimes,
+};
 pub use self::{
     clock::Clock,
     error::{BodyError, Class, UploadError},
@@ -52,7 +56,7 @@ use crate::{
     metrics::Metrics,
     store::ChunkStore,
     upload::{
-        ByteRange, Day, Durability, FileName, Identity, Reserve, Sha256Digest, UploadId,
+        ByteRange, Day, Durability, FileName, Identity, Quotas, Reserve, Sha256Digest, UploadId,
         UploadRecord, limits,
     },
 };
@@ -75,6 +79,8 @@ pub struct Options {
     pub memory_budget: u64,
     /// The largest file that is taken, in bytes.
     pub max_file_size: u64,
+    /// What one principal may have.
+    pub quotas: Quotas,
     /// The room on the disk that uploads leave alone.
     pub reserve_free: Reserve,
     /// How long an upload waits for its next byte.
@@ -100,6 +106,7 @@ impl Default for Options {
             stitch_queue: limits::STITCH_QUEUE_LEN,
             memory_budget: limits::MEMORY_BUDGET,
             max_file_size: limits::FILE_LEN_MAX,
+            quotas: Quotas::NONE,
             reserve_free: Reserve::Auto,
             upload_ttl: limits::UPLOAD_TTL,
             result_ttl: limits::RESULT_TTL,
@@ -167,6 +174,7 @@ struct Shared {
     metrics: Arc<Metrics>,
     options: Options,
     registry: Registry,
+    begun: Begun,
     budget: Budget,
     /// The part of the memory that bodies may keep while they wait for something else.
     keep_budget: Budget,
@@ -206,6 +214,7 @@ impl Engine {
             metrics: parts.metrics,
             options: parts.options,
             registry: Registry::new(),
+            begun: Begun::default(),
             commits,
             hints,
             room: tokio::sync::Mutex::default(),

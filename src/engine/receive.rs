@@ -53,6 +53,7 @@ impl Engine {
                 | Class::Schedule
                 | Class::Conflict
                 | Class::TooLarge
+                | Class::OverQuota
                 | Class::Gone
                 | Class::Refused => ChunkResult::Refused,
             });

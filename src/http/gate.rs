@@ -52,7 +52,7 @@ pub fn need(route: Route, method: &Method) -> Need {
         Route::Health | Route::Ready | Route::OpenApi | Route::Asset => Need::Nothing,
         Route::Flow | Route::UploadCreative | Route::Lookup => UPLOAD,
         Route::Upload(_) | Route::Creative(_) if changes => UPLOAD,
-        Route::Uploads | Route::Upload(_) | Route::Events(_) => EITHER,
+        Route::Uploads | Route::Upload(_) | Route::Events(_) | Route::Limits => EITHER,
         Route::Scheduled | Route::Creatives | Route::Creative(_) | Route::Content(_) => READ,
         Route::Metrics => ADMIN,
     }

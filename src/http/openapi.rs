@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use super::{
     creatives::{CreativeList, OneCreative, Reschedule, Scheduled},
     gate::{self, Need},
+    limits::Limits,
     operation::Health,
     problem::{self, ProblemDocument},
     route::Route,
@@ -96,6 +97,7 @@ impl Say {
             "/creatives": self.creatives(),
             "/creatives/{id}": self.creative(),
             "/creatives/{id}/content": self.content(),
+            "/limits": self.limits(),
             "/healthz": self.health("health", "Alive?", "The process serves."),
             "/readyz": self.health("ready", "Ready?", "Uploads can be taken."),
             "/metrics": self.metrics(),
@@ -240,6 +242,11 @@ impl Say {
             "304": { "description": "Not modified." },
         });
         self.get(id, summary, parameters, answers)
+    }
+
+    fn limits(&mut self) -> Value {
+        let limits = self.json::<Limits>("The limits, and what the caller has of them.");
+        self.get("limits", "What I may have", json!([]), json!({ "200": limits }))
     }
 
     fn health(&mut self, id: &str, summary: &str, well: &str) -> Value {

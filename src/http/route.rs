@@ -27,6 +27,8 @@ pub enum Route {
     Creative(CreativeId),
     /// `/creatives/{id}/content`.
     Content(CreativeId),
+    /// `/limits`.
+    Limits,
     /// `/healthz`.
     Health,
     /// `/readyz`.
@@ -55,6 +57,7 @@ impl Route {
             ["creatives"] => Self::Creatives,
             ["creatives", id] => Self::Creative(id.parse().ok()?),
             ["creatives", id, "content"] => Self::Content(id.parse().ok()?),
+            ["limits"] => Self::Limits,
             ["healthz"] => Self::Health,
             ["readyz"] => Self::Ready,
             ["metrics"] => Self::Metrics,
@@ -66,7 +69,7 @@ impl Route {
 
     /// One of each kind.
     #[must_use]
-    pub fn all() -> [Self; 15] {
+    pub fn all() -> [Self; 16] {
         let (upload, creative) = (UploadId::new(), CreativeId::new());
         [
             Self::Flow,
@@ -79,6 +82,7 @@ impl Route {
             Self::Creatives,
             Self::Creative(creative),
             Self::Content(creative),
+            Self::Limits,
             Self::Health,
             Self::Ready,
             Self::Metrics,
@@ -102,6 +106,7 @@ impl Route {
             | Self::Scheduled
             | Self::Creatives
             | Self::Content(_)
+            | Self::Limits
             | Self::Health
             | Self::Ready
             | Self::Metrics
@@ -124,6 +129,7 @@ impl Route {
             Self::Creatives => "/creatives",
             Self::Creative(_) => "/creatives/{id}",
             Self::Content(_) => "/creatives/{id}/content",
+            Self::Limits => "/limits",
             Self::Health => "/healthz",
             Self::Ready => "/readyz",
             Self::Metrics => "/metrics",

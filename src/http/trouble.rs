@@ -38,6 +38,7 @@ impl From<UploadError> for Problem {
             | Class::Damaged
             | Class::Conflict
             | Class::TooLarge
+            | Class::OverQuota
             | Class::Gone
             | Class::Refused
             | Class::Interrupted

@@ -12,6 +12,7 @@ pub mod limits;
 mod name;
 mod plan;
 mod principal;
+mod quota;
 mod range;
 mod record;
 mod reserve;
@@ -26,6 +27,7 @@ pub use identity::{Identity, IdentityKey, InvalidIdentity};
 pub use name::{FileName, InvalidName, escaped};
 pub use plan::{InvalidPlan, Plan};
 pub use principal::{InvalidPrincipal, Principal};
+pub use quota::{OverQuota, Quotas, Usage};
 pub use range::{ByteRange, InvalidRange};
 pub use record::{
     Checksum, Creative, EndReason, Sha256Digest, StoredRange, Timestamp, Trouble, UploadRecord,

@@ -1,6 +1,11 @@
 //! Who may do what: every address by every kind of caller, and that nobody sees what is another's.
 
-use flowstitch::http::{gate, route::Route};
+use std::sync::Arc;
+
+use flowstitch::{
+    catalog::MemoryCatalog,
+    http::{gate, route::Route},
+};
 use http::Method;
 
 use crate::support::{Reply, TestApp};
@@ -18,7 +23,7 @@ const CALLERS: [(&str, Option<&str>); 6] = [
 ];
 
 /// Every address and method, and which of the [`CALLERS`] are let through: in that order.
-const TABLE: [(&str, &str, &str); 28] = [
+const TABLE: [(&str, &str, &str); 29] = [
     ("GET", "/upload", "-x--xx"),
     ("POST", "/upload", "-x--xx"),
     ("PUT", "/upload", "-x--xx"),
@@ -40,6 +45,7 @@ const TABLE: [(&str, &str, &str); 28] = [
     ("DELETE", "/creatives/{creative}", "-x--xx"),
     ("GET", "/creatives/{creative}/content", "--x-xx"),
     ("HEAD", "/creatives/{creative}/content", "--x-xx"),
+    ("GET", "/limits", "-xx-xx"),
     ("GET", "/healthz", "xxxxxx"),
     ("GET", "/readyz", "xxxxxx"),
     ("GET", "/metrics", "---x-x"),
@@ -241,7 +247,9 @@ async fn what_is_no_token_is_refused() {
 /// What is not valid is told so also where anybody may come: the caller wants to be somebody.
 #[tokio::test(start_paused = true)]
 async fn a_wrong_token_is_not_taken_for_none() {
-    let app = TestApp::builder().flag("--allow-anonymous").start().await;
+    // In memory: paused time would run away while another thread writes.
+    let builder = TestApp::builder().catalog(Arc::new(MemoryCatalog::new()));
+    let app = builder.flag("--allow-anonymous").start().await;
     let token = app.token("ann", "upload,read").await;
     app.flow(CONTENT).upload().await;
     let list = app.call(Method::GET, "/creatives").await.json();

@@ -29,6 +29,7 @@ mod operation;
 mod operator;
 mod order;
 mod probes;
+mod quotas;
 mod race;
 mod restart;
 mod room;

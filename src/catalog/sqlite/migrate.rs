@@ -17,6 +17,7 @@ const MIGRATIONS: &Migrations = &[
     ("catalog", include_str!("../../../migrations/0001_catalog.sql")),
     ("troubles", include_str!("../../../migrations/0002_troubles.sql")),
     ("users", include_str!("../../../migrations/0003_users.sql")),
+    ("usage", include_str!("../../../migrations/0006_usage.sql")),
 ];
 
 /// What the first migration writes into the file's header: "flst".

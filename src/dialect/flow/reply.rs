@@ -62,6 +62,7 @@ pub(super) fn refusal(error: &UploadError) -> Refusal {
         Class::Schedule => new(StatusCode::BAD_REQUEST, "invalid_scheduled_at"),
         Class::Conflict => new(StatusCode::CONFLICT, "conflict"),
         Class::TooLarge => new(StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+        Class::OverQuota => new(StatusCode::PAYLOAD_TOO_LARGE, "quota_exceeded"),
         // 415 is the one status that every version of flow.js takes as the end of the file.
         Class::Gone => new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "upload_gone"),
         Class::Refused => new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "checksum_mismatch"),
