@@ -32,7 +32,7 @@ use crate::{
     metrics::Metrics,
     scan::{Clamd, CommandLine, Scanner},
     store::{FsStore, OpenError},
-    upload::{Accept, limits},
+    upload::{Accept, Quotas, limits},
 };
 
 /// The kernel's name for it; rustix has none yet.
@@ -288,8 +288,11 @@ impl App {
         deadline: Duration,
     ) -> Outcome {
         let (service, stop) = (self.service(), self.state.stopping.clone());
-        let options =
-            ServerOptions { max_connections: self.config.max_connections, ..Default::default() };
+        let options = ServerOptions {
+            max_connections: self.config.max_connections,
+            max_connections_per_address: self.config.max_connections_per_address,
+            ..Default::default()
+        };
         let Some(certificate) = certificate else {
             return server::serve(listener, service, options, stop, deadline).await;
         };
@@ -324,6 +327,11 @@ pub fn options(config: &Config) -> Options {
         memory_budget: config.memory_budget,
         max_file_size: config.max_file_size,
         accept: Accept::new(config.accept.iter().map(|kind| kind.0.clone()).collect()),
+        quotas: Quotas {
+            uploads: config.max_uploads,
+            upload_bytes: config.max_upload_bytes,
+            stored_bytes: config.max_stored_bytes,
+        },
         reserve_free: config.reserve_free,
         upload_ttl: config.upload_ttl,
         result_ttl: config.result_ttl,

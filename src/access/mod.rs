@@ -21,6 +21,7 @@ use std::{
 };
 
 use self::throttle::Throttle;
+pub(crate) use self::throttle::place;
 pub use self::{
     caller::{Caller, Means},
     secret::Token,

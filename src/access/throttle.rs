@@ -49,7 +49,7 @@ impl Throttle {
 }
 
 /// What counts as one sender: an IPv6 customer has a whole /64.
-fn place(peer: IpAddr) -> IpAddr {
+pub(crate) fn place(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();

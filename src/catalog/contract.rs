@@ -12,6 +12,7 @@ mod sessions;
 mod sweep;
 mod tickets;
 mod transitions;
+mod usage;
 mod users;
 
 use std::{future::Future, sync::Arc};
@@ -84,6 +85,8 @@ where
         creatives::a_creative_is_rescheduled,
         creatives::a_deleted_creative_leaves_a_doomed_file,
         creatives::a_full_upload_that_ends_without_a_file_dooms_what_it_may_have_published,
+        usage::what_a_principal_has_is_known_at_any_time,
+        usage::what_is_asked_for_besides_is_left_out,
         sessions::a_session_of_the_same_epoch_suspects_nothing,
         sessions::a_session_of_another_epoch_suspects_what_runs,
         sessions::after_the_end_nothing_is_available,

@@ -19,8 +19,8 @@ use super::{
     assert_endable,
 };
 use crate::upload::{
-    ByteRange, Creative, CreativeId, Day, Durability, EndReason, FileName, IdentityKey,
-    StoredRange, Timestamp, Trouble, UploadId, UploadRecord, UploadState, limits,
+    ByteRange, Creative, CreativeId, Day, Durability, EndReason, FileName, IdentityKey, Principal,
+    StoredRange, Timestamp, Trouble, UploadId, UploadRecord, UploadState, Usage, limits,
 };
 
 /// A [`Catalog`] in memory.
@@ -239,6 +239,10 @@ impl Catalog for MemoryCatalog {
             let count = |state| facts.uploads.values().filter(|u| u.state == state).count() as u64;
             UploadState::ALL.into_iter().map(|state| (state, count(state))).collect()
         })
+    }
+
+    async fn usage(&self, of: &Principal, besides: &[UploadId]) -> Result<Usage, CatalogError> {
+        self.visit(|facts| facts.usage(of, besides))
     }
 
     async fn creative(&self, id: CreativeId) -> Result<Option<Creative>, CatalogError> {

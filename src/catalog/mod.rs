@@ -21,6 +21,7 @@ pub use self::sqlite::{CatalogView, Migration, Received, SqliteCatalog, migratio
 use crate::upload::{
     Allowance, ByteRange, Creative, CreativeId, Day, Durability, EndReason, FileName, IdentityKey,
     Principal, Sha256Digest, StoredRange, Timestamp, Trouble, UploadId, UploadRecord, UploadState,
+    Usage,
 };
 
 /// One thing that happened to an upload. Facts are committed in batches, each batch as a whole.
@@ -210,6 +211,10 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
 
     /// How many uploads are in each state; states with none may be left out.
     async fn count_uploads(&self) -> Result<Vec<(UploadState, u64)>, CatalogError>;
+
+    /// What a principal has, besides what these uploads are, or have become. Whatever somebody has,
+    /// it takes no longer.
+    async fn usage(&self, of: &Principal, besides: &[UploadId]) -> Result<Usage, CatalogError>;
 
     /// The creative with this id.
     async fn creative(&self, id: CreativeId) -> Result<Option<Creative>, CatalogError>;

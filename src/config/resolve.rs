@@ -5,8 +5,8 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 use jiff::tz::TimeZone;
 
 use super::{
-    AcceptedKind, AllowedOrigin, ByteSize, FreeRoom, LogFilter, LogFormat, PublicUrl, Schedule,
-    Settings, TimeSpan, Zone,
+    AcceptedKind, AllowedOrigin, AtMost, ByteSize, FreeRoom, LogFilter, LogFormat, PublicUrl,
+    Schedule, Settings, TimeSpan, Zone,
 };
 use crate::upload::{Durability, Reserve, limits};
 
@@ -29,10 +29,16 @@ pub struct Config {
     /// In bytes.
     pub max_file_size: u64,
     pub accept: Vec<AcceptedKind>,
+    pub max_uploads: Option<u64>,
+    /// In bytes.
+    pub max_upload_bytes: Option<u64>,
+    /// In bytes.
+    pub max_stored_bytes: Option<u64>,
     pub reserve_free: Reserve,
     /// In bytes.
     pub memory_budget: u64,
     pub max_connections: usize,
+    pub max_connections_per_address: usize,
     pub stitch_workers: usize,
     pub stitch_queue: usize,
     pub upload_ttl: Duration,
@@ -88,6 +94,7 @@ impl Settings {
     fn fill(self) -> Config {
         let span = |set: Option<TimeSpan>, default| set.map_or(default, |span| span.0);
         let size = |set: Option<ByteSize>, default| set.map_or(default, |size| size.0);
+        let bytes = |set: Option<AtMost<ByteSize>>| set.and_then(|most| most.0).map(|it| it.0);
         let data_dir = PathBuf::from(self.data_dir.unwrap_or_else(|| ".".into()));
         let place = |set: Option<String>, name| set.map_or(data_dir.join(name), PathBuf::from);
         let database = place(self.database, "flowstitch.db");
@@ -107,9 +114,15 @@ impl Settings {
             schedule: self.schedule.unwrap_or_default(),
             max_file_size: size(self.max_file_size, limits::FILE_LEN_MAX),
             accept: self.accept.unwrap_or_default(),
+            max_uploads: self.max_uploads.map_or(limits::UPLOADS_MAX, |most| most.0),
+            max_upload_bytes: bytes(self.max_upload_bytes),
+            max_stored_bytes: bytes(self.max_stored_bytes),
             reserve_free: self.reserve_free.unwrap_or_default().0,
             memory_budget: size(self.memory_budget, limits::MEMORY_BUDGET),
             max_connections: self.max_connections.unwrap_or(limits::CONNECTIONS_MAX),
+            max_connections_per_address: self
+                .max_connections_per_address
+                .unwrap_or(limits::CONNECTIONS_PER_ADDRESS_MAX),
             stitch_workers: self.stitch_workers.unwrap_or(limits::STITCH_WORKERS),
             stitch_queue: self.stitch_queue.unwrap_or(limits::STITCH_QUEUE_LEN),
             upload_ttl: span(self.upload_ttl, limits::UPLOAD_TTL),
@@ -138,6 +151,7 @@ impl Config {
     #[must_use]
     pub fn to_settings(&self) -> Settings {
         let span = |span: Duration| Some(TimeSpan(span));
+        let bytes = |most: Option<u64>| Some(AtMost(most.map(ByteSize)));
         let place = |path: &PathBuf| Some(path.display().to_string());
         let named = |path: Option<&PathBuf>| path.map_or(Some(String::new()), place);
         Settings {
@@ -155,9 +169,13 @@ impl Config {
             schedule: Some(self.schedule),
             max_file_size: Some(ByteSize(self.max_file_size)),
             accept: Some(self.accept.clone()),
+            max_uploads: Some(AtMost(self.max_uploads)),
+            max_upload_bytes: bytes(self.max_upload_bytes),
+            max_stored_bytes: bytes(self.max_stored_bytes),
             reserve_free: Some(FreeRoom(self.reserve_free)),
             memory_budget: Some(ByteSize(self.memory_budget)),
             max_connections: Some(self.max_connections),
+            max_connections_per_address: Some(self.max_connections_per_address),
             stitch_workers: Some(self.stitch_workers),
             stitch_queue: Some(self.stitch_queue),
             upload_ttl: span(self.upload_ttl),
@@ -204,7 +222,23 @@ impl Config {
     }
 
     fn check_amounts(&self) -> Result<(), Contradiction> {
-        within("max_connections", self.max_connections, 1, limits::CONNECTIONS_BOUND)?;
+        for (key, count) in [
+            ("max_connections", self.max_connections),
+            ("max_connections_per_address", self.max_connections_per_address),
+        ] {
+            within(key, count, 1, limits::CONNECTIONS_BOUND)?;
+        }
+        for (key, most) in [
+            ("max_uploads", self.max_uploads),
+            ("max_upload_bytes", self.max_upload_bytes),
+            ("max_stored_bytes", self.max_stored_bytes),
+        ] {
+            refuse(
+                most == Some(0),
+                key,
+                "is 0, with which nobody could upload; use none, or more",
+            )?;
+        }
         within("stitch_workers", self.stitch_workers, 1, limits::STITCH_WORKERS_MAX)?;
         within("stitch_queue", self.stitch_queue, 1, limits::STITCH_QUEUE_LEN_MAX)?;
         let (least, most) = (limits::MEMORY_BUDGET_MIN, limits::MEMORY_BUDGET_MAX);

@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use super::{
-    AcceptedKind, AllowedOrigin, ByteSize, FreeRoom, LogFilter, LogFormat, PublicUrl, Schedule,
-    TimeSpan, Zone,
+    AcceptedKind, AllowedOrigin, AtMost, ByteSize, FreeRoom, LogFilter, LogFormat, PublicUrl,
+    Schedule, TimeSpan, Zone,
 };
 use crate::upload::Durability;
 
@@ -74,6 +74,18 @@ pub struct Settings {
     #[arg(long, value_name = "KIND,…", value_delimiter = ',')]
     pub accept: Option<Vec<AcceptedKind>>,
 
+    /// Unfinished uploads that one user, or all the public, may have at a time: a number, or none
+    #[arg(long, value_name = "COUNT")]
+    pub max_uploads: Option<AtMost<u64>>,
+
+    /// Bytes of the files that one user may have on their way at a time: a size, or none
+    #[arg(long, value_name = "SIZE")]
+    pub max_upload_bytes: Option<AtMost<ByteSize>>,
+
+    /// Bytes that one user may store, those on their way included: a size, or none
+    #[arg(long, value_name = "SIZE")]
+    pub max_stored_bytes: Option<AtMost<ByteSize>>,
+
     /// Room on the disk that uploads leave free: a size, or auto (5 % of the disk, 1 GiB at most)
     #[arg(long, value_name = "SIZE")]
     pub reserve_free: Option<FreeRoom>,
@@ -82,9 +94,13 @@ pub struct Settings {
     #[arg(long, value_name = "SIZE")]
     pub memory_budget: Option<ByteSize>,
 
-    /// Connections at a time; more wait to be accepted
+    /// Connections at a time; more wait until one ends or is idle, and then gives way
     #[arg(long, value_name = "COUNT")]
     pub max_connections: Option<usize>,
+
+    /// Connections from one address at a time; over it, its idle ones give way, or the new one ends
+    #[arg(long, value_name = "COUNT")]
+    pub max_connections_per_address: Option<usize>,
 
     /// Uploads that are stitched at a time
     #[arg(long, value_name = "COUNT")]
@@ -183,9 +199,15 @@ impl Settings {
             schedule: self.schedule.or(lower.schedule),
             max_file_size: self.max_file_size.or(lower.max_file_size),
             accept: self.accept.or(lower.accept),
+            max_uploads: self.max_uploads.or(lower.max_uploads),
+            max_upload_bytes: self.max_upload_bytes.or(lower.max_upload_bytes),
+            max_stored_bytes: self.max_stored_bytes.or(lower.max_stored_bytes),
             reserve_free: self.reserve_free.or(lower.reserve_free),
             memory_budget: self.memory_budget.or(lower.memory_budget),
             max_connections: self.max_connections.or(lower.max_connections),
+            max_connections_per_address: self
+                .max_connections_per_address
+                .or(lower.max_connections_per_address),
             stitch_workers: self.stitch_workers.or(lower.stitch_workers),
             stitch_queue: self.stitch_queue.or(lower.stitch_queue),
             upload_ttl: self.upload_ttl.or(lower.upload_ttl),

@@ -12,7 +12,16 @@ use crate::{
     upload::{InvalidPattern, Pattern, Reserve},
 };
 
-serde_as_text!(Zone, LogFilter, AllowedOrigin, PublicUrl, FreeRoom, AcceptedKind);
+serde_as_text!(
+    Zone,
+    LogFilter,
+    AllowedOrigin,
+    PublicUrl,
+    FreeRoom,
+    AcceptedKind,
+    AtMost<u64>,
+    AtMost<ByteSize>
+);
 
 /// Whether an upload must say for which day it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -80,6 +89,35 @@ impl fmt::Display for FreeRoom {
         match self.0 {
             Reserve::Auto => f.write_str("auto"),
             Reserve::Bytes(bytes) => ByteSize(bytes).fmt(f),
+        }
+    }
+}
+
+/// A bound that need not be: a value, or `none`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AtMost<T>(pub Option<T>);
+
+/// A text that is neither.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("write none, or a number; of bytes, a size like 512 MiB")]
+pub struct InvalidBound;
+
+impl<T: FromStr> FromStr for AtMost<T> {
+    type Err = InvalidBound;
+
+    fn from_str(text: &str) -> Result<Self, InvalidBound> {
+        if text.trim() == "none" {
+            return Ok(Self(None));
+        }
+        text.trim().parse().map(|value| Self(Some(value))).map_err(|_| InvalidBound)
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for AtMost<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(value) => value.fmt(f),
+            None => f.write_str("none"),
         }
     }
 }

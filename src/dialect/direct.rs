@@ -154,6 +154,7 @@ fn refusal(error: &UploadError) -> Refusal {
         Class::Conflict | Class::Gone => new(StatusCode::CONFLICT, "conflict"),
         Class::Forbidden => new(StatusCode::FORBIDDEN, "forbidden"),
         Class::TooLarge => new(StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+        Class::OverQuota => new(StatusCode::PAYLOAD_TOO_LARGE, "quota_exceeded"),
         Class::Interrupted => new(StatusCode::BAD_REQUEST, "incomplete_body"),
         Class::TimedOut => new(StatusCode::REQUEST_TIMEOUT, "request_timeout"),
         Class::NoSpace | Class::Unavailable => {

@@ -157,7 +157,7 @@ impl Shared {
             touched_at: now,
             ended_at: None,
         };
-        Ok(Registry::insert(shared, Live::opened(record, allowance), Some(intent.identity.key())))
+        Self::begin(shared, Live::opened(record, allowance), intent.identity.key()).await
     }
 
     /// Whether the ticket that an upload is begun with allows it. How many may be begun is decided

@@ -6,7 +6,7 @@ use crate::{
     catalog::CatalogError,
     scan::ScanError,
     store::StoreError,
-    upload::{EndReason, NotPermitted, UploadState},
+    upload::{EndReason, NotPermitted, OverQuota, UploadState},
 };
 
 /// A body that stopped before its end.
@@ -65,6 +65,9 @@ pub enum UploadError {
     /// The ticket with which it came does not allow it.
     #[error(transparent)]
     NotPermitted(#[from] NotPermitted),
+    /// Its principal has as much as it may have.
+    #[error(transparent)]
+    OverQuota(#[from] OverQuota),
     /// The upload has ended without a file, and this request was meant for it.
     #[error("the upload is {}; ask for it again to begin anew", .0.as_str())]
     Gone(UploadState),
@@ -108,6 +111,8 @@ pub enum Class {
     TooLarge,
     /// The caller may not.
     Forbidden,
+    /// Its principal has no more room.
+    OverQuota,
     /// It comes too late.
     Gone,
     /// The file is not wanted.
@@ -133,6 +138,7 @@ impl UploadError {
             Self::Conflict(_) => Class::Conflict,
             Self::TooLarge { .. } => Class::TooLarge,
             Self::NotPermitted(_) => Class::Forbidden,
+            Self::OverQuota(_) => Class::OverQuota,
             Self::Gone(_) => Class::Gone,
             Self::Refused(why, _) => Class::Refused(*why),
             Self::Body(BodyError::TimedOut) => Class::TimedOut,

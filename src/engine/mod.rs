@@ -21,6 +21,7 @@ mod load;
 mod operator;
 mod publish;
 mod quarantine;
+mod quota;
 mod receive;
 mod recover;
 mod registry;
@@ -38,7 +39,10 @@ use futures_util::stream::BoxStream;
 use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{budget::Budget, commit::Pending, live::Live, registry::Registry, snapshot::Lifetimes};
+use self::{
+    budget::Budget, commit::Pending, live::Live, quota::Begun, registry::Registry,
+    snapshot::Lifetimes,
+};
 pub use self::{
     clock::Clock,
     error::{BodyError, Class, Refused, UploadError},
@@ -55,8 +59,8 @@ use crate::{
     scan::Scanner,
     store::ChunkStore,
     upload::{
-        Accept, ByteRange, Day, Durability, FileName, Identity, Permit, Reserve, Sha256Digest,
-        UploadId, UploadRecord, limits,
+        Accept, ByteRange, Day, Durability, FileName, Identity, Permit, Quotas, Reserve,
+        Sha256Digest, UploadId, UploadRecord, limits,
     },
 };
 
@@ -80,6 +84,8 @@ pub struct Options {
     pub max_file_size: u64,
     /// The kinds of file that are taken.
     pub accept: Accept,
+    /// What one principal may have.
+    pub quotas: Quotas,
     /// The room on the disk that uploads leave alone.
     pub reserve_free: Reserve,
     /// How long an upload waits for its next byte.
@@ -110,6 +116,7 @@ impl Default for Options {
             memory_budget: limits::MEMORY_BUDGET,
             max_file_size: limits::FILE_LEN_MAX,
             accept: Accept::default(),
+            quotas: Quotas::NONE,
             reserve_free: Reserve::Auto,
             upload_ttl: limits::UPLOAD_TTL,
             result_ttl: limits::RESULT_TTL,
@@ -181,6 +188,7 @@ struct Shared {
     metrics: Arc<Metrics>,
     options: Options,
     registry: Registry,
+    begun: Begun,
     budget: Budget,
     /// The part of the memory that bodies may keep while they wait for something else.
     keep_budget: Budget,
@@ -220,6 +228,7 @@ impl Engine {
             metrics: parts.metrics,
             options: parts.options,
             registry: Registry::new(),
+            begun: Begun::default(),
             commits,
             hints,
             room: tokio::sync::Mutex::default(),

@@ -45,9 +45,8 @@ impl Shared {
             Checked::Refused(why, reason) => return self.refuse(live, why, reason).await,
             Checked::Interrupted => return Ok(Pass::Interrupted),
         }
-        if !self.may_complete(live).await? {
-            let reason = EndReason("its user may not upload any more".into());
-            self.end(live, UploadState::Failed, Some(reason)).await?;
+        if let Some(reason) = self.obstacle(live).await? {
+            self.end(live, UploadState::Failed, Some(EndReason(reason))).await?;
             return Ok(Pass::Done);
         }
         let content_type = media_type(&filename, &head);
@@ -75,15 +74,17 @@ impl Shared {
         Ok(Pass::Done)
     }
 
-    /// Whether the upload's principal may still have files: what was allowed at the first byte may
-    /// not be at the last.
-    async fn may_complete(&self, live: &Live) -> Result<bool, UploadError> {
+    /// Why the upload's principal may not have the file: what was allowed at the first byte may not
+    /// be at the last.
+    async fn obstacle(&self, live: &Live) -> Result<Option<String>, UploadError> {
         let principal = live.lock().record.identity.principal().clone();
-        if principal.is_anonymous() {
-            return Ok(true);
+        if !principal.is_anonymous() {
+            let user = self.catalog.directory().user(&principal).await?;
+            if user.is_none_or(|user| user.disabled_at.is_some()) {
+                return Ok(Some("its user may not upload any more".to_owned()));
+            }
         }
-        let user = self.catalog.directory().user(&principal).await?;
-        Ok(user.is_some_and(|user| user.disabled_at.is_none()))
+        Ok(self.check_complete(live).await?.err().map(|over| over.to_string()))
     }
 
     /// The creative of an upload that the catalog would not complete: written by an attempt that

@@ -55,6 +55,7 @@ impl Engine {
                 | Class::Conflict
                 | Class::TooLarge
                 | Class::Forbidden
+                | Class::OverQuota
                 | Class::Gone
                 | Class::Refused(_) => ChunkResult::Refused,
             });

@@ -61,7 +61,7 @@ pub fn need(route: Route, method: &Method) -> Need {
         Route::Flow | Route::UploadCreative | Route::Lookup => UPLOAD,
         Route::Upload(_) if changes => UPLOAD,
         Route::Creative(_) if changes => Need::InPerson(&[Scope::Upload]),
-        Route::Uploads | Route::Upload(_) | Route::Events(_) => EITHER,
+        Route::Uploads | Route::Upload(_) | Route::Events(_) | Route::Limits => EITHER,
         Route::Scheduled | Route::Creatives | Route::Creative(_) | Route::Content(_) => READ,
         Route::Tickets | Route::Metrics => ADMIN,
     }

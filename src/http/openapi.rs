@@ -16,6 +16,7 @@ use self::fields::{FLOW_FIELDS, OF_A_CHUNK, flow_body, flow_query};
 use super::{
     creatives::{CreativeList, OneCreative, Reschedule, Scheduled},
     gate::{self, Need},
+    limits::Limits,
     operation::Health,
     problem::{self, ProblemDocument},
     route::Route,
@@ -102,6 +103,7 @@ impl Say {
             "/creatives/{id}": self.creative(),
             "/creatives/{id}/content": self.content(),
             "/tickets": self.tickets(),
+            "/limits": self.limits(),
             "/healthz": self.health("health", "Alive?", "The process serves."),
             "/readyz": self.health("ready", "Ready?", "Uploads can be taken."),
             "/metrics": self.metrics(),
@@ -254,6 +256,11 @@ impl Say {
         let mut post = self.operation("issueTicket", "Issue a ticket", json!([]), issued);
         post["requestBody"] = body(&json!({ "application/json": { "schema": request } }));
         json!({ "post": post })
+    }
+
+    fn limits(&mut self) -> Value {
+        let limits = self.json::<Limits>("The limits, and what the caller has of them.");
+        self.get("limits", "What I may have", json!([]), json!({ "200": limits }))
     }
 
     fn health(&mut self, id: &str, summary: &str, well: &str) -> Value {

@@ -29,6 +29,8 @@ pub enum Route {
     Content(CreativeId),
     /// `/tickets`: permits for browsers.
     Tickets,
+    /// `/limits`.
+    Limits,
     /// `/healthz`.
     Health,
     /// `/readyz`.
@@ -58,6 +60,7 @@ impl Route {
             ["creatives", id] => Self::Creative(id.parse().ok()?),
             ["creatives", id, "content"] => Self::Content(id.parse().ok()?),
             ["tickets"] => Self::Tickets,
+            ["limits"] => Self::Limits,
             ["healthz"] => Self::Health,
             ["readyz"] => Self::Ready,
             ["metrics"] => Self::Metrics,
@@ -69,7 +72,7 @@ impl Route {
 
     /// One of each kind.
     #[must_use]
-    pub fn all() -> [Self; 16] {
+    pub fn all() -> [Self; 17] {
         let (upload, creative) = (UploadId::new(), CreativeId::new());
         [
             Self::Flow,
@@ -83,6 +86,7 @@ impl Route {
             Self::Creative(creative),
             Self::Content(creative),
             Self::Tickets,
+            Self::Limits,
             Self::Health,
             Self::Ready,
             Self::Metrics,
@@ -106,6 +110,7 @@ impl Route {
             | Self::Scheduled
             | Self::Creatives
             | Self::Content(_)
+            | Self::Limits
             | Self::Health
             | Self::Ready
             | Self::Metrics
@@ -129,6 +134,7 @@ impl Route {
             Self::Creative(_) => "/creatives/{id}",
             Self::Content(_) => "/creatives/{id}/content",
             Self::Tickets => "/tickets",
+            Self::Limits => "/limits",
             Self::Health => "/healthz",
             Self::Ready => "/readyz",
             Self::Metrics => "/metrics",

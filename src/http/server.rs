@@ -21,21 +21,27 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
     select,
-    sync::Semaphore,
     time::{Instant, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
-use super::{Handler, body, gate::Peer, stall::StallGuard};
+use super::{
+    Handler, body,
+    gate::Peer,
+    slots::{Slot, Slots},
+    stall::StallGuard,
+};
 use crate::upload::limits;
 
 /// The bounds of a server.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
-    /// Connections at a time; more wait in the system's backlog.
+    /// Connections at a time; more wait until one ends or is idle.
     pub max_connections: usize,
+    /// Connections of one address at a time; more are closed unless one of its own is idle.
+    pub max_connections_per_address: usize,
     /// How long a request head may take, and how long a connection may stay idle.
     pub head_timeout: Duration,
     /// How long a client may take nothing of its answer.
@@ -46,6 +52,7 @@ impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             max_connections: limits::CONNECTIONS_MAX,
+            max_connections_per_address: limits::CONNECTIONS_PER_ADDRESS_MAX,
             head_timeout: limits::REQUEST_HEAD_TIMEOUT,
             stall_timeout: limits::RESPONSE_STALL_TIMEOUT,
         }
@@ -78,20 +85,16 @@ where
     let cut = CancellationToken::new();
     let _cut_when_dropped = cut.clone().drop_guard();
     let connection = Connection::new(service, &options, stop.clone());
-    let slots = Arc::new(Semaphore::new(options.max_connections));
+    let slots = Slots::new(options.max_connections, options.max_connections_per_address);
     let mut streams = Streams::new(listener);
-    // The permit comes before the connection, which then waits in the backlog instead of being
-    // refused, and it lives as long as the connection's task.
-    while let Some(permit) = stop.run_until_cancelled(Arc::clone(&slots).acquire_owned()).await
-        && let Some(stream) = stop.run_until_cancelled(streams.next()).await
+    // Nobody gives way before there is somebody to give way to. While all are busy the others wait
+    // in the backlog.
+    while let Some((stream, peer)) = stop.run_until_cancelled(streams.next()).await
+        && let Some(slot) = stop.run_until_cancelled(slots.take(peer)).await
     {
-        let (stream, peer) = stream;
-        let connection = connection.clone().run(stream, peer);
-        let connection = cut.clone().run_until_cancelled_owned(connection);
-        connections.spawn(async move {
-            connection.await;
-            drop(permit);
-        });
+        let Some(slot) = slot else { continue };
+        let connection = connection.clone().run(stream, peer, slot);
+        connections.spawn(cut.clone().run_until_cancelled_owned(connection));
     }
     // From here on newcomers are refused by the system.
     drop(streams);
@@ -208,19 +211,27 @@ impl<S: Handler> Connection<S> {
         self,
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
         peer: Option<IpAddr>,
+        slot: Slot,
     ) {
         let Self { service, http, stall_timeout, stop } = self;
-        let io = TokioIo::new(StallGuard::new(stream, stall_timeout));
+        let slot = Arc::new(slot);
+        let io = TokioIo::new(slot.watch(StallGuard::new(stream, stall_timeout)));
+        let own = slot.clone();
         let service = service_fn(move |request: http::Request<Incoming>| {
             let mut request = request.map(body::boxed);
             if let Some(peer) = peer {
                 request.extensions_mut().insert(Peer(peer));
             }
-            service.clone().oneshot(request)
+            own.busy();
+            let (own, answer) = (own.clone(), service.clone().oneshot(request));
+            async move { answer.await.map(|response| own.answered(response)) }
         });
         let mut connection = pin!(http.serve_connection(io, service));
+        // The connection first: if a request has come, it gives way no more.
         let ended = select! {
+            biased;
             ended = connection.as_mut() => ended,
+            () = slot.gives_way() => return,
             () = stop.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
@@ -471,19 +482,66 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_connection_too_many_waits() {
+    async fn one_connection_too_many_waits_for_a_busy_one() {
         let (server, desk) = start(ServerOptions { max_connections: 1, ..patient() }, NEVER).await;
         let mut first = server.connect().await;
-        first.get("/first").await;
+        first.send("GET /wait HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        desk.waiting.notified().await;
         let mut second = server.connect().await;
-        second.send("GET /second HTTP/1.1\r\nhost: x\r\n\r\n").await;
-        first.get("/first").await;
-        assert_eq!(desk.seen(), ["/first", "/first"]);
-        drop(first);
-        assert!(second.response().await.ends_with("/second 0"));
+        second.send("GET /wait HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        desk.go.notify_one();
+        // Written to its end, and then there is room.
+        assert!(first.response().await.ends_with("/wait 0"));
+        desk.waiting.notified().await;
+        assert_eq!(first.rest().await, "");
         // One that waits for a place does not keep the server from stopping.
         let _third = server.connect().await;
+        desk.go.notify_one();
         assert_eq!(server.stopped().await, Outcome { cut: 0 });
+    }
+
+    #[tokio::test]
+    async fn in_a_full_house_the_longest_idle_gives_way() {
+        let (server, _) = start(ServerOptions { max_connections: 3, ..patient() }, NEVER).await;
+        let mut used = server.connect().await;
+        used.get("/1").await;
+        let mut silent = server.connect().await;
+        silent.get("/silent").await;
+        let mut slow = server.connect().await;
+        slow.get("/slow").await;
+        slow.send("GET / HTTP/1.1\r\nhos").await;
+        used.get("/2").await;
+        let mut third = server.connect().await;
+        third.get("/3").await;
+        assert_eq!(silent.rest().await, "");
+        used.get("/4").await;
+        server.connect().await.get("/5").await;
+        // Half a head is no request. What the server never read is a reset, and as good as an end.
+        let mut text = Vec::new();
+        let _ = slow.0.read_to_end(&mut text).await;
+        assert!(text.is_empty());
+        used.get("/6").await;
+    }
+
+    #[tokio::test]
+    async fn an_address_that_has_all_it_may_gets_no_more() {
+        let options =
+            ServerOptions { max_connections_per_address: 2, max_connections: 9, ..patient() };
+        let (server, desk) = start(options, NEVER).await;
+        let idle = server.connect().await;
+        let mut busy = server.connect().await;
+        busy.send("GET /wait HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        desk.waiting.notified().await;
+        let mut other = server.connect().await;
+        other.send("GET /wait HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        desk.waiting.notified().await;
+        assert_eq!(idle.rest().await, "", "its own idle one gave way");
+        assert_eq!(server.connect().await.rest().await, "", "none is idle");
+        for mut client in [busy, other] {
+            desk.go.notify_one();
+            client.response().await;
+        }
+        server.connect().await.get("/again").await;
     }
 
     #[tokio::test]

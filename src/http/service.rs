@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{
     assets,
     body::{self, Request, Response},
-    creatives, events, flow, gate, lend, operation,
+    creatives, events, flow, gate, lend, limits, operation,
     problem::{Problem, allow},
     request_id,
     route::Route,
@@ -164,6 +164,7 @@ async fn dispatch(state: Arc<State>, route: Option<Route>, request: Request) -> 
             .await
         }
         Route::Tickets => tickets::issue(&state, body).await,
+        Route::Limits => limits::show(&state, principal).await,
         Route::Health => Ok(operation::health()),
         Route::Ready => operation::ready(&state).await,
         Route::Metrics => operation::metrics(&state).await,

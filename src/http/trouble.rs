@@ -47,6 +47,7 @@ impl From<UploadError> for Problem {
             | Class::Conflict
             | Class::TooLarge
             | Class::Forbidden
+            | Class::OverQuota
             | Class::Gone
             | Class::Refused(_)
             | Class::Interrupted

@@ -218,6 +218,11 @@ pub const RESERVE_FREE_PART: u64 = 20;
 pub const RESERVE_FREE_MAX: u64 = GIB;
 /// Default of `max_file_size`, in bytes.
 pub const FILE_LEN_MAX: u64 = 1024 * GIB;
+/// Default of `max_connections_per_address`: well below the former, so that no one address has all,
+/// and far above what the clients behind one household's or office's address need.
+pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 4096;
+/// Default of `max_uploads`.
+pub const UPLOADS_MAX: Option<u64> = Some(10_000);
 /// Default of `memory_budget`, in bytes.
 pub const MEMORY_BUDGET: u64 = 256 * MIB;
 /// Default of `max_connections`.

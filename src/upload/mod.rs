@@ -15,6 +15,7 @@ mod name;
 mod permit;
 mod plan;
 mod principal;
+mod quota;
 mod range;
 mod record;
 mod reserve;
@@ -32,6 +33,7 @@ pub use name::{FileName, InvalidName, escaped};
 pub use permit::{Allowance, NotPermitted, Permit, TicketKey};
 pub use plan::{InvalidPlan, Plan};
 pub use principal::{InvalidPrincipal, Principal};
+pub use quota::{OverQuota, Quotas, Usage};
 pub use range::{ByteRange, InvalidRange};
 pub use record::{
     Checksum, Creative, EndReason, Sha256Digest, StoredRange, Timestamp, Trouble, UploadRecord,

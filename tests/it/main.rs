@@ -31,6 +31,7 @@ mod operation;
 mod operator;
 mod order;
 mod probes;
+mod quotas;
 mod race;
 mod restart;
 mod room;

@@ -195,7 +195,8 @@ fn after(route: Route) -> Option<Route> {
         Route::Creatives => Route::Creative(CreativeId::new()),
         Route::Creative(_) => Route::Content(CreativeId::new()),
         Route::Content(_) => Route::Tickets,
-        Route::Tickets => Route::Health,
+        Route::Tickets => Route::Limits,
+        Route::Limits => Route::Health,
         Route::Health => Route::Ready,
         Route::Ready => Route::Metrics,
         Route::Metrics => Route::OpenApi,
@@ -330,6 +331,7 @@ async fn judge_creatives(app: &TestApp, judge: &mut Judge) {
     judge.get(app, "/creatives", "/creatives?limit=1").await.assert_status(200);
     judge.get(app, "/creatives", "/creatives").await.assert_status(200);
     judge.get(app, "/creatives", "/creatives?from=x").await.assert_status(400);
+    judge.get(app, "/limits", "/limits").await.assert_status(200);
     judge.get(app, "/scheduled", "/scheduled").await.assert_status(200);
     let creative = app.creatives().await.remove(0);
     let address = format!("/creatives/{}", creative["id"].as_str().expect("an id"));

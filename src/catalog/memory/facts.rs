@@ -7,7 +7,7 @@ use crate::{
     upload::{
         Allowance, ByteRange, Creative, CreativeId, EndReason, FileName, IdentityKey, Principal,
         StoredRange, TicketKey, Timestamp, TokenId, TokenRecord, UploadId, UploadRecord,
-        UploadState, User,
+        UploadState, Usage, User,
     },
 };
 
@@ -123,6 +123,18 @@ impl Facts {
 
     fn may_own(&self, principal: &Principal) -> bool {
         principal.is_anonymous() || self.users.contains_key(principal)
+    }
+
+    pub(super) fn usage(&self, of: &Principal, besides: &[UploadId]) -> Usage {
+        let uploads = self.uploads.values().filter(|it| {
+            it.state.is_running() && it.identity.principal() == of && !besides.contains(&it.id)
+        });
+        let usage = uploads
+            .fold(Usage::default(), |sum, upload| sum.and_upload(upload.identity.plan().total()));
+        let creatives = self.creatives.values();
+        let creatives =
+            creatives.filter(|it| it.principal == *of && !besides.contains(&it.upload_id));
+        Usage { stored_bytes: creatives.map(|creative| creative.size).sum(), ..usage }
     }
 
     pub(super) fn running(&mut self, upload: UploadId) -> Option<&mut UploadRecord> {

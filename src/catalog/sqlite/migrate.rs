@@ -18,6 +18,7 @@ const MIGRATIONS: &Migrations = &[
     ("troubles", include_str!("../../../migrations/0002_troubles.sql")),
     ("users", include_str!("../../../migrations/0003_users.sql")),
     ("tickets", include_str!("../../../migrations/0004_tickets.sql")),
+    ("usage", include_str!("../../../migrations/0005_usage.sql")),
 ];
 
 /// What the first migration writes into the file's header: "flst".

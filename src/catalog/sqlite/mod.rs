@@ -19,6 +19,7 @@ mod session;
 mod tests;
 mod tickets;
 mod uploads;
+mod usage;
 mod users;
 mod view;
 mod writer;
@@ -38,8 +39,8 @@ use super::{
     assert_endable,
 };
 use crate::upload::{
-    ByteRange, Creative, CreativeId, Day, Durability, EndReason, FileName, IdentityKey,
-    StoredRange, Timestamp, Trouble, UploadId, UploadRecord, UploadState,
+    ByteRange, Creative, CreativeId, Day, Durability, EndReason, FileName, IdentityKey, Principal,
+    StoredRange, Timestamp, Trouble, UploadId, UploadRecord, UploadState, Usage,
 };
 
 /// A [`Catalog`] in one `SQLite` file.
@@ -188,6 +189,11 @@ impl Catalog for SqliteCatalog {
 
     async fn count_uploads(&self) -> Result<Vec<(UploadState, u64)>, CatalogError> {
         self.readers.read(uploads::count).await
+    }
+
+    async fn usage(&self, of: &Principal, besides: &[UploadId]) -> Result<Usage, CatalogError> {
+        let (of, besides) = (of.clone(), besides.to_vec());
+        self.readers.read(move |db| usage::besides(db, &of, &besides)).await
     }
 
     async fn creative(&self, id: CreativeId) -> Result<Option<Creative>, CatalogError> {

@@ -278,6 +278,7 @@ async fn call_everything(catalog: &SqliteCatalog) {
     catalog.count_uploads().await.expect("counted");
     let query = CreativeQuery { principal, from: None, to: None, after: None, limit: 1 };
     catalog.creatives(&query).await.expect("listed");
+    catalog.usage(&record.identity.principal().clone(), &[record.id]).await.expect("added up");
     catalog.reschedule(creative.id, sample_day("2026-12-02")).await.expect("rescheduled");
     catalog.delete_creative(creative.id).await.expect("deleted");
     catalog.doomed().await.expect("listed");

@@ -63,6 +63,7 @@ pub(super) fn refusal(error: &UploadError) -> Refusal {
         Class::Conflict => new(StatusCode::CONFLICT, "conflict"),
         Class::Forbidden => new(StatusCode::FORBIDDEN, "forbidden"),
         Class::TooLarge => new(StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+        Class::OverQuota => new(StatusCode::PAYLOAD_TOO_LARGE, "quota_exceeded"),
         // 415 is the one status that every version of flow.js takes as the end of the file.
         Class::Gone => new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "upload_gone"),
         Class::Refused(why) => new(StatusCode::UNSUPPORTED_MEDIA_TYPE, code_of(why)),

@@ -9,7 +9,7 @@ use flowstitch::{
     },
     upload::{
         ByteRange, Creative, CreativeId, Day, Durability, EndReason, FileName, IdentityKey,
-        StoredRange, Timestamp, Trouble, UploadId, UploadRecord, UploadState,
+        Principal, StoredRange, Timestamp, Trouble, UploadId, UploadRecord, UploadState, Usage,
     },
 };
 
@@ -225,6 +225,10 @@ impl Catalog for StagedCatalog {
 
     async fn count_uploads(&self) -> Result<Vec<(UploadState, u64)>, CatalogError> {
         self.inner.count_uploads().await
+    }
+
+    async fn usage(&self, of: &Principal, besides: &[UploadId]) -> Result<Usage, CatalogError> {
+        self.inner.usage(of, besides).await
     }
 
     async fn creative(&self, id: CreativeId) -> Result<Option<Creative>, CatalogError> {
