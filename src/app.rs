@@ -2,6 +2,7 @@
 
 mod certificate;
 mod control;
+mod options;
 mod tickets;
 
 use std::{error::Error, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
@@ -13,13 +14,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use self::certificate::CertificateError;
-use self::{certificate::Certificate, control::ControlSocket};
+use self::{certificate::Certificate, control::ControlSocket, options::anonymous};
+pub use self::{certificate::CertificateError, options::options};
 use crate::{
-    access::{Access, Anonymous},
+    access::Access,
     catalog::{CatalogError, SqliteCatalog},
-    config::{Config, Schedule},
-    engine::{Clock, Engine, Options, Parts, UploadError},
+    config::Config,
+    engine::{Clock, Engine, Parts, UploadError},
     http::{
         control::Control,
         cors::CorsOrigins,
@@ -30,9 +31,8 @@ use crate::{
         state::State,
     },
     metrics::Metrics,
-    scan::{Clamd, CommandLine, Scanner},
     store::{FsStore, OpenError},
-    upload::{Accept, Quotas, limits},
+    upload::limits,
 };
 
 /// The kernel's name for it; rustix has none yet.
@@ -302,58 +302,6 @@ impl App {
             never = certificate.keep_fresh() => match never {},
         }
     }
-}
-
-/// Who may come without credentials, by the configuration.
-fn anonymous(config: &Config) -> Anonymous {
-    if config.allow_anonymous {
-        tracing::warn!("Everybody is let in without credentials: allow_anonymous is set");
-        Anonymous::Always
-    } else if config.listen.ip().is_loopback() {
-        Anonymous::UntilUsers
-    } else {
-        Anonymous::Never
-    }
-}
-
-/// What of the configuration is the engine's.
-#[must_use]
-pub fn options(config: &Config) -> Options {
-    Options {
-        durability: config.durability,
-        schedule_required: config.schedule == Schedule::Required,
-        stitch_workers: config.stitch_workers,
-        stitch_queue: config.stitch_queue,
-        memory_budget: config.memory_budget,
-        max_file_size: config.max_file_size,
-        accept: Accept::new(config.accept.iter().map(|kind| kind.0.clone()).collect()),
-        quotas: Quotas {
-            uploads: config.max_uploads,
-            upload_bytes: config.max_upload_bytes,
-            stored_bytes: config.max_stored_bytes,
-        },
-        reserve_free: config.reserve_free,
-        upload_ttl: config.upload_ttl,
-        result_ttl: config.result_ttl,
-        cancel_grace: config.cancel_grace,
-        tombstone_ttl: config.tombstone_ttl,
-        sweep_interval: config.sweep_interval,
-        completion_wait: config.completion_wait,
-        scanners: scanners(config),
-        scan_timeout: config.scan_timeout,
-    }
-}
-
-/// Who must let a file pass before it is published.
-fn scanners(config: &Config) -> Vec<Arc<dyn Scanner>> {
-    let mut scanners: Vec<Arc<dyn Scanner>> = Vec::new();
-    if let Some(command) = CommandLine::parse(&config.scan_command) {
-        scanners.push(Arc::new(command));
-    }
-    if !config.scan_clamd.as_os_str().is_empty() {
-        scanners.push(Arc::new(Clamd::at(config.scan_clamd.clone())));
-    }
-    scanners
 }
 
 /// A text that changes when the machine restarts or the file system of this folder is mounted anew:

@@ -42,6 +42,8 @@ pub struct ServerOptions {
     pub max_connections: usize,
     /// Connections of one address at a time; more are closed unless one of its own is idle.
     pub max_connections_per_address: usize,
+    /// How long a connection is idle before it may have to give way.
+    pub idle_grace: Duration,
     /// How long a request head may take, and how long a connection may stay idle.
     pub head_timeout: Duration,
     /// How long a client may take nothing of its answer.
@@ -53,6 +55,7 @@ impl Default for ServerOptions {
         Self {
             max_connections: limits::CONNECTIONS_MAX,
             max_connections_per_address: limits::CONNECTIONS_PER_ADDRESS_MAX,
+            idle_grace: limits::IDLE_GRACE,
             head_timeout: limits::REQUEST_HEAD_TIMEOUT,
             stall_timeout: limits::RESPONSE_STALL_TIMEOUT,
         }
@@ -85,7 +88,11 @@ where
     let cut = CancellationToken::new();
     let _cut_when_dropped = cut.clone().drop_guard();
     let connection = Connection::new(service, &options, stop.clone());
-    let slots = Slots::new(options.max_connections, options.max_connections_per_address);
+    let slots = Slots::new(
+        options.max_connections,
+        options.max_connections_per_address,
+        options.idle_grace,
+    );
     let mut streams = Streams::new(listener);
     // Nobody gives way before there is somebody to give way to. While all are busy the others wait
     // in the backlog.
@@ -323,7 +330,8 @@ mod tests {
     }
 
     fn patient() -> ServerOptions {
-        ServerOptions { head_timeout: NEVER, stall_timeout: NEVER, ..ServerOptions::default() }
+        let (head_timeout, stall_timeout, idle_grace) = (NEVER, NEVER, Duration::ZERO);
+        ServerOptions { idle_grace, head_timeout, stall_timeout, ..ServerOptions::default() }
     }
 
     impl Running {

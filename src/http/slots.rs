@@ -3,8 +3,9 @@
 //! A connection is *idle* from its acceptance to its first request, and from the moment at which
 //! its last answer is on its way to the next request; whoever sends half a head is idle, too. Idle
 //! connections give way to newcomers, the longest idle first: of the same address when that has as
-//! many as it may have, of all when the house is full. So silent connections, however many, keep
-//! nobody out. A connection that has a request is never closed for another one's sake.
+//! many as it may have, of all when the house is full; but none before it has been idle for a while:
+//! what it has sent may not have been read yet. So silent connections, however many, keep nobody
+//! out for longer than that. A connection that has a request is never closed for another one's sake.
 //!
 //! Promise: an answer that was begun is written to its end before its connection gives way.
 
@@ -18,6 +19,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -25,6 +27,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::Notify,
+    time::{Instant, timeout_at},
 };
 
 use super::body::{self, BoxError, Response, ResponseBody};
@@ -35,6 +38,8 @@ use crate::access::place;
 pub(super) struct Slots {
     max: usize,
     max_per_place: usize,
+    /// How long a connection is idle before it gives way.
+    grace: Duration,
     table: Mutex<Table>,
     /// A slot came free, or somebody who could give way is there.
     changed: Notify,
@@ -55,7 +60,7 @@ struct Crowd {
     /// How many of them were asked to give way, and have neither done so nor become busy again.
     asked: usize,
     /// Those that are idle and were not asked, the longest idle first.
-    idle: BTreeMap<u64, Arc<Seat>>,
+    idle: BTreeMap<u64, (Instant, Arc<Seat>)>,
 }
 
 /// A connection, as its slot sees it.
@@ -75,6 +80,16 @@ enum SeatState {
     Busy,
 }
 
+/// What came of the wish that somebody gives way.
+enum Wish {
+    /// Somebody was asked.
+    Asked,
+    /// Somebody may be asked from then on.
+    From(Instant),
+    /// All are busy.
+    Vain,
+}
+
 /// One slot, held by a connection as long as this lives.
 #[derive(Debug)]
 pub(super) struct Slot {
@@ -83,8 +98,9 @@ pub(super) struct Slot {
 }
 
 impl Slots {
-    pub(super) fn new(max: usize, max_per_place: usize) -> Arc<Self> {
-        Arc::new(Self { max, max_per_place, table: Mutex::default(), changed: Notify::new() })
+    pub(super) fn new(max: usize, max_per_place: usize, grace: Duration) -> Arc<Self> {
+        let (table, changed) = (Mutex::default(), Notify::new());
+        Arc::new(Self { max, max_per_place, grace, table, changed })
     }
 
     /// A slot for a newcomer from this address; waits while all are taken by the busy. Nothing if
@@ -95,24 +111,26 @@ impl Slots {
         let place = from.map(place);
         loop {
             let changed = self.changed.notified();
-            {
+            let wish = {
                 let mut table = self.table();
-                if let Some(place) = place
-                    && let Some(crowd) = table.places.get(&place)
-                    && self.max_per_place <= crowd.open
-                {
-                    if crowd.asked == 0 && !table.ask(Some(place)) {
-                        return None;
+                let at_limit = |crowd: &Crowd| self.max_per_place <= crowd.open;
+                if place.is_some_and(|place| table.places.get(&place).is_some_and(at_limit)) {
+                    match table.ask(place, self.grace) {
+                        Wish::Vain => return None,
+                        wish => wish,
                     }
                 } else if self.max <= table.all.open {
-                    if table.all.asked == 0 {
-                        table.ask(None);
-                    }
+                    table.ask(None, self.grace)
                 } else {
                     return Some(self.seat(&mut table, place));
                 }
+            };
+            if let Wish::From(moment) = wish {
+                // Whichever comes first: it is looked again.
+                let _ = timeout_at(moment, changed).await;
+            } else {
+                changed.await;
             }
-            changed.await;
         }
     }
 
@@ -146,17 +164,23 @@ impl Table {
         }
     }
 
-    /// Asks the one that is idle for the longest time to give way. Returns false if none is idle.
-    fn ask(&mut self, place: Option<IpAddr>) -> bool {
+    /// Asks the one that is idle for the longest time to give way, unless one was asked already.
+    fn ask(&mut self, place: Option<IpAddr>, grace: Duration) -> Wish {
         let crowd = place.map_or(Some(&self.all), |place| self.places.get(&place));
-        let Some(seat) = crowd.and_then(|crowd| crowd.idle.values().next()).cloned() else {
-            return false;
-        };
+        let Some(crowd) = crowd else { return Wish::Vain };
+        if crowd.asked != 0 {
+            return Wish::Asked;
+        }
+        let Some((since, seat)) = crowd.idle.values().next().cloned() else { return Wish::Vain };
+        let from = since + grace;
+        if Instant::now() < from {
+            return Wish::From(from);
+        }
         self.leave_state(&seat);
         self.crowds(seat.place, |crowd| crowd.asked += 1);
         *seat.state() = SeatState::Asked;
         seat.give_way.notify_one();
-        true
+        Wish::Asked
     }
 
     /// From now on it may be asked to give way.
@@ -165,7 +189,7 @@ impl Table {
         self.moments += 1;
         let moment = self.moments;
         self.crowds(seat.place, |crowd| {
-            crowd.idle.insert(moment, seat.clone());
+            crowd.idle.insert(moment, (Instant::now(), seat.clone()));
         });
         *seat.state() = SeatState::Idle(moment);
     }

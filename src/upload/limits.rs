@@ -141,6 +141,8 @@ pub const LIVE_IDLE: Duration = Duration::from_mins(1);
 pub const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_mins(1);
 /// Time between two looks at the files of the certificate and the key.
 pub const TLS_CHECK_INTERVAL: Duration = Duration::from_secs(3);
+/// How long a connection is idle before it may have to give way to a newcomer.
+pub const IDLE_GRACE: Duration = Duration::from_secs(5);
 /// Connections that wait to be accepted; the system may allow fewer. More than those are not
 /// refused, but they try again after seconds.
 pub const BACKLOG_LEN: u32 = 4096;

@@ -1,0 +1,71 @@
+//! What the operator decides about uploads.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    scan::Scanner,
+    upload::{Accept, Durability, Quotas, Reserve, limits},
+};
+
+/// What the operator decides.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// What an acknowledgement promises.
+    pub durability: Durability,
+    /// Whether every upload must name a day.
+    pub schedule_required: bool,
+    /// How many uploads are stitched at once; at least 1.
+    pub stitch_workers: usize,
+    /// How many hints may wait for a worker; at least 1.
+    pub stitch_queue: usize,
+    /// Memory that bodies may hold, in bytes.
+    pub memory_budget: u64,
+    /// The largest file that is taken, in bytes.
+    pub max_file_size: u64,
+    /// The kinds of file that are taken.
+    pub accept: Accept,
+    /// What one principal may have.
+    pub quotas: Quotas,
+    /// The room on the disk that uploads leave alone.
+    pub reserve_free: Reserve,
+    /// How long an upload waits for its next byte.
+    pub upload_ttl: Duration,
+    /// How long a complete upload answers for its identity.
+    pub result_ttl: Duration,
+    /// How long late ranges of an upload that ended without a file are refused.
+    pub cancel_grace: Duration,
+    /// How long anything is known of an upload that has ended.
+    pub tombstone_ttl: Duration,
+    /// How often the sweep runs.
+    pub sweep_interval: Duration,
+    /// How long an answer waits for the stitch.
+    pub completion_wait: Duration,
+    /// Who must let a file pass before it is published: all of them, in this order.
+    pub scanners: Vec<Arc<dyn Scanner>>,
+    /// How long each may take.
+    pub scan_timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            durability: Durability::Strict,
+            schedule_required: false,
+            stitch_workers: limits::STITCH_WORKERS,
+            stitch_queue: limits::STITCH_QUEUE_LEN,
+            memory_budget: limits::MEMORY_BUDGET,
+            max_file_size: limits::FILE_LEN_MAX,
+            accept: Accept::default(),
+            quotas: Quotas::NONE,
+            reserve_free: Reserve::Auto,
+            upload_ttl: limits::UPLOAD_TTL,
+            result_ttl: limits::RESULT_TTL,
+            cancel_grace: limits::CANCEL_GRACE,
+            tombstone_ttl: limits::TOMBSTONE_TTL,
+            sweep_interval: limits::SWEEP_INTERVAL,
+            completion_wait: limits::COMPLETION_WAIT,
+            scanners: Vec::new(),
+            scan_timeout: limits::SCAN_TIMEOUT,
+        }
+    }
+}
