@@ -3,9 +3,10 @@
 //! A connection is *idle* from its acceptance to its first request, and from the moment at which
 //! its last answer is on its way to the next request; whoever sends half a head is idle, too. Idle
 //! connections give way to newcomers, the longest idle first: of the same address when that has as
-//! many as it may have, of all when the house is full; but none before it has been idle for a while:
-//! what it has sent may not have been read yet. So silent connections, however many, keep nobody
-//! out for longer than that. A connection that has a request is never closed for another one's sake.
+//! many as it may have, of all when the house is full; but none before it has been idle for a
+//! while: what it has sent may not have been read yet. So silent connections, however many, keep
+//! nobody out for longer than that. A connection that has a request is never closed for another
+//! one's sake.
 //!
 //! Promise: an answer that was begun is written to its end before its connection gives way.
 
@@ -342,5 +343,25 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_gives_way_before_it_has_been_idle_for_the_grace() {
+        const GRACE: Duration = Duration::from_secs(5);
+        let slots = Slots::new(1, 9, GRACE);
+        let first = slots.take(None).await.expect("there is room");
+        let began = Instant::now();
+        let asked = async {
+            first.gives_way().await;
+            drop(first);
+            began.elapsed()
+        };
+        let (second, after) = tokio::join!(slots.take(None), asked);
+        assert!(second.is_some() && GRACE <= after, "{after:?}");
     }
 }
