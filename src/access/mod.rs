@@ -5,6 +5,7 @@
 //! whom is held by engine and catalog.
 
 mod caller;
+mod remembered;
 mod secret;
 mod throttle;
 mod tickets;
@@ -12,15 +13,13 @@ mod tokens;
 mod users;
 
 use std::{
-    collections::HashMap,
     net::IpAddr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-use self::throttle::Throttle;
 pub(crate) use self::throttle::place;
 pub use self::{
     caller::{Caller, Means},
@@ -29,10 +28,11 @@ pub use self::{
     tokens::NewToken,
     users::UserError,
 };
+use self::{remembered::Remembered, throttle::Throttle};
 use crate::{
     catalog::{Catalog, CatalogError, Directory},
     engine::Clock,
-    upload::{Scope, Scopes, TokenId, TokenRecord, User, limits::TOKENS_REMEMBERED_MAX},
+    upload::{Scope, Scopes},
 };
 
 /// Who may come without credentials.
@@ -74,18 +74,10 @@ pub struct Access {
     anonymous: Anonymous,
     /// Whether there are users.
     has_users: AtomicBool,
-    tokens: Mutex<Remembered>,
+    remembered: Remembered,
     /// With which tickets may be signed, if any count.
     tickets: Option<TicketKeys>,
     throttle: Throttle,
-}
-
-/// Tokens that were looked up, until anything changes.
-#[derive(Debug, Default)]
-struct Remembered {
-    tokens: HashMap<TokenId, (TokenRecord, User)>,
-    /// Rises with every change: what was read before one is not remembered after it.
-    changes: u64,
 }
 
 impl Access {
@@ -96,8 +88,8 @@ impl Access {
         anonymous: Anonymous,
     ) -> Result<Self, CatalogError> {
         let has_users = AtomicBool::new(catalog.directory().has_users().await?);
-        let (tokens, throttle) = (Mutex::default(), Throttle::default());
-        Ok(Self { catalog, clock, anonymous, has_users, tokens, tickets: None, throttle })
+        let (remembered, throttle) = (Remembered::default(), Throttle::default());
+        Ok(Self { catalog, clock, anonymous, has_users, remembered, tickets: None, throttle })
     }
 
     fn directory(&self) -> &dyn Directory {
@@ -158,7 +150,9 @@ impl Access {
             return self.ticket(text).await;
         }
         let token = text.parse::<Token>().map_err(|_| Denied::Invalid)?;
-        let (record, user) = self.look_up(token.id).await?.ok_or(Denied::Invalid)?;
+        let read = self.directory().token(token.id);
+        let found = self.remembered.or_read(|it| &mut it.tokens, &token.id, read).await?;
+        let (record, user) = found.ok_or(Denied::Invalid)?;
         let now = self.clock.now();
         // The secret first: who has not got it learns nothing of the rest, not by time either.
         let valid = token.fits(&record.hash) & record.is_valid(now) & user.disabled_at.is_none();
@@ -168,28 +162,5 @@ impl Access {
         self.note_use(&record, now).await;
         let means = Means::Token(record.id);
         Ok(Caller { principal: user.name, scopes: record.scopes, means })
-    }
-
-    async fn look_up(&self, id: TokenId) -> Result<Option<(TokenRecord, User)>, CatalogError> {
-        let changes = {
-            let remembered = self.remembered();
-            if let Some(known) = remembered.tokens.get(&id) {
-                return Ok(Some(known.clone()));
-            }
-            remembered.changes
-        };
-        let found = self.directory().token(id).await?;
-        let mut remembered = self.remembered();
-        if let Some(found) = found.as_ref().filter(|_| remembered.changes == changes) {
-            if TOKENS_REMEMBERED_MAX <= remembered.tokens.len() {
-                remembered.tokens.clear();
-            }
-            remembered.tokens.insert(id, found.clone());
-        }
-        Ok(found)
-    }
-
-    fn remembered(&self) -> MutexGuard<'_, Remembered> {
-        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Access, Token, UserError};
 use crate::{
     catalog::CatalogError,
-    upload::{Principal, Scopes, Timestamp, TokenId, TokenKind, TokenRecord, User, limits},
+    upload::{Principal, Scopes, Timestamp, TokenId, TokenKind, TokenRecord, limits},
 };
 
 /// A token that is to be made.
@@ -27,7 +27,7 @@ impl Access {
         if limits::TOKEN_LABEL_LEN_MAX < new.label.len() {
             return Err(UserError::Label);
         }
-        self.ensure_user(&new.user).await?;
+        self.known_user(&new.user).await?;
         self.issue(new, TokenKind::Key).await
     }
 
@@ -66,7 +66,7 @@ impl Access {
     /// known, or was taken back before.
     pub async fn revoke_token(&self, id: TokenId) -> Result<bool, CatalogError> {
         let revoked = self.directory().revoke_token(id, self.clock.now()).await;
-        self.forget_what_is_remembered();
+        self.remembered.forget();
         revoked
     }
 
@@ -77,31 +77,13 @@ impl Access {
         if record.used_at.is_some_and(recent) {
             return;
         }
-        if let Some((known, _)) = self.remembered().tokens.get_mut(&record.id) {
+        if let Some((known, _)) = self.remembered.tables().tokens.get_mut(&record.id) {
             known.used_at = Some(now);
         }
         if let Err(error) = self.directory().token_used(record.id, now).await {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(token.id = %record.id, error, "Cannot note the use of a token");
         }
-    }
-
-    /// To be called after every change, also after one that failed and may have taken effect.
-    pub(super) fn forget_what_is_remembered(&self) {
-        let mut remembered = self.remembered();
-        remembered.tokens.clear();
-        remembered.changes += 1;
-    }
-
-    /// Makes sure that there is a user of this name.
-    pub(super) async fn ensure_user(&self, name: &Principal) -> Result<(), UserError> {
-        if self.directory().user(name).await?.is_none() {
-            let (name, created_at) = (name.clone(), self.clock.now());
-            let user = User { name, email: None, created_at, disabled_at: None };
-            // Somebody else may have added it meanwhile: it is there either way.
-            self.add(&user).await?;
-        }
-        Ok(())
     }
 }
 

@@ -56,6 +56,21 @@ impl Access {
         added
     }
 
+    /// The user of this name, whom the service knows from now on; nobody, if the user is removed at
+    /// this moment.
+    pub(super) async fn known_user(&self, name: &Principal) -> Result<Option<User>, CatalogError> {
+        let read = async {
+            if let Some(user) = self.directory().user(name).await? {
+                return Ok(Some(user));
+            }
+            let (new, created_at) = (name.clone(), self.clock.now());
+            // Somebody else may have added it meanwhile: it is there either way.
+            self.add(&User { name: new, email: None, created_at, disabled_at: None }).await?;
+            self.directory().user(name).await
+        };
+        self.remembered.or_read(|it| &mut it.users, name, read).await
+    }
+
     /// Up to a page of users, by name.
     pub async fn users(&self, after: Option<&Principal>) -> Result<Vec<User>, CatalogError> {
         self.directory().users(after, limits::PAGE_LEN_MAX).await
@@ -70,7 +85,7 @@ impl Access {
     ) -> Result<bool, CatalogError> {
         let at = disabled.then(|| self.clock.now());
         let changed = self.directory().disable_user(name, at).await;
-        self.forget_what_is_remembered();
+        self.remembered.forget();
         changed
     }
 
@@ -78,7 +93,7 @@ impl Access {
     /// known or still has something.
     pub async fn remove_user(&self, name: &Principal) -> Result<bool, CatalogError> {
         let removed = self.directory().remove_user(name).await;
-        self.forget_what_is_remembered();
+        self.remembered.forget();
         // Not `has_users`: that the last user goes is no reason to let everybody in before the
         // operator has started the service anew.
         removed

@@ -250,10 +250,7 @@ impl Shared {
         let failed = record.trouble.map_or(0, |trouble| trouble.attempts);
         self.registry.rest(id, Instant::now() + pause(failed));
         let trouble = Trouble { attempts: failed.saturating_add(1), reason: error.public() };
-        if let Err(error) = self.catalog.hold_up(id, &trouble).await {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(upload.id = %id, error, "What holds up an upload is not recorded");
-        }
+        self.record_trouble(id, &trouble).await;
     }
 
     async fn postpone_for(&self, live: &Live, error: &UploadError) {
@@ -275,9 +272,15 @@ impl Shared {
             (trouble, state.record.state == UploadState::Stitching)
         };
         live.announce();
-        if full && let Err(error) = self.catalog.hold_up(live.id, &trouble).await {
+        if full {
+            self.record_trouble(live.id, &trouble).await;
+        }
+    }
+
+    async fn record_trouble(&self, id: UploadId, trouble: &Trouble) {
+        if let Err(error) = self.catalog.hold_up(id, trouble).await {
             let error = &error as &dyn std::error::Error;
-            tracing::warn!(upload.id = %live.id, error, "What holds up an upload is not recorded");
+            tracing::warn!(upload.id = %id, error, "What holds up an upload is not recorded");
         }
     }
 }

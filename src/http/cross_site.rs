@@ -10,6 +10,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 
 use super::{
+    gate,
     origin::{AllowedOrigin, PublicUrl},
     problem::Problem,
 };
@@ -111,10 +112,7 @@ impl<'a> Said<'a> {
 
 /// Whether there is a bearer token, be it a good one: browsers add none by themselves.
 fn shows_token(headers: &HeaderMap) -> bool {
-    let Some(Ok(text)) = headers.get(header::AUTHORIZATION).map(|value| value.to_str()) else {
-        return false;
-    };
-    text.split_once(' ').is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+    gate::bearer(headers).is_ok_and(|token| token.is_some())
 }
 
 #[cfg(test)]

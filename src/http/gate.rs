@@ -117,7 +117,7 @@ impl From<Caller> for Grant {
 
 /// The bearer token of a request (RFC 6750), if it shows one. Errors: it shows something else, or
 /// more than one thing: whoever would then be asking is nobody's guess.
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let mut shown = headers.get_all(header::AUTHORIZATION).iter();
     let Some(first) = shown.next() else { return Ok(None) };
     let text = first.to_str().ok().filter(|_| shown.next().is_none());
@@ -136,9 +136,8 @@ fn in_person() -> Problem {
 }
 
 fn forbidden(scopes: &[Scope]) -> Problem {
-    let words: Vec<&str> = scopes.iter().map(|scope| scope.as_str()).collect();
-    let words = words.join(" or ");
-    let detail = format!("The credentials do not allow this: it takes the scope {words}.");
+    let detail =
+        format!("The credentials do not allow this: it takes the scope {}.", listed(scopes));
     Problem::new(StatusCode::FORBIDDEN, "forbidden", detail)
 }
 

@@ -159,8 +159,8 @@ pub const EVENT_KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 // Who is asking.
 
-/// Tokens that are remembered, so that not every request asks the catalog.
-pub const TOKENS_REMEMBERED_MAX: usize = 4096;
+/// Tokens, and users, that are remembered, so that not every request asks the catalog.
+pub const CREDENTIALS_REMEMBERED_MAX: usize = 4096;
 /// How exactly it is known when a token was last used.
 pub const TOKEN_USE_STEP: Duration = Duration::from_hours(1);
 /// How long a ticket may count after it was issued.

@@ -14,7 +14,7 @@ pub use self::{
     claims::Unusable,
     keys::{KeyError, TicketKeys},
 };
-use super::{Access, Caller, Denied, Means, UserError};
+use super::{Access, Caller, Denied, Means};
 use crate::upload::{Day, FileName, Permit, Principal, Scope, Scopes, Timestamp, TokenId};
 
 /// A ticket that was found good.
@@ -67,22 +67,11 @@ impl Access {
     pub(super) async fn ticket(&self, text: &str) -> Result<Caller, Denied> {
         let keys = self.tickets.as_ref().ok_or(Denied::Invalid)?;
         let (user, ticket) = keys.verify(text)?.read(self.clock.now())?;
-        if self.is_disabled(&user).await? {
+        let known = self.known_user(&user).await?;
+        if known.is_none_or(|user| user.disabled_at.is_some()) {
             return Err(Denied::Invalid);
         }
         let scopes = Scopes::of(&[Scope::Upload]);
         Ok(Caller { principal: user, scopes, means: Means::Ticket(ticket) })
-    }
-
-    /// Whether this user is disabled; who is not known yet is from now on.
-    async fn is_disabled(&self, name: &Principal) -> Result<bool, Denied> {
-        if let Some(user) = self.directory().user(name).await? {
-            return Ok(user.disabled_at.is_some());
-        }
-        match self.ensure_user(name).await {
-            Ok(()) => Ok(false),
-            Err(UserError::Catalog(error)) => Err(error.into()),
-            Err(_) => Err(Denied::Invalid),
-        }
     }
 }
