@@ -12,7 +12,7 @@ use http::StatusCode;
 use super::{
     Grant, Refusal, Status,
     form::{BodyKind, BoxError, Form, FormError, Part, keep},
-    refusal::code_of,
+    refusal::answer_to,
     rejection::rejection_in,
 };
 use crate::{
@@ -149,7 +149,10 @@ fn refusal(error: &UploadError) -> Refusal {
         Class::Damaged | Class::Refused(Refused::Checksum) => {
             new(StatusCode::BAD_REQUEST, "checksum_mismatch")
         }
-        Class::Refused(why) => new(StatusCode::UNSUPPORTED_MEDIA_TYPE, code_of(why)),
+        Class::Refused(why) => {
+            let (status, code) = answer_to(why);
+            new(status, code)
+        }
         Class::Schedule => new(StatusCode::BAD_REQUEST, "invalid_scheduled_at"),
         Class::Conflict | Class::Gone => new(StatusCode::CONFLICT, "conflict"),
         Class::Forbidden => new(StatusCode::FORBIDDEN, "forbidden"),

@@ -35,11 +35,14 @@ impl Refusal {
     }
 }
 
-/// The word for what is wrong with a file.
-pub(super) fn code_of(refused: Refused) -> &'static str {
+/// The status and the word for what is wrong with a file: each status is the end of it for every
+/// client.
+pub(super) fn answer_to(refused: Refused) -> (StatusCode, &'static str) {
     match refused {
-        Refused::Checksum => "checksum_mismatch",
-        Refused::Type => "type_not_accepted",
-        Refused::Scan => "refused_by_scan",
+        Refused::Checksum => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "checksum_mismatch"),
+        Refused::Type => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "type_not_accepted"),
+        Refused::Scan => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "refused_by_scan"),
+        Refused::Quota => (StatusCode::PAYLOAD_TOO_LARGE, "quota_exceeded"),
+        Refused::Principal => (StatusCode::FORBIDDEN, "forbidden"),
     }
 }

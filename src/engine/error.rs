@@ -94,6 +94,10 @@ pub enum Refused {
     Type,
     /// The check before publishing does not let it pass.
     Scan,
+    /// Its principal has no more room, now that it is all here.
+    Quota,
+    /// Its principal may not upload any more.
+    Principal,
 }
 
 /// What kind of trouble an [`UploadError`] is: all that a dialect needs to choose an answer.

@@ -45,9 +45,8 @@ impl Shared {
             Checked::Refused(why, reason) => return self.refuse(live, why, reason).await,
             Checked::Interrupted => return Ok(Pass::Interrupted),
         }
-        if let Some(reason) = self.obstacle(live).await? {
-            self.end(live, UploadState::Failed, Some(EndReason(reason))).await?;
-            return Ok(Pass::Done);
+        if let Some((why, reason)) = self.obstacle(live).await? {
+            return self.refuse(live, why, reason).await;
         }
         let content_type = media_type(&filename, &head);
         let name = live.published_name();
@@ -76,15 +75,17 @@ impl Shared {
 
     /// Why the upload's principal may not have the file: what was allowed at the first byte may not
     /// be at the last.
-    async fn obstacle(&self, live: &Live) -> Result<Option<String>, UploadError> {
+    async fn obstacle(&self, live: &Live) -> Result<Option<(Refused, EndReason)>, UploadError> {
         let principal = live.lock().record.identity.principal().clone();
         if !principal.is_anonymous() {
             let user = self.catalog.directory().user(&principal).await?;
             if user.is_none_or(|user| user.disabled_at.is_some()) {
-                return Ok(Some("its user may not upload any more".to_owned()));
+                let reason = EndReason("its user may not upload any more".to_owned());
+                return Ok(Some((Refused::Principal, reason)));
             }
         }
-        Ok(self.check_complete(live).await?.err().map(|over| over.to_string()))
+        let over = self.check_complete(live).await?.err();
+        Ok(over.map(|over| (Refused::Quota, EndReason(over.to_string()))))
     }
 
     /// The creative of an upload that the catalog would not complete: written by an attempt that

@@ -99,7 +99,8 @@ async fn what_is_over_a_quota_at_the_end_does_not_complete() {
     let app = app.stop().await.flag("--max-stored-bytes=20B").start().await;
     let file = app.flow(CONTENT).chunk_size(4);
     file.send(2..file.count()).await;
-    assert_eq!(file.post(file.count()).await.status, 415);
+    let detail = file.post(file.count()).await.assert_problem(413, "quota_exceeded");
+    assert!(detail.contains("20 bytes that you may store"), "{detail}");
     let list = app.get("/uploads?state=failed").await.json();
     let reason = list["uploads"][0]["upload"]["error"].to_string();
     assert!(reason.contains("20 bytes that you may store"), "{list}");

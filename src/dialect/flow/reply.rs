@@ -9,7 +9,7 @@ use std::{error::Error, time::Duration};
 use http::StatusCode;
 
 use crate::{
-    dialect::{Refusal, Rejection, RejectionKind, Status, refusal::code_of},
+    dialect::{Refusal, Rejection, RejectionKind, Status, refusal::answer_to},
     engine::{Class, Received, Snapshot, UploadError},
 };
 
@@ -66,7 +66,10 @@ pub(super) fn refusal(error: &UploadError) -> Refusal {
         Class::OverQuota => new(StatusCode::PAYLOAD_TOO_LARGE, "quota_exceeded"),
         // 415 is the one status that every version of flow.js takes as the end of the file.
         Class::Gone => new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "upload_gone"),
-        Class::Refused(why) => new(StatusCode::UNSUPPORTED_MEDIA_TYPE, code_of(why)),
+        Class::Refused(why) => {
+            let (status, code) = answer_to(why);
+            new(status, code)
+        }
         Class::Interrupted => new(StatusCode::BAD_REQUEST, "incomplete_body"),
         Class::TimedOut => new(StatusCode::REQUEST_TIMEOUT, "request_timeout"),
         Class::NoSpace => {
