@@ -14,10 +14,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::{certificate::Certificate, control::ControlSocket, options::anonymous};
+use self::{certificate::Certificate, control::ControlSocket};
 pub use self::{certificate::CertificateError, options::options};
 use crate::{
-    access::Access,
+    access::{Access, Forward, ForwardSetUpError},
     catalog::{CatalogError, SqliteCatalog},
     config::Config,
     engine::{Clock, Engine, Parts, UploadError},
@@ -86,6 +86,9 @@ pub enum StartError {
     /// The certificate or its key.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// Whoever is asked who a request comes from.
+    #[error("cannot use auth_url")]
+    Forward(#[from] ForwardSetUpError),
     /// What the last session left could not be recovered.
     #[error("cannot recover what the last session left")]
     Recover(#[source] UploadError),
@@ -173,10 +176,14 @@ impl App {
         let keys = tickets::keys(&config)?;
         let metrics = parts.metrics.clone();
         let (catalog, clock) = (parts.catalog.clone(), parts.clock.clone());
-        let access = Access::new(catalog, clock, anonymous(&config)).await;
+        let forward = options::forward(&config).map(Forward::new).transpose()?;
+        let access = Access::new(catalog, clock, options::anonymous(&config)).await;
         let mut access = access.map_err(|error| StartError::Recover(error.into()))?;
         if let Some(keys) = keys {
             access = access.with_tickets(keys);
+        }
+        if let Some(forward) = forward {
+            access = access.with_forward(forward);
         }
         let engine = Engine::start(parts, epoch).await.map_err(StartError::Recover)?;
         let sites =

@@ -23,6 +23,8 @@ pub enum Means {
     Token(TokenId),
     /// A ticket.
     Ticket(Ticket),
+    /// Something that somebody else knows.
+    Forwarded,
 }
 
 impl Caller {
@@ -42,7 +44,7 @@ impl Caller {
     pub fn ticket(&self) -> Option<&Ticket> {
         match &self.means {
             Means::Ticket(ticket) => Some(ticket),
-            Means::Nothing | Means::Token(_) => None,
+            Means::Nothing | Means::Token(_) | Means::Forwarded => None,
         }
     }
 

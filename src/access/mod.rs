@@ -5,6 +5,7 @@
 //! whom is held by engine and catalog.
 
 mod caller;
+mod forward;
 mod remembered;
 mod secret;
 mod throttle;
@@ -23,11 +24,14 @@ use std::{
 pub(crate) use self::throttle::place;
 pub use self::{
     caller::{Caller, Means},
+    forward::{Forward, ForwardError, ForwardOptions, ForwardSetUpError},
     secret::Token,
     tickets::{KeyError, NewTicket, Ticket, TicketKeys, Unusable},
     tokens::NewToken,
     users::UserError,
 };
+use http::request;
+
 use self::{remembered::Remembered, throttle::Throttle};
 use crate::{
     catalog::{Catalog, CatalogError, Directory},
@@ -55,12 +59,21 @@ pub enum Denied {
     /// What it shows is not valid, or not any more.
     #[error("the credentials are not valid, or not any more: get new ones")]
     Invalid,
+    /// Whoever is asked elsewhere does not know who it is.
+    #[error("nobody is signed in: sign in, or send a token, as `Authorization: Bearer …`")]
+    Unknown,
+    /// Whoever is asked elsewhere does not let this one pass, or the operator does not.
+    #[error("you are not allowed to use this service: ask whoever runs it")]
+    Refused,
     /// A ticket that was signed as it should be cannot be used.
     #[error(transparent)]
     Unusable(#[from] Unusable),
     /// It could not be found out.
     #[error(transparent)]
     Unavailable(#[from] CatalogError),
+    /// It could not be asked elsewhere.
+    #[error(transparent)]
+    Forward(#[from] ForwardError),
 }
 
 /// Knows callers by what they show.
@@ -77,6 +90,8 @@ pub struct Access {
     remembered: Remembered,
     /// With which tickets may be signed, if any count.
     tickets: Option<TicketKeys>,
+    /// Who else is asked, if anybody is.
+    forward: Option<Forward>,
     throttle: Throttle,
 }
 
@@ -89,7 +104,8 @@ impl Access {
     ) -> Result<Self, CatalogError> {
         let has_users = AtomicBool::new(catalog.directory().has_users().await?);
         let (remembered, throttle) = (Remembered::default(), Throttle::default());
-        Ok(Self { catalog, clock, anonymous, has_users, remembered, tickets: None, throttle })
+        let (tickets, forward) = (None, None);
+        Ok(Self { catalog, clock, anonymous, has_users, remembered, tickets, forward, throttle })
     }
 
     fn directory(&self) -> &dyn Directory {
@@ -99,7 +115,8 @@ impl Access {
     /// Whether there is anybody who could show credentials.
     #[must_use]
     pub fn has_credentials(&self) -> bool {
-        self.tickets.is_some() || self.has_users.load(Ordering::SeqCst)
+        let elsewhere = self.tickets.is_some() || self.forward.is_some();
+        elsewhere || self.has_users.load(Ordering::SeqCst)
     }
 
     /// Whether everybody may come.
@@ -127,22 +144,38 @@ impl Access {
     }
 
     /// Who shows this token or ticket, or nothing. Whoever shows a wrong one waits for the answer,
-    /// the longer the more often: `peer` is where it came from.
+    /// the longer the more often: `peer` is where it came from. Of what is none of ours, somebody
+    /// else may know whose it is.
     ///
     /// Cancel safety: may be dropped.
     pub async fn caller(
         &self,
         bearer: Option<&str>,
         peer: Option<IpAddr>,
+        request: &request::Parts,
     ) -> Result<Caller, Denied> {
-        let Some(bearer) = bearer else {
-            return self.public().map(Caller::anonymous).ok_or(Denied::Missing);
+        let found = match bearer {
+            Some(bearer) => self.bearer(bearer).await,
+            None => Err(Denied::Missing),
         };
-        let found = self.bearer(bearer).await;
-        if matches!(found, Err(Denied::Invalid)) {
-            self.throttle.penalty(peer).await;
+        let found = match (found, &self.forward) {
+            (Err(Denied::Missing | Denied::Invalid), Some(forward))
+                if !bearer.is_some_and(Token::looks_like_one) =>
+            {
+                self.forwarded(forward, request, peer).await
+            }
+            (found, _) => found,
+        };
+        match found {
+            Err(why @ (Denied::Missing | Denied::Unknown)) if bearer.is_none() => {
+                self.public().map(Caller::anonymous).ok_or(why)
+            }
+            Err(Denied::Invalid) => {
+                self.throttle.penalty(peer).await;
+                Err(Denied::Invalid)
+            }
+            found => found,
         }
-        found
     }
 
     async fn bearer(&self, text: &str) -> Result<Caller, Denied> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    access::Anonymous,
+    access::{Anonymous, ForwardOptions},
     config::{Config, Schedule},
     engine::Options,
     scan::{Clamd, CommandLine, Scanner},
@@ -20,6 +20,17 @@ pub(super) fn anonymous(config: &Config) -> Anonymous {
     } else {
         Anonymous::Never
     }
+}
+
+/// Who else is asked who a request comes from, by the configuration.
+pub(super) fn forward(config: &Config) -> Option<ForwardOptions> {
+    Some(ForwardOptions {
+        url: config.auth_url.0.clone()?,
+        user_header: config.auth_user_header.0.clone(),
+        scopes: config.auth_scopes.0,
+        cache: config.auth_cache,
+        is_encrypted: config.tls_cert.is_some() || config.public_url.is_encrypted(),
+    })
 }
 
 /// What of the configuration is the engine's.

@@ -27,8 +27,8 @@ pub use settings::Settings;
 pub use sources::DEFAULT_FILE;
 pub use units::{ByteSize, InvalidSize, InvalidSpan, TimeSpan};
 pub use values::{
-    AcceptedKind, AtMost, FreeRoom, InvalidBound, InvalidFilter, InvalidFreeRoom, LogFilter,
-    LogFormat, Schedule, UnknownZone, Zone,
+    AcceptedKind, AtMost, AuthUrl, FieldName, FreeRoom, InvalidAuthUrl, InvalidBound,
+    InvalidFilter, InvalidFreeRoom, LogFilter, LogFormat, Schedule, ScopeList, UnknownZone, Zone,
 };
 
 /// Why there is no configuration.

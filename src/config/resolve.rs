@@ -5,8 +5,8 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 use jiff::tz::TimeZone;
 
 use super::{
-    AcceptedKind, AllowedOrigin, AtMost, ByteSize, FreeRoom, LogFilter, LogFormat, PublicUrl,
-    Schedule, Settings, TimeSpan, Zone,
+    AcceptedKind, AllowedOrigin, AtMost, AuthUrl, ByteSize, FieldName, FreeRoom, LogFilter,
+    LogFormat, PublicUrl, Schedule, ScopeList, Settings, TimeSpan, Zone,
 };
 use crate::upload::{Durability, Reserve, limits};
 
@@ -18,6 +18,10 @@ pub struct Config {
     pub allow_anonymous: bool,
     pub ticket_key: Option<PathBuf>,
     pub ticket_jwks: Option<PathBuf>,
+    pub auth_url: AuthUrl,
+    pub auth_user_header: FieldName,
+    pub auth_scopes: ScopeList,
+    pub auth_cache: Duration,
     pub data_dir: PathBuf,
     pub incomplete_dir: PathBuf,
     pub completed_dir: PathBuf,
@@ -104,6 +108,10 @@ impl Settings {
             allow_anonymous: self.allow_anonymous.unwrap_or_default(),
             ticket_key: named(self.ticket_key),
             ticket_jwks: named(self.ticket_jwks),
+            auth_url: self.auth_url.unwrap_or_default(),
+            auth_user_header: self.auth_user_header.unwrap_or_default(),
+            auth_scopes: self.auth_scopes.unwrap_or_default(),
+            auth_cache: span(self.auth_cache, limits::FORWARD_CACHE),
             incomplete_dir: place(self.incomplete_dir, "incomplete"),
             completed_dir: place(self.completed_dir, "completed"),
             control_socket: self.control_socket.map_or_else(beside, PathBuf::from),
@@ -153,12 +161,15 @@ impl Config {
         let span = |span: Duration| Some(TimeSpan(span));
         let bytes = |most: Option<u64>| Some(AtMost(most.map(ByteSize)));
         let place = |path: &PathBuf| Some(path.display().to_string());
-        let named = |path: Option<&PathBuf>| path.map_or(Some(String::new()), place);
         Settings {
             listen: Some(self.listen),
             allow_anonymous: Some(self.allow_anonymous),
             ticket_key: Some(text_of(self.ticket_key.as_ref())),
             ticket_jwks: Some(text_of(self.ticket_jwks.as_ref())),
+            auth_url: Some(self.auth_url.clone()),
+            auth_user_header: Some(self.auth_user_header.clone()),
+            auth_scopes: Some(self.auth_scopes),
+            auth_cache: span(self.auth_cache),
             data_dir: place(&self.data_dir),
             incomplete_dir: place(&self.incomplete_dir),
             completed_dir: place(&self.completed_dir),
@@ -191,8 +202,8 @@ impl Config {
             shutdown_timeout: span(self.shutdown_timeout),
             cors_origins: Some(self.cors_origins.clone()),
             public_url: Some(self.public_url.clone()),
-            tls_cert: named(self.tls_cert.as_ref()),
-            tls_key: named(self.tls_key.as_ref()),
+            tls_cert: Some(text_of(self.tls_cert.as_ref())),
+            tls_key: Some(text_of(self.tls_key.as_ref())),
             log_format: Some(self.log_format),
             log: Some(self.log.clone()),
         }
@@ -260,6 +271,8 @@ impl Config {
         }
         let most = TimeSpan(limits::COMPLETION_WAIT_MAX);
         within("completion_wait", TimeSpan(self.completion_wait), TimeSpan(Duration::ZERO), most)?;
+        let (auth_cache, most) = (TimeSpan(self.auth_cache), TimeSpan(limits::FORWARD_CACHE_MAX));
+        within("auth_cache", auth_cache, TimeSpan(Duration::ZERO), most)?;
         let tombstone = TimeSpan(self.tombstone_ttl);
         for (key, span) in [("result_ttl", self.result_ttl), ("cancel_grace", self.cancel_grace)] {
             let span = TimeSpan(span);

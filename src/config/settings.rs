@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use super::{
-    AcceptedKind, AllowedOrigin, AtMost, ByteSize, FreeRoom, LogFilter, LogFormat, PublicUrl,
-    Schedule, TimeSpan, Zone,
+    AcceptedKind, AllowedOrigin, AtMost, AuthUrl, ByteSize, FieldName, FreeRoom, LogFilter,
+    LogFormat, PublicUrl, Schedule, ScopeList, TimeSpan, Zone,
 };
 use crate::upload::Durability;
 
@@ -33,6 +33,22 @@ pub struct Settings {
     /// File with the public keys (a JWK set) of those who sign upload tickets themselves
     #[arg(long, value_name = "FILE")]
     pub ticket_jwks: Option<String>,
+
+    /// Service that says whom a request comes from, asked with its headers; empty for none
+    #[arg(long, value_name = "URL")]
+    pub auth_url: Option<AuthUrl>,
+
+    /// Header of its answer that names the user
+    #[arg(long, value_name = "NAME")]
+    pub auth_user_header: Option<FieldName>,
+
+    /// What users may do that it names: upload, read, admin
+    #[arg(long, value_name = "SCOPE,…")]
+    pub auth_scopes: Option<ScopeList>,
+
+    /// How long its answer counts
+    #[arg(long, value_name = "TIME")]
+    pub auth_cache: Option<TimeSpan>,
 
     /// Folder of all data; the next three are below it unless they are set
     #[arg(long, value_name = "DIR")]
@@ -189,6 +205,10 @@ impl Settings {
             allow_anonymous: self.allow_anonymous.or(lower.allow_anonymous),
             ticket_key: self.ticket_key.or(lower.ticket_key),
             ticket_jwks: self.ticket_jwks.or(lower.ticket_jwks),
+            auth_url: self.auth_url.or(lower.auth_url),
+            auth_user_header: self.auth_user_header.or(lower.auth_user_header),
+            auth_scopes: self.auth_scopes.or(lower.auth_scopes),
+            auth_cache: self.auth_cache.or(lower.auth_cache),
             data_dir: self.data_dir.or(lower.data_dir),
             incomplete_dir: self.incomplete_dir.or(lower.incomplete_dir),
             completed_dir: self.completed_dir.or(lower.completed_dir),

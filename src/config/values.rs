@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use http::{HeaderName, Uri, header::InvalidHeaderName};
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tracing_subscriber::EnvFilter;
@@ -9,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 use super::units::{ByteSize, serde_as_text};
 use crate::{
     http::origin::{AllowedOrigin, PublicUrl},
-    upload::{InvalidPattern, Pattern, Reserve},
+    upload::{InvalidPattern, Pattern, Reserve, Scope, Scopes, UnknownScope},
 };
 
 serde_as_text!(
@@ -19,6 +20,9 @@ serde_as_text!(
     PublicUrl,
     FreeRoom,
     AcceptedKind,
+    AuthUrl,
+    FieldName,
+    ScopeList,
     AtMost<u64>,
     AtMost<ByteSize>
 );
@@ -58,6 +62,83 @@ impl FromStr for AcceptedKind {
 }
 
 impl fmt::Display for AcceptedKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Who is asked whom a request comes from, if anybody is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuthUrl(pub Option<Uri>);
+
+/// A text that is no address to ask at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("write http:// or https://, a host, and a path if there is one; no name or password")]
+pub struct InvalidAuthUrl;
+
+impl FromStr for AuthUrl {
+    type Err = InvalidAuthUrl;
+
+    fn from_str(text: &str) -> Result<Self, InvalidAuthUrl> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        let url: Uri = text.parse().map_err(|_| InvalidAuthUrl)?;
+        let is_web = matches!(url.scheme_str(), Some("http" | "https"));
+        let is_plain = url.authority().is_some_and(|it| !it.as_str().contains('@'));
+        if is_web && is_plain { Ok(Self(Some(url))) } else { Err(InvalidAuthUrl) }
+    }
+}
+
+impl fmt::Display for AuthUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |url| url.fmt(f))
+    }
+}
+
+/// The name of a header field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldName(pub HeaderName);
+
+impl Default for FieldName {
+    fn default() -> Self {
+        Self(HeaderName::from_static("remote-user"))
+    }
+}
+
+impl FromStr for FieldName {
+    type Err = InvalidHeaderName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidHeaderName> {
+        text.parse().map(Self)
+    }
+}
+
+impl fmt::Display for FieldName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What somebody may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScopeList(pub Scopes);
+
+impl Default for ScopeList {
+    fn default() -> Self {
+        Self(Scopes::of(&[Scope::Upload, Scope::Read]))
+    }
+}
+
+impl FromStr for ScopeList {
+    type Err = UnknownScope;
+
+    fn from_str(text: &str) -> Result<Self, UnknownScope> {
+        text.parse().map(Self)
+    }
+}
+
+impl fmt::Display for ScopeList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }

@@ -83,8 +83,12 @@ pub(super) async fn admit(
         return Ok(caller);
     }
     let peer = parts.extensions.get::<Peer>().map(|peer| peer.0);
-    let shown = bearer(&parts.headers)?.or(ticket);
-    let caller = state.access.caller(shown, peer).await?;
+    let shown = match bearer(&parts.headers) {
+        // Of another kind: for whoever else is asked.
+        Err(_) if state.access.asks_elsewhere() => None,
+        shown => shown?.or(ticket),
+    };
+    let caller = state.access.caller(shown, peer, parts).await?;
     if let Some(ticket) = caller.ticket() {
         tickets::check_origin(ticket, parts)?;
         if matches!(need, Need::InPerson(_)) {
@@ -148,10 +152,12 @@ fn unauthenticated(detail: impl Into<Cow<'static, str>>) -> Problem {
 impl From<Denied> for Problem {
     fn from(denied: Denied) -> Self {
         match denied {
-            Denied::Missing | Denied::Invalid | Denied::Unusable(_) => {
+            Denied::Missing | Denied::Invalid | Denied::Unknown | Denied::Unusable(_) => {
                 unauthenticated(sentence(&denied))
             }
+            Denied::Refused => Self::new(StatusCode::FORBIDDEN, "forbidden", sentence(&denied)),
             Denied::Unavailable(error) => UploadError::from(error).into(),
+            Denied::Forward(error) => UploadError::Unavailable(error.into()).into(),
         }
     }
 }

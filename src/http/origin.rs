@@ -94,6 +94,12 @@ impl PublicUrl {
     pub fn matches(&self, origin: &str) -> bool {
         self.0.as_ref().is_some_and(|own| own.matches(origin))
     }
+
+    /// Whether browsers reach it by HTTPS, as far as it is said.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        matches!(&self.0, Some(AllowedOrigin::Exact(own)) if own.starts_with("https:"))
+    }
 }
 
 impl FromStr for PublicUrl {

@@ -161,6 +161,18 @@ pub const EVENT_KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Tokens, and users, that are remembered, so that not every request asks the catalog.
 pub const CREDENTIALS_REMEMBERED_MAX: usize = 4096;
+/// How long `auth_url` may take to answer, and then again to end its answer.
+pub const FORWARD_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often it is asked about one request while it does not answer.
+pub const FORWARD_ATTEMPTS_MAX: u32 = 5;
+/// How long is waited before it is asked for the second time; then twice as long, and so on.
+pub const FORWARD_PAUSE_MIN: Duration = Duration::from_millis(200);
+/// Bytes that are read of the body of its answer: it says nothing to us.
+pub const FORWARD_ANSWER_LEN_MAX: usize = 64 * 1024;
+/// How long its answer counts.
+pub const FORWARD_CACHE: Duration = Duration::from_secs(10);
+/// How long its answer may count: so long is somebody let in who was shut out there.
+pub const FORWARD_CACHE_MAX: Duration = Duration::from_mins(5);
 /// How exactly it is known when a token was last used.
 pub const TOKEN_USE_STEP: Duration = Duration::from_hours(1);
 /// How long a ticket may count after it was issued.

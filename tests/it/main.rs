@@ -19,6 +19,7 @@ mod flow_hostile;
 mod flow_methods;
 mod flow_terms;
 mod flow_troubles;
+mod forward;
 mod headers;
 mod held_up;
 mod kth;

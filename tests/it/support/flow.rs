@@ -18,7 +18,7 @@ pub(crate) struct FlowFile<'a> {
     chunk_size: usize,
     force_chunk_size: bool,
     query: Vec<(String, String)>,
-    token: Option<String>,
+    headers: Vec<(&'static str, String)>,
 }
 
 impl<'a> FlowFile<'a> {
@@ -32,7 +32,7 @@ impl<'a> FlowFile<'a> {
             chunk_size: 4,
             force_chunk_size: false,
             query: Vec::new(),
-            token: None,
+            headers: Vec::new(),
         }
     }
 
@@ -69,8 +69,13 @@ impl<'a> FlowFile<'a> {
     }
 
     /// Whoever has this token sends it.
-    pub(crate) fn by(mut self, token: &str) -> Self {
-        self.token = Some(token.into());
+    pub(crate) fn by(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
+    /// A header of all its requests.
+    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.push((name, value.into()));
         self
     }
 
@@ -79,9 +84,8 @@ impl<'a> FlowFile<'a> {
     }
 
     async fn sign(&self, mut request: Request<Bytes>) -> Reply {
-        if let Some(token) = &self.token {
-            let bearer = format!("Bearer {token}").parse().expect("a header");
-            request.headers_mut().insert("authorization", bearer);
+        for (name, value) in &self.headers {
+            request.headers_mut().insert(*name, value.parse().expect("a header"));
         }
         self.app.send(request).await
     }

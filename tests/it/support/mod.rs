@@ -2,6 +2,7 @@
 //! machine in memory whose processes can be killed.
 
 mod app;
+pub(crate) mod authority;
 mod catalog;
 mod checks;
 mod flow;
