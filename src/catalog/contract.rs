@@ -19,7 +19,7 @@ use std::{future::Future, sync::Arc};
 
 use super::{Catalog, CatalogError, Fact};
 use crate::upload::{
-    ByteRange, Checksum, Creative, CreativeId, Day, Durability, FileName, Identity, Plan,
+    Accept, ByteRange, Checksum, Creative, CreativeId, Day, Durability, FileName, Identity, Plan,
     Principal, Sha256Digest, StoredRange, Timestamp, UploadId, UploadRecord, UploadState, User,
 };
 
@@ -120,6 +120,7 @@ pub fn sample_upload_of(principal: &Principal, identifier: &str) -> UploadRecord
         filename: sample_name("cat.png"),
         scheduled: None,
         declared_sha256: None,
+        accept: Accept::default(),
         creative_id: CreativeId::new(),
         state: UploadState::Receiving,
         reason: None,

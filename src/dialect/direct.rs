@@ -67,7 +67,7 @@ async fn read(engine: &Engine, grant: &Grant, mut form: Form<'static>) -> Result
             }
             Part::Field { .. } => {}
             Part::File(part) => {
-                let name = named(engine, part.filename.unwrap_or_default())?;
+                let name = named(engine, grant, part.filename.unwrap_or_default())?;
                 let file = keep(engine, form, max).await;
                 let file = file.map_err(|error| refusal(&error))?;
                 form = file.0;
@@ -83,12 +83,12 @@ async fn read(engine: &Engine, grant: &Grant, mut form: Form<'static>) -> Result
 }
 
 /// The name of a file, if files of that name are taken here: before anything of it is kept.
-fn named(engine: &Engine, name: String) -> Result<FileName, Refusal> {
+fn named(engine: &Engine, grant: &Grant, name: String) -> Result<FileName, Refusal> {
     let filename = FileName::new(name).map_err(|error| {
         Refusal::new(StatusCode::BAD_REQUEST, "invalid_filename", error.to_string())
     })?;
     wanted_type(&filename)?;
-    engine.check_name(&filename).map_err(|error| refusal(&error))?;
+    engine.check_name(&filename, grant.permit.as_deref()).map_err(|error| refusal(&error))?;
     Ok(filename)
 }
 

@@ -6,36 +6,47 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Engine, Piece, Refused, Shared, UploadError, live::Live};
-use crate::upload::{EndReason, FileName, UploadState, limits::HEAD_LEN};
+use crate::upload::{Accept, EndReason, FileName, Permit, UploadState, limits::HEAD_LEN};
 
 impl Engine {
-    /// Whether a file of this name may be sent. For those who would store something of it before
-    /// it is an upload. Errors: it is not of a kind that is taken.
-    pub fn check_name(&self, name: &FileName) -> Result<(), UploadError> {
-        self.shared.check_name(name)
+    /// Whether a file of this name may be sent, with this ticket if there is one. For those who
+    /// would store something of it before it is an upload. Errors: it is not of a kind that is
+    /// taken.
+    pub fn check_name(&self, name: &FileName, permit: Option<&Permit>) -> Result<(), UploadError> {
+        self.shared.check_name(name, permit.map_or(&Accept::default(), |permit| &permit.accept))
     }
 }
 
 impl Shared {
-    pub(super) fn check_name(&self, name: &FileName) -> Result<(), UploadError> {
-        if self.options.accept.takes_name(name) {
-            return Ok(());
-        }
-        Err(self.unwanted("files with such a name are not taken"))
+    /// Errors: files of this name are not taken, or not with the ticket that takes these.
+    pub(super) fn check_name(&self, name: &FileName, ticket: &Accept) -> Result<(), UploadError> {
+        let why = "files with such a name are not taken";
+        self.check(ticket, why, |accept| accept.takes_name(name))
     }
 
-    /// Errors: a file of this name that begins so is not of a kind that is taken.
-    pub(super) fn check_head(&self, name: &FileName, head: &[u8]) -> Result<(), UploadError> {
-        if self.options.accept.takes(name, head) {
-            return Ok(());
-        }
-        Err(self.unwanted("its content is not what files with such a name are, or are taken for"))
+    /// Errors: a file of this name that begins so is not of a kind that is taken, or not with the
+    /// ticket that takes these.
+    pub(super) fn check_head(
+        &self,
+        name: &FileName,
+        ticket: &Accept,
+        head: &[u8],
+    ) -> Result<(), UploadError> {
+        let why = "its content is not what files with such a name are, or are taken for";
+        self.check(ticket, why, |accept| accept.takes(name, head))
     }
 
-    fn unwanted(&self, why: &str) -> UploadError {
-        let accept = &self.options.accept;
+    fn check(
+        &self,
+        ticket: &Accept,
+        why: &str,
+        takes: impl Fn(&Accept) -> bool,
+    ) -> Result<(), UploadError> {
+        let Some(accept) = [&self.options.accept, ticket].into_iter().find(|it| !takes(it)) else {
+            return Ok(());
+        };
         let reason = format!("{why}; by name and by content, these are taken: {accept}");
-        UploadError::Refused(Refused::Type, EndReason(reason))
+        Err(UploadError::Refused(Refused::Type, EndReason(reason)))
     }
 
     /// What becomes of an upload whose beginning was refused as it came in: it has no future, and
@@ -65,7 +76,9 @@ impl Head {
     pub(super) fn of(shared: &Shared, live: &Live, piece: Piece) -> Option<Self> {
         let len = live.plan.total().min(HEAD_LEN as u64);
         let whole = piece.range.offset() == 0 && len <= piece.range.len();
-        let asked = whole && 0 < len && !shared.options.accept.is_everything();
+        let accepts =
+            [shared.options.accept.is_everything(), live.lock().record.accept.is_everything()];
+        let asked = whole && 0 < len && accepts != [true, true];
         asked.then(|| Self { bytes: Vec::new(), len: usize::try_from(len).expect("it is short") })
     }
 

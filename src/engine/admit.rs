@@ -7,7 +7,7 @@ use super::{
     registry::Use,
 };
 use crate::upload::{
-    Allowance, ByteRange, Creative, CreativeId, Day, NotPermitted, Timestamp, UploadId,
+    Accept, Allowance, ByteRange, Creative, CreativeId, Day, NotPermitted, Timestamp, UploadId,
     UploadRecord, UploadState,
 };
 
@@ -129,7 +129,9 @@ impl Shared {
     }
 
     async fn open(shared: &Arc<Self>, intent: &Intent) -> Result<Use, UploadError> {
-        shared.check_name(&intent.filename)?;
+        let permit = intent.permit.as_deref();
+        let accept = permit.map_or_else(Accept::default, |permit| permit.accept.clone());
+        shared.check_name(&intent.filename, &accept)?;
         let len = intent.identity.plan().total();
         let max = intent.max_size(shared.options.max_file_size);
         if max < len {
@@ -147,6 +149,7 @@ impl Shared {
             filename: intent.filename.clone(),
             scheduled: intent.scheduled,
             declared_sha256: intent.sha256,
+            accept,
             creative_id: CreativeId::new(),
             state: UploadState::Receiving,
             reason: None,

@@ -21,8 +21,8 @@ use super::{
 use crate::{
     store::PublishedName,
     upload::{
-        Allowance, ByteRange, Checksum, Coverage, Creative, Day, Plan, Sha256Digest, StoredRange,
-        UploadId, UploadRecord, UploadState,
+        Accept, Allowance, ByteRange, Checksum, Coverage, Creative, Day, FileName, Plan,
+        Sha256Digest, StoredRange, UploadId, UploadRecord, UploadState,
     },
 };
 
@@ -235,6 +235,12 @@ impl Live {
             }
             _ => error,
         }
+    }
+
+    /// What its name says of its file, and which kinds its ticket takes.
+    pub(super) fn kind(&self) -> (FileName, Accept) {
+        let state = self.lock();
+        (state.record.filename.clone(), state.record.accept.clone())
     }
 
     /// The name that its file will have.

@@ -35,8 +35,8 @@ impl Shared {
             return self.refuse(live, Refused::Checksum, reason).await;
         }
         let head = self.head(live).await?;
-        let filename = live.lock().record.filename.clone();
-        match self.check_head(&filename, &head) {
+        let (filename, accept) = live.kind();
+        match self.check_head(&filename, &accept, &head) {
             Err(UploadError::Refused(why, reason)) => return self.refuse(live, why, reason).await,
             checked => checked?,
         }

@@ -153,8 +153,8 @@ impl Shared {
             if let Some(Ok(frame)) = &frame {
                 claim.brought(frame.len());
                 if let Some(begun) = head.as_mut().and_then(|head| head.take(frame)) {
-                    let name = live.lock().record.filename.clone();
-                    self.check_head(&name, begun)?;
+                    let (name, accept) = live.kind();
+                    self.check_head(&name, &accept, begun)?;
                     head = None;
                 }
             }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     access::{NewTicket, Ticket},
     upload::{
-        Day, FileName, Principal,
+        Accept, Day, FileName, Principal,
         limits::{TICKET_LEN_MAX, TICKET_LIFETIME, TICKET_LIFETIME_MAX},
     },
 };
@@ -33,6 +33,8 @@ pub(super) struct TicketRequest {
     max_size: Option<u64>,
     /// The one name that a file may have.
     filename: Option<String>,
+    /// Which kinds of file there may be, as in the setting `accept`: `image/*`, `.pdf`.
+    accept: Option<Vec<String>>,
     /// How many uploads may be begun with it.
     uploads: Option<u32>,
     /// The one day that a file may be scheduled for.
@@ -60,7 +62,9 @@ pub(super) async fn issue(state: &State, body: RequestBody) -> Answer {
         return Err(Problem::new(StatusCode::CONFLICT, "tickets_not_configured", detail));
     };
     if TICKET_LEN_MAX < ticket.len() {
-        return Err(invalid(&"the ticket would be too long to be sent: use a shorter `filename`"));
+        return Err(invalid(
+            &"the ticket would be too long to be sent: shorten `filename`, or `accept`",
+        ));
     }
     let issued = Issued { ticket, expires_at: ends.to_string() };
     Ok(body::json(StatusCode::CREATED, &issued))
@@ -100,6 +104,7 @@ impl TicketRequest {
         if self.filename.as_deref().is_some_and(str::is_empty) {
             return Err(invalid(&"`filename` is empty: leave it out to allow every name"));
         }
+        let accept = self.accept.as_deref().map(accepted).transpose()?;
         let filename = self.filename.map(FileName::new).transpose();
         let day = self.scheduled_at.map(|text| text.parse::<Day>()).transpose();
         if let Some(Err(error)) = self.origin.as_deref().map(str::parse::<AllowedOrigin>) {
@@ -110,11 +115,20 @@ impl TicketRequest {
             lifetime,
             max_size: self.max_size,
             filename: filename.map_err(|error| invalid(&error))?,
+            accept: accept.unwrap_or_default(),
             uploads: self.uploads,
             scheduled: day.map_err(|error| invalid(&error))?,
             origin: self.origin,
         })
     }
+}
+
+fn accepted(kinds: &[String]) -> Result<Accept, Problem> {
+    let accept = Accept::of(kinds.iter().map(String::as_str)).map_err(|error| invalid(&error))?;
+    if accept.is_everything() {
+        return Err(invalid(&"`accept` is empty: leave it out to allow every kind of file"));
+    }
+    Ok(accept)
 }
 
 fn invalid(detail: &impl ToString) -> Problem {

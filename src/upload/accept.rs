@@ -32,8 +32,11 @@ pub enum InvalidPattern {
     #[error("no name of a file says that it is {0:?}: correct the type, or write an extension")]
     Nameless(String),
     /// Everything.
-    #[error("{0:?} is every file: leave the list empty to accept all")]
+    #[error("{0:?} is every file: name no kind at all to accept all")]
     Everything(String),
+    /// More than a refusal can list.
+    #[error("too many kinds of file: at most {} can be listed; use groups", limits::ACCEPT_LEN_MAX)]
+    TooMany,
 }
 
 impl FromStr for Pattern {
@@ -125,6 +128,21 @@ impl Accept {
         Self(patterns)
     }
 
+    /// Files of the kinds that these texts name, at most [`limits::ACCEPT_LEN_MAX`] of them.
+    pub fn of<'a>(kinds: impl IntoIterator<Item = &'a str>) -> Result<Self, InvalidPattern> {
+        let kinds: Vec<Pattern> = kinds.into_iter().map(str::parse).collect::<Result<_, _>>()?;
+        if limits::ACCEPT_LEN_MAX < kinds.len() {
+            return Err(InvalidPattern::TooMany);
+        }
+        Ok(Self(kinds))
+    }
+
+    /// The texts for [`Self::of`].
+    #[must_use]
+    pub fn kinds(&self) -> Vec<String> {
+        self.0.iter().map(ToString::to_string).collect()
+    }
+
     /// Whether every file is taken.
     #[must_use]
     pub fn is_everything(&self) -> bool {
@@ -148,10 +166,21 @@ impl Accept {
     }
 }
 
+impl FromStr for Accept {
+    type Err = InvalidPattern;
+
+    /// Kinds, separated by commas; nothing means all.
+    fn from_str(text: &str) -> Result<Self, InvalidPattern> {
+        if text.is_empty() {
+            return Ok(Self::default());
+        }
+        Self::of(text.split(','))
+    }
+}
+
 impl fmt::Display for Accept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let patterns: Vec<String> = self.0.iter().map(ToString::to_string).collect();
-        f.write_str(&patterns.join(", "))
+        f.write_str(&self.kinds().join(", "))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{Day, FileName, Principal, Timestamp, limits};
+use super::{Accept, Day, FileName, Principal, Timestamp, limits};
 
 /// What may be uploaded with a ticket: what is `None` is left to its holder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct Permit {
     pub filename: Option<FileName>,
     /// The one day that a file may be scheduled for.
     pub scheduled: Option<Day>,
+    /// Which kinds of file there may be, of those that are taken at all.
+    pub accept: Accept,
     /// How many uploads may be begun.
     pub allowance: Option<Allowance>,
 }

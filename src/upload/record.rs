@@ -4,7 +4,9 @@ use std::{fmt, str::FromStr};
 
 pub use jiff::Timestamp;
 
-use super::{ByteRange, CreativeId, Day, FileName, Identity, Principal, UploadId, UploadState};
+use super::{
+    Accept, ByteRange, CreativeId, Day, FileName, Identity, Principal, UploadId, UploadState,
+};
 
 /// The CRC-32 (IEEE) of a range's bytes, taken as they arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -81,6 +83,8 @@ pub struct UploadRecord {
     pub scheduled: Option<Day>,
     /// What the whole file must hash to, if the client said so.
     pub declared_sha256: Option<Sha256Digest>,
+    /// Which kinds of file it may be, by the ticket with which it was begun.
+    pub accept: Accept,
     /// The id that its creative will have: fixed from the start, so that a publish that a crash
     /// cut short is recognised and finished under the same name.
     pub creative_id: CreativeId,

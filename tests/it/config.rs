@@ -245,7 +245,7 @@ fn malformed_values_are_refused_with_their_place() {
         ("log", "flowstitch=loud", "log filter"),
         ("cors_origins", "https://a.org/", "without a path"),
         ("accept", "pdf", "or .pdf"),
-        ("accept", "*/*", "leave the list empty"),
+        ("accept", "*/*", "name no kind"),
         ("public_url", "up.example.com", "https://"),
     ];
     for (key, value, reason) in cases {

@@ -162,7 +162,7 @@ async fn a_ticket_that_was_signed_as_it_should_be_says_why_it_is_refused() {
         (json!({ "sub": "anonymous" }), "`sub`"),
         (json!({ "sub": 7 }), "cannot be read"),
         (json!({ "uploads": 1 }), "`jti`"),
-        (json!({ "accept": [".png"] }), "`accept`"),
+        (json!({ "accept": ["*/*"] }), "`accept`"),
     ] {
         let reply = file(&app, "a.bin", &ticket(claim.clone())).probe(1).await;
         let detail = reply.assert_problem(401, "unauthenticated");
@@ -272,6 +272,39 @@ async fn a_ticket_fixes_size_name_and_day() {
 }
 
 #[tokio::test]
+async fn a_ticket_fixes_the_kinds_of_file() {
+    let app = builder().start().await;
+    let pictures = ticket(json!({ "accept": ["image/*"] }));
+    let refused = |reply: &Reply| {
+        let detail = reply.assert_problem(415, "type_not_accepted");
+        assert!(detail.contains("taken: image/*"), "{detail}");
+    };
+    refused(&file(&app, "a.bin", &pictures).post(1).await);
+    refused(&file(&app, "a.png", &pictures).chunk_size(100).post(1).await);
+    assert_eq!(app.files("incomplete"), Vec::<String>::new());
+    app.flow(b"\x89PNG\r\n\x1a\n").name("b.png").by(&pictures).upload().await;
+
+    // In small pieces, and with a ticket that takes everything at the end: what it was begun with
+    // is what counts.
+    let begun = file(&app, "c.png", &pictures);
+    begun.send(1..begun.count()).await;
+    let app = app.restart().await;
+    let free = file(&app, "c.png", &ticket(json!({})));
+    refused(&free.post(free.count()).await);
+    assert_eq!(app.files("completed").len(), 1);
+}
+
+#[tokio::test]
+async fn a_ticket_takes_no_kind_that_the_service_does_not() {
+    let app = builder().flag("--accept=image/*,.pdf").start().await;
+    let ticket = ticket(json!({ "accept": [".pdf", ".txt"] }));
+    for (name, status) in [("a.png", 415), ("a.txt", 415), ("a.pdf", 201)] {
+        let file = app.flow("%PDF-1.7\n").chunk_size(100).name(name).by(&ticket);
+        file.post(1).await.assert_status(status);
+    }
+}
+
+#[tokio::test]
 async fn a_picture_in_one_request_is_held_to_the_ticket_too() {
     let app = builder().start().await;
     let send = async |more: Value, day: Option<&str>| {
@@ -285,6 +318,8 @@ async fn a_picture_in_one_request_is_held_to_the_ticket_too() {
     let day = Some("2026-12-02");
     send(json!({ "max_size": 7 }), day).await.assert_problem(413, "too_large");
     assert_forbidden(&send(json!({ "filename": "b.png" }), day).await, "b.png");
+    let other = send(json!({ "accept": ["image/gif"] }), day).await;
+    other.assert_problem(415, "type_not_accepted");
     assert_forbidden(&send(json!({ "scheduled_at": "2026-12-03" }), day).await, "2026-12-03");
     let once = json!({ "uploads": 1, "jti": "1", "scheduled_at": "2026-12-02" });
     let creative = send(once.clone(), None).await.assert_status(201).json();
@@ -386,7 +421,9 @@ async fn what_would_be_no_good_is_not_issued() {
     for (request, code) in [
         (json!({}), "invalid_json"),
         (json!({ "sub": "ann", "maxsize": 1 }), "invalid_json"),
-        (json!({ "sub": "ann", "accept": [".png"] }), "invalid_json"),
+        (json!({ "sub": "ann", "accept": ".png" }), "invalid_json"),
+        (json!({ "sub": "ann", "accept": [] }), "invalid_ticket"),
+        (json!({ "sub": "ann", "accept": ["*/*"] }), "invalid_ticket"),
         (json!({ "sub": "ann", "max_size": -1 }), "invalid_json"),
         (json!({ "sub": "" }), "invalid_ticket"),
         (json!({ "sub": "anonymous" }), "invalid_ticket"),

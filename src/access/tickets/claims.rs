@@ -7,7 +7,7 @@ use serde_json::Number;
 
 use super::{NewTicket, Ticket};
 use crate::upload::{
-    Allowance, Day, FileName, InvalidPrincipal, Permit, Principal, TicketKey, Timestamp,
+    Accept, Allowance, Day, FileName, InvalidPrincipal, Permit, Principal, TicketKey, Timestamp,
     limits::{CLOCK_LEEWAY, TICKET_ID_LEN_MAX, TICKET_LIFETIME_MAX},
 };
 
@@ -39,9 +39,8 @@ pub(super) struct Claims {
     pub(super) scheduled_at: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) origin: Option<String>,
-    /// Not understood yet, and so refused: who fixes types must not be given any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) accept: Option<serde_json::Value>,
+    pub(super) accept: Option<Vec<String>>,
 }
 
 /// One audience, or several.
@@ -101,7 +100,7 @@ impl Claims {
             uploads: new.uploads,
             scheduled_at: new.scheduled.map(|day| day.to_string()),
             origin: new.origin,
-            accept: None,
+            accept: (!new.accept.is_everything()).then(|| new.accept.kinds()),
         }
     }
 
@@ -116,15 +115,13 @@ impl Claims {
     pub(super) fn read(self, now: Timestamp) -> Result<(Principal, Ticket), Unusable> {
         self.check_times(now)?;
         self.check_audience()?;
-        if self.accept.is_some() {
-            return Err(Unusable::Claim("accept"));
-        }
         let user: Principal = self.sub.parse()?;
         let day = |text: &String| text.parse::<Day>().map_err(|_| Unusable::Claim("scheduled_at"));
         let permit = Permit {
             max_size: self.max_size,
             filename: self.filename.clone().map(filename).transpose()?,
             scheduled: self.scheduled_at.as_ref().map(day).transpose()?,
+            accept: self.accept.as_deref().map(accept).transpose()?.unwrap_or_default(),
             allowance: self.allowance(&user)?,
         };
         let ticket = Ticket { id: self.jti, origin: self.origin, permit: Arc::new(permit) };
@@ -171,6 +168,14 @@ impl Claims {
 fn filename(name: String) -> Result<FileName, Unusable> {
     let wrong = Unusable::Claim("filename");
     if name.is_empty() { Err(wrong) } else { FileName::new(name).map_err(|_| wrong) }
+}
+
+/// No kind at all is what nobody means.
+fn accept(kinds: &[String]) -> Result<Accept, Unusable> {
+    Accept::of(kinds.iter().map(String::as_str))
+        .ok()
+        .filter(|it| !it.is_everything())
+        .ok_or(Unusable::Claim("accept"))
 }
 
 #[cfg(test)]
@@ -241,7 +246,11 @@ mod tests {
             (json!({ "filename": "x".repeat(20_000) }), Unusable::Claim("filename")),
             (json!({ "scheduled_at": "2026-12-1" }), Unusable::Claim("scheduled_at")),
             (json!({ "scheduled_at": "2026-12-01T00:00" }), Unusable::Claim("scheduled_at")),
-            (json!({ "accept": ["image/*"] }), Unusable::Claim("accept")),
+            (json!({ "accept": [] }), Unusable::Claim("accept")),
+            (json!({ "accept": ["*/*"] }), Unusable::Claim("accept")),
+            (json!({ "accept": ["image/*,.pdf"] }), Unusable::Claim("accept")),
+            (json!({ "accept": vec![".pdf"; 101] }), Unusable::Claim("accept")),
+            (json!({ "accept": "image/*" }), Unusable::Unreadable),
         ] {
             assert_eq!(read(bad.clone()), Err(why), "{bad}");
         }
@@ -256,6 +265,7 @@ mod tests {
     fn what_a_ticket_fixes_is_in_its_permit() {
         let (user, ticket) = read(json!({
             "jti": "7", "max_size": 10, "filename": "a.png", "uploads": 2, "origin": "https://a.b",
+            "accept": ["image/*", ".pdf"],
             "scheduled_at": "2026-12-01", "name": "Ann",
         }))
         .expect("a good ticket");
@@ -264,6 +274,7 @@ mod tests {
         assert_eq!(ticket.origin.as_deref(), Some("https://a.b"));
         assert_eq!(ticket.permit.max_size, Some(10));
         assert_eq!(ticket.permit.filename.as_ref().map(FileName::as_str), Some("a.png"));
+        assert_eq!(ticket.permit.accept.to_string(), "image/*, .pdf");
         assert_eq!(ticket.permit.scheduled, "2026-12-01".parse().ok());
         assert_eq!((allowance.ticket, allowance.uploads), (TicketKey::of(&user, "7"), 2));
         assert_eq!(allowance.expires_at.as_second(), NOW + 120);

@@ -15,7 +15,7 @@ pub use self::{
     keys::{KeyError, TicketKeys},
 };
 use super::{Access, Caller, Denied, Means};
-use crate::upload::{Day, FileName, Permit, Principal, Scope, Scopes, Timestamp, TokenId};
+use crate::upload::{Accept, Day, FileName, Permit, Principal, Scope, Scopes, Timestamp, TokenId};
 
 /// A ticket that was found good.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub struct NewTicket {
     pub max_size: Option<u64>,
     /// The one name that a file may have.
     pub filename: Option<FileName>,
+    /// Which kinds of file there may be.
+    pub accept: Accept,
     /// How many uploads may be begun.
     pub uploads: Option<u32>,
     /// The one day that a file may be scheduled for.

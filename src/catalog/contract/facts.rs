@@ -24,6 +24,7 @@ fn extreme_uploads() -> [UploadRecord; 3] {
         filename: sample_name("🦀\0\"\r\n.png"),
         scheduled: Some(sample_day("9999-12-31")),
         declared_sha256: Some(Sha256Digest([255; 32])),
+        accept: "image/*, .pdf,application/zip".parse().expect("kinds of file"),
         suspect: true,
         created_at: sample_time(-1),
         ..sample_upload("said")

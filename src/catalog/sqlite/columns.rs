@@ -8,9 +8,9 @@ use rusqlite::{
 };
 
 use crate::upload::{
-    ByteRange, Checksum, Creative, CreativeId, Day, EndReason, FileName, Identity, IdentityKey,
-    Plan, Principal, Scopes, Sha256Digest, StoredRange, TicketKey, Timestamp, TokenId, TokenKind,
-    TokenRecord, Trouble, UploadId, UploadRecord, UploadState, User,
+    Accept, ByteRange, Checksum, Creative, CreativeId, Day, EndReason, FileName, Identity,
+    IdentityKey, Plan, Principal, Scopes, Sha256Digest, StoredRange, TicketKey, Timestamp, TokenId,
+    TokenKind, TokenRecord, Trouble, UploadId, UploadRecord, UploadState, User,
 };
 
 /// Implements a column as what `$write` makes of the value, read back by `$read`.
@@ -45,6 +45,7 @@ column!(Checksum, u32, |checksum| checksum.0, |raw| Ok(Self(raw)));
 column!(Principal, String, |principal| principal.as_str(), |raw| Ok(Self::named(raw)));
 column!(EndReason, String, |reason| reason.0.as_str(), |raw| Ok(Self(raw)));
 column!(FileName, String, |name| name.as_str(), |raw| Self::new(raw).map_err(FromSqlError::other));
+column!(Accept, String, |it| it.to_string(), |raw| raw.parse().map_err(FromSqlError::other));
 column!(Day, String, |day| day.to_string(), |raw| raw.parse().map_err(FromSqlError::other));
 column!(UploadState, String, |state| state.as_str(), |raw| {
     Self::from_word(&raw).ok_or(FromSqlError::InvalidType)
@@ -75,6 +76,7 @@ pub(super) fn upload(row: &Row<'_>) -> rusqlite::Result<UploadRecord> {
         filename: row.get("filename")?,
         scheduled: row.get("scheduled")?,
         declared_sha256: row.get("declared_sha256")?,
+        accept: row.get("accept")?,
         creative_id: row.get("creative_id")?,
         state: row.get("state")?,
         reason: row.get("reason")?,

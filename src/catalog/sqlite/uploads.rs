@@ -55,11 +55,11 @@ pub(super) fn commit(tx: &Connection, facts: &[Fact]) -> Result<Committed> {
 fn open(tx: &Connection, record: &UploadRecord) -> Result<()> {
     const SQL: &str = "INSERT INTO uploads
             (id, principal, identifier, relative_path, total, stride, pieces, identity, filename,
-            scheduled, declared_sha256, creative_id, state, reason, trouble, attempts, suspect,
-            released, created_at, touched_at, ended_at)
+            scheduled, declared_sha256, accept, creative_id, state, reason, trouble, attempts,
+            suspect, released, created_at, touched_at, ended_at)
         VALUES (:id, :principal, :identifier, :relative_path, :total, :stride, :pieces, :identity,
-                :filename, :scheduled, :declared_sha256, :creative_id, :state, :reason, :trouble,
-                :attempts, :suspect, :released, :created_at, :touched_at, :ended_at)
+                :filename, :scheduled, :declared_sha256, :accept, :creative_id, :state, :reason,
+                :trouble, :attempts, :suspect, :released, :created_at, :touched_at, :ended_at)
         ON CONFLICT (identity) WHERE ended_at IS NULL DO NOTHING";
     // Not left to the foreign key: what a user who is gone sends late is no reason to refuse what
     // came in the same batch from others.
@@ -79,6 +79,7 @@ fn open(tx: &Connection, record: &UploadRecord) -> Result<()> {
         ":filename": record.filename,
         ":scheduled": record.scheduled,
         ":declared_sha256": record.declared_sha256,
+        ":accept": record.accept,
         ":creative_id": record.creative_id,
         ":state": record.state,
         ":reason": record.reason,

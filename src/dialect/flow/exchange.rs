@@ -134,7 +134,7 @@ impl Multipart<'_> {
         const SMALL: u64 = limits::SPOOL_MEMORY_LEN_MAX as u64;
         let (max, too_long) = match resolved {
             Ok(FlowRequest { addressed: Post::Whole(whole), .. }) => {
-                check_name(self.engine, whole.filename())?;
+                check_name(self.engine, grant, whole.filename())?;
                 (grant.at_most(self.engine.options().max_file_size), None)
             }
             // It is short: what is long is not it, and must not fill the disk.
@@ -243,7 +243,7 @@ async fn take(
             receive(engine, &intent, piece, body).await
         }
         Post::Whole(whole) => {
-            check_name(engine, whole.filename())?;
+            check_name(engine, grant, whole.filename())?;
             let max = grant.at_most(engine.options().max_file_size);
             let spooled = engine.spool(body, max).await;
             take_spooled(engine, grant, post, spooled.map_err(|error| refusal(&error))?).await
@@ -252,8 +252,8 @@ async fn take(
 }
 
 /// A file that is kept before it is an upload is looked at before it is kept.
-fn check_name(engine: &Engine, name: &FileName) -> Result<(), Refusal> {
-    engine.check_name(name).map_err(|error| refusal(&error))
+fn check_name(engine: &Engine, grant: &Grant, name: &FileName) -> Result<(), Refusal> {
+    engine.check_name(name, grant.permit.as_deref()).map_err(|error| refusal(&error))
 }
 
 async fn take_spooled(

@@ -102,7 +102,7 @@ fn what_is_no_pattern_is_refused_with_what_to_write_instead() {
         ("image/p*", "image/*"),
         ("image/png; q=1", "image/png"),
         ("image / png", "image/png"),
-        ("*/*", "leave the list empty"),
+        ("*/*", "name no kind"),
         (".", "is no extension"),
         (".tar.gz", ".gz, not .tar.gz"),
         (".abcdefghijk", "up to 10"),
