@@ -95,7 +95,7 @@ where
     );
     let mut streams = Streams::new(listener);
     // Nobody gives way before there is somebody to give way to. While all are busy the others wait
-    // in the backlog.
+    // in the backlog; one that is too many for its address is closed.
     while let Some((stream, peer)) = stop.run_until_cancelled(streams.next()).await
         && let Some(slot) = stop.run_until_cancelled(slots.take(peer)).await
     {
@@ -222,8 +222,8 @@ impl<S: Handler> Connection<S> {
     ) {
         let Self { service, http, stall_timeout, stop } = self;
         let slot = Arc::new(slot);
-        let io = TokioIo::new(slot.watch(StallGuard::new(stream, stall_timeout)));
-        let own = slot.clone();
+        let (own, written) = (slot.clone(), slot.clone());
+        let io = TokioIo::new(StallGuard::new(stream, stall_timeout, move || written.flushed()));
         let service = service_fn(move |request: http::Request<Incoming>| {
             let mut request = request.map(body::boxed);
             if let Some(peer) = peer {

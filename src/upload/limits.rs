@@ -143,6 +143,9 @@ pub const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_mins(1);
 pub const TLS_CHECK_INTERVAL: Duration = Duration::from_secs(3);
 /// How long a connection is idle before it may have to give way to a newcomer.
 pub const IDLE_GRACE: Duration = Duration::from_secs(5);
+/// Connections of one address that were asked to give way and are still there; until they are gone,
+/// it may have as many more than `max_connections_per_address`.
+pub const GIVING_WAY_MAX: usize = 64;
 /// Connections that wait to be accepted; the system may allow fewer. More than those are not
 /// refused, but they try again after seconds.
 pub const BACKLOG_LEN: u32 = 4096;
