@@ -5,6 +5,7 @@
 //! whom is held by engine and catalog.
 
 mod caller;
+mod rates;
 mod secret;
 mod throttle;
 mod tickets;
@@ -24,6 +25,7 @@ use self::throttle::Throttle;
 pub(crate) use self::throttle::place;
 pub use self::{
     caller::{Caller, Means},
+    rates::{RateLimits, Rates},
     secret::Token,
     tickets::{KeyError, NewTicket, Ticket, TicketKeys, Unusable},
     tokens::NewToken,

@@ -8,7 +8,10 @@ use tracing_subscriber::EnvFilter;
 
 use super::units::{ByteSize, serde_as_text};
 use crate::{
-    http::origin::{AllowedOrigin, PublicUrl},
+    http::{
+        origin::{AllowedOrigin, PublicUrl},
+        proxies::TrustedProxy,
+    },
     upload::{InvalidPattern, Pattern, Reserve},
 };
 
@@ -19,6 +22,7 @@ serde_as_text!(
     PublicUrl,
     FreeRoom,
     AcceptedKind,
+    TrustedProxy,
     AtMost<u64>,
     AtMost<ByteSize>
 );

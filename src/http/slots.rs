@@ -156,9 +156,9 @@ impl Table {
         }
     }
 
-    /// Whether an address may have one more connection, for which another one of its may be asked to
-    /// give way. Whoever was asked counts no more; but if many of them become busy at that moment,
-    /// there are too many, and so they must not be many.
+    /// Whether an address may have one more connection, for which another one of its may be asked
+    /// to give way. Whoever was asked counts no more; but if many of them become busy at that
+    /// moment, there are too many, and so they must not be many.
     fn admits(&mut self, place: IpAddr, max: usize, grace: Duration) -> bool {
         if self.stay(place) < max {
             return true;
