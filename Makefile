@@ -9,10 +9,12 @@ SHELL := /bin/bash
 CARGO ?= cargo
 # How long `make torture` goes on.
 SECONDS ?= 600
+# How many times `make bench-attacks` measures.
+ROUNDS ?= 7
 RELEASE_BIN := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/release/flowstitch
 
-.PHONY: help build run check fmt clippy doc deny test unit torture torture-proof browser \
-    browser-tools torture-tools fuzz fuzz-quick fuzz-build fuzz-clippy fuzz-tools
+.PHONY: help build run check fmt clippy doc deny test unit torture torture-proof \
+    bench-attacks browser browser-tools torture-tools fuzz fuzz-quick fuzz-build fuzz-clippy fuzz-tools
 
 help: ## List what can be done
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +66,9 @@ unit: torture-tools
 
 torture: torture-tools ## Attack the optimised binary for SECONDS=600 and print what it lost
 	$(CARGO) test --release --locked --test torture -- --seconds $(SECONDS)
+
+bench-attacks: ## Measure an upload under slow heads, slow bodies and 10,000 idle connections
+	$(CARGO) test --release --locked --test attacks -- --rounds $(ROUNDS)
 
 torture-proof: torture-tools ## Take each sync out of the server and see that it is missed
 	$(CARGO) test --release --locked --test torture -- --seconds 1 --fault power-order \

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use self::{certificate::Certificate, control::ControlSocket};
 pub use self::{certificate::CertificateError, options::options};
 use crate::{
-    access::{Access, Forward, ForwardSetUpError},
+    access::{Access, Forward, ForwardSetUpError, Rates},
     catalog::{CatalogError, SqliteCatalog},
     config::Config,
     engine::{Clock, Engine, Parts, UploadError},
@@ -26,7 +26,7 @@ use crate::{
         cors::CorsOrigins,
         cross_site::Sites,
         middleware,
-        server::{self, Outcome, ServerOptions},
+        server::{self, Outcome},
         service::Service,
         state::State,
     },
@@ -189,7 +189,9 @@ impl App {
         let sites =
             Sites::new(&config.cors_origins, config.public_url.clone(), certificate.is_some());
         let stopping = CancellationToken::new();
-        let state = State { engine, access, metrics, sites, stopping };
+        let terms = options::terms(&config);
+        let rates = Rates::new(terms.rates);
+        let state = State { engine, access, rates, terms, metrics, sites, stopping };
         Ok(Self { config, state: Arc::new(state), control: None, certificate })
     }
 
@@ -227,7 +229,7 @@ impl App {
     }
 
     fn around(&self, cors: CorsOrigins) -> middleware::Options {
-        middleware::Options { cors, body_idle_timeout: self.config.body_idle_timeout }
+        middleware::Options { cors, pace: options::pace(&self.config) }
     }
 
     /// Stops in order without having served: see 3 to 5 of [`Self::run`].
@@ -295,11 +297,7 @@ impl App {
         deadline: Duration,
     ) -> Outcome {
         let (service, stop) = (self.service(), self.state.stopping.clone());
-        let options = ServerOptions {
-            max_connections: self.config.max_connections,
-            max_connections_per_address: self.config.max_connections_per_address,
-            ..Default::default()
-        };
+        let options = options::server_options(&self.config);
         let Some(certificate) = certificate else {
             return server::serve(listener, service, options, stop, deadline).await;
         };

@@ -6,6 +6,7 @@
 
 mod caller;
 mod forward;
+mod rates;
 mod remembered;
 mod secret;
 mod throttle;
@@ -25,6 +26,7 @@ pub(crate) use self::throttle::place;
 pub use self::{
     caller::{Caller, Means},
     forward::{Forward, ForwardError, ForwardOptions, ForwardSetUpError},
+    rates::{RateLimits, Rates},
     secret::Token,
     tickets::{KeyError, NewTicket, Ticket, TicketKeys, Unusable},
     tokens::NewToken,

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use crate::{
-    access::{Anonymous, ForwardOptions},
+    access::{Anonymous, ForwardOptions, RateLimits},
     config::{Config, Schedule},
     engine::Options,
+    http::{limits::Terms, pace::Pace, proxies::Proxies, server::ServerOptions},
     scan::{Clamd, CommandLine, Scanner},
     upload::{Accept, Quotas},
 };
@@ -58,6 +59,38 @@ pub fn options(config: &Config) -> Options {
         completion_wait: config.completion_wait,
         scanners: scanners(config),
         scan_timeout: config.scan_timeout,
+    }
+}
+
+/// What of the configuration is about connections.
+pub(super) fn server_options(config: &Config) -> ServerOptions {
+    ServerOptions {
+        max_connections: config.max_connections,
+        max_connections_per_address: config.max_connections_per_address,
+        proxies: Arc::new(Proxies::new(&config.trusted_proxies)),
+        ..ServerOptions::default()
+    }
+}
+
+/// How slowly bodies may come.
+pub(super) fn pace(config: &Config) -> Pace {
+    Pace {
+        idle: config.body_idle_timeout,
+        progress: config.min_progress,
+        window: config.progress_window,
+    }
+}
+
+/// What clients are told beside the limits of the engine.
+pub(super) fn terms(config: &Config) -> Terms {
+    Terms {
+        connections: (config.max_connections, config.max_connections_per_address),
+        rates: RateLimits {
+            requests: config.max_requests,
+            new_uploads: config.max_new_uploads,
+            window: config.rate_window,
+        },
+        pace: pace(config),
     }
 }
 

@@ -20,7 +20,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use crate::http::origin::{AllowedOrigin, PublicUrl};
+pub use crate::http::{
+    origin::{AllowedOrigin, PublicUrl},
+    proxies::{InvalidProxy, TrustedProxy},
+};
 pub use cli::{Chosen, Cli, Command, Named, NewToken, Tokens, Uploads, Users};
 pub use resolve::{Config, Contradiction};
 pub use settings::Settings;

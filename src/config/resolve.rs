@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::{
     AcceptedKind, AllowedOrigin, AtMost, AuthUrl, ByteSize, FieldName, FreeRoom, LogFilter,
-    LogFormat, PublicUrl, Schedule, ScopeList, Settings, TimeSpan, Zone,
+    LogFormat, PublicUrl, Schedule, ScopeList, Settings, TimeSpan, TrustedProxy, Zone,
 };
 use crate::upload::{Durability, Reserve, limits};
 
@@ -43,6 +43,13 @@ pub struct Config {
     pub memory_budget: u64,
     pub max_connections: usize,
     pub max_connections_per_address: usize,
+    pub max_requests: Option<u64>,
+    pub max_new_uploads: Option<u64>,
+    pub rate_window: Duration,
+    /// In bytes per second.
+    pub min_progress: Option<u64>,
+    pub progress_window: Duration,
+    pub trusted_proxies: Vec<TrustedProxy>,
     pub stitch_workers: usize,
     pub stitch_queue: usize,
     pub upload_ttl: Duration,
@@ -131,6 +138,12 @@ impl Settings {
             max_connections_per_address: self
                 .max_connections_per_address
                 .unwrap_or(limits::CONNECTIONS_PER_ADDRESS_MAX),
+            max_requests: self.max_requests.and_then(|most| most.0),
+            max_new_uploads: self.max_new_uploads.and_then(|most| most.0),
+            rate_window: span(self.rate_window, limits::RATE_WINDOW),
+            min_progress: self.min_progress.map_or(limits::PROGRESS_MIN, |it| it.0.map(|it| it.0)),
+            progress_window: span(self.progress_window, limits::PROGRESS_WINDOW),
+            trusted_proxies: self.trusted_proxies.unwrap_or_default(),
             stitch_workers: self.stitch_workers.unwrap_or(limits::STITCH_WORKERS),
             stitch_queue: self.stitch_queue.unwrap_or(limits::STITCH_QUEUE_LEN),
             upload_ttl: span(self.upload_ttl, limits::UPLOAD_TTL),
@@ -187,6 +200,12 @@ impl Config {
             memory_budget: Some(ByteSize(self.memory_budget)),
             max_connections: Some(self.max_connections),
             max_connections_per_address: Some(self.max_connections_per_address),
+            max_requests: Some(AtMost(self.max_requests)),
+            max_new_uploads: Some(AtMost(self.max_new_uploads)),
+            rate_window: span(self.rate_window),
+            min_progress: bytes(self.min_progress),
+            progress_window: span(self.progress_window),
+            trusted_proxies: Some(self.trusted_proxies.clone()),
             stitch_workers: Some(self.stitch_workers),
             stitch_queue: Some(self.stitch_queue),
             upload_ttl: span(self.upload_ttl),
@@ -243,13 +262,19 @@ impl Config {
             ("max_uploads", self.max_uploads),
             ("max_upload_bytes", self.max_upload_bytes),
             ("max_stored_bytes", self.max_stored_bytes),
+            ("max_requests", self.max_requests),
+            ("max_new_uploads", self.max_new_uploads),
+            ("min_progress", self.min_progress),
         ] {
-            refuse(
-                most == Some(0),
-                key,
-                "is 0, with which nobody could upload; use none, or more",
-            )?;
+            refuse(most == Some(0), key, "is 0, which makes no sense; use none, or more")?;
         }
+        for (key, most) in
+            [("max_requests", self.max_requests), ("max_new_uploads", self.max_new_uploads)]
+        {
+            within(key, most.unwrap_or(1), 1, limits::RATE_BOUND)?;
+        }
+        let proxies = "more than can be looked through for each request; use networks";
+        refuse(limits::PROXIES_MAX < self.trusted_proxies.len(), "trusted_proxies", proxies)?;
         within("stitch_workers", self.stitch_workers, 1, limits::STITCH_WORKERS_MAX)?;
         within("stitch_queue", self.stitch_queue, 1, limits::STITCH_QUEUE_LEN_MAX)?;
         let (least, most) = (limits::MEMORY_BUDGET_MIN, limits::MEMORY_BUDGET_MAX);
@@ -264,6 +289,8 @@ impl Config {
         for (key, span) in [
             ("upload_ttl", self.upload_ttl),
             ("sweep_interval", self.sweep_interval),
+            ("rate_window", self.rate_window),
+            ("progress_window", self.progress_window),
             ("scan_timeout", self.scan_timeout),
             ("body_idle_timeout", self.body_idle_timeout),
         ] {

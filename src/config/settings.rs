@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use super::{
     AcceptedKind, AllowedOrigin, AtMost, AuthUrl, ByteSize, FieldName, FreeRoom, LogFilter,
-    LogFormat, PublicUrl, Schedule, ScopeList, TimeSpan, Zone,
+    LogFormat, PublicUrl, Schedule, ScopeList, TimeSpan, TrustedProxy, Zone,
 };
 use crate::upload::Durability;
 
@@ -117,6 +117,30 @@ pub struct Settings {
     /// Connections from one address at a time; over it, its idle ones give way, or the new one ends
     #[arg(long, value_name = "COUNT")]
     pub max_connections_per_address: Option<usize>,
+
+    /// Requests that one user, or one address, may send in a rate-window; over it, they wait
+    #[arg(long, value_name = "COUNT")]
+    pub max_requests: Option<AtMost<u64>>,
+
+    /// Uploads that one user, or one address, may begin in a rate-window; over it, they wait
+    #[arg(long, value_name = "COUNT")]
+    pub max_new_uploads: Option<AtMost<u64>>,
+
+    /// Time in which max-requests and max-new-uploads are counted
+    #[arg(long, value_name = "TIME")]
+    pub rate_window: Option<TimeSpan>,
+
+    /// Bytes in a second that a request's body must bring on average: a size, or none
+    #[arg(long, value_name = "SIZE")]
+    pub min_progress: Option<AtMost<ByteSize>>,
+
+    /// How long a body may bring less than that
+    #[arg(long, value_name = "TIME")]
+    pub progress_window: Option<TimeSpan>,
+
+    /// Proxies whose X-Forwarded-For says where a request is from: addresses, or networks as a/b
+    #[arg(long, value_name = "ADDR,…", value_delimiter = ',')]
+    pub trusted_proxies: Option<Vec<TrustedProxy>>,
 
     /// Uploads that are stitched at a time
     #[arg(long, value_name = "COUNT")]
@@ -228,6 +252,12 @@ impl Settings {
             max_connections_per_address: self
                 .max_connections_per_address
                 .or(lower.max_connections_per_address),
+            max_requests: self.max_requests.or(lower.max_requests),
+            max_new_uploads: self.max_new_uploads.or(lower.max_new_uploads),
+            rate_window: self.rate_window.or(lower.rate_window),
+            min_progress: self.min_progress.or(lower.min_progress),
+            progress_window: self.progress_window.or(lower.progress_window),
+            trusted_proxies: self.trusted_proxies.or(lower.trusted_proxies),
             stitch_workers: self.stitch_workers.or(lower.stitch_workers),
             stitch_queue: self.stitch_queue.or(lower.stitch_queue),
             upload_ttl: self.upload_ttl.or(lower.upload_ttl),

@@ -9,7 +9,10 @@ use tracing_subscriber::EnvFilter;
 
 use super::units::{ByteSize, serde_as_text};
 use crate::{
-    http::origin::{AllowedOrigin, PublicUrl},
+    http::{
+        origin::{AllowedOrigin, PublicUrl},
+        proxies::TrustedProxy,
+    },
     upload::{InvalidPattern, Pattern, Reserve, Scope, Scopes, UnknownScope},
 };
 
@@ -23,6 +26,7 @@ serde_as_text!(
     AuthUrl,
     FieldName,
     ScopeList,
+    TrustedProxy,
     AtMost<u64>,
     AtMost<ByteSize>
 );

@@ -22,6 +22,12 @@ pub trait Gate: Send + Sync {
     /// Lets the request in, or not. Asked once, when it is known whether a field of the request
     /// brings a `ticket`, and before anything is done for it.
     async fn admit(&self, ticket: Option<&str>) -> Result<Grant, Refusal>;
+
+    /// Whether [`Self::begin`] need be asked.
+    fn counts_uploads(&self) -> bool;
+
+    /// Asked when a request is about to begin an upload; answers when it may.
+    async fn begin(&self, principal: &Principal);
 }
 
 impl Grant {

@@ -221,6 +221,13 @@ impl Engine {
         Ok(is_here().then_some(settled))
     }
 
+    /// Whether a range that is sent now would begin an upload. Another request may do so first.
+    pub async fn would_begin(&self, intent: &Intent) -> Result<bool, UploadError> {
+        let Some(live) = Shared::find(&self.shared, intent).await? else { return Ok(true) };
+        let has_ended = !live.upload_state().is_running();
+        Ok(has_ended && self.shared.judge(&live, intent.scheduled) == Verdict::Free)
+    }
+
     /// How the upload of this identity stands, if it runs or is complete. Frees an identity as
     /// [`Self::probe`] does.
     pub async fn lookup(&self, intent: &Intent) -> Result<Option<Snapshot>, UploadError> {

@@ -5,7 +5,7 @@
 use std::{
     error::Error,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -17,9 +17,9 @@ use http_body_util::{
     BodyExt, Empty, Full, LengthLimitError, Limited, StreamBody, combinators::UnsyncBoxBody,
 };
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::timeout;
 
-use super::problem::Problem;
+use super::{pace::is_timeout, problem::Problem};
 use crate::upload::limits;
 
 /// Whatever can go wrong with a body.
@@ -109,63 +109,6 @@ pub(super) fn json_as(
     response
 }
 
-/// A body that brought nothing for too long: an item of the stream of such a body.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("the body brought nothing for too long")]
-struct IdleTooLong;
-
-/// Whether this error, or what caused it, is that the body brought nothing for too long.
-#[must_use]
-pub fn is_timeout(error: &(dyn Error + 'static)) -> bool {
-    error.is::<IdleTooLong>() || error.source().is_some_and(is_timeout)
-}
-
-/// Lets a body bring nothing for at most `idle` at a time; after that it ends in an error that
-/// [`is_timeout`] knows. There is no limit to how long it may take in all.
-///
-/// Only the wait for the client counts. tower-http's `TimeoutBody` looks at the clock before it
-/// looks at the body, and a reader that polls ahead, as multer does, and then spends the time on a
-/// slow disk would be told that the client was slow. Here bytes that have come are never refused.
-#[must_use]
-pub fn with_idle_timeout(body: RequestBody, idle: Duration) -> RequestBody {
-    boxed(IdleTimeout { body, idle, waiting: None })
-}
-
-struct IdleTimeout {
-    body: RequestBody,
-    idle: Duration,
-    /// Runs from the moment at which the body was found to have nothing until it has something.
-    waiting: Option<Pin<Box<Sleep>>>,
-}
-
-impl Body for IdleTimeout {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = &mut *self;
-        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
-            this.waiting = None;
-            return Poll::Ready(frame);
-        }
-        let waiting = this.waiting.get_or_insert_with(|| Box::pin(sleep(this.idle)));
-        ready!(waiting.as_mut().poll(cx));
-        this.body = empty();
-        Poll::Ready(Some(Err(IdleTooLong.into())))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 /// Reads and drops what is left of the body of a request that is about to be refused, so that the
 /// client gets to see the answer: a connection that closes while the client still sends is reset,
 /// and Firefox then sends the whole POST again by itself.
@@ -238,7 +181,7 @@ mod tests {
 
     use futures_util::{StreamExt, stream};
     use serde::Deserialize;
-    use tokio::time::{Instant, advance};
+    use tokio::time::Instant;
 
     use super::*;
 
@@ -255,57 +198,6 @@ mod tests {
 
     fn silent() -> RequestBody {
         super::stream(stream::pending())
-    }
-
-    async fn error_of(mut body: RequestBody) -> BoxError {
-        body.frame().await.expect("an item").expect_err("an error")
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_silent_body_ends_in_a_timeout_and_then_for_good() {
-        let began = Instant::now();
-        let mut body = with_idle_timeout(silent(), Duration::from_secs(30));
-        let error = body.frame().await.expect("an item").expect_err("an error");
-        assert!(is_timeout(error.as_ref()));
-        assert_eq!(began.elapsed().as_secs(), 30);
-        assert!(body.frame().await.is_none());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_slow_body_may_take_for_ever() {
-        let ticks = stream::unfold((), |()| async {
-            tokio::time::sleep(Duration::from_secs(29)).await;
-            Some((Ok(Bytes::from_static(b"x")), ()))
-        });
-        let body = with_idle_timeout(super::stream(ticks.take(100)), Duration::from_secs(30));
-        assert_eq!(body.collect().await.expect("no timeout").to_bytes().len(), 100);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_slow_reader_is_not_taken_for_a_slow_client() {
-        let (sender, receiver) = tokio::sync::oneshot::channel::<()>();
-        let once = stream::once(async {
-            receiver.await.expect("sent");
-            Ok(Bytes::from_static(b"late"))
-        });
-        let mut body = with_idle_timeout(super::stream(once), Duration::from_secs(30));
-        // The reader polls ahead and finds nothing, then is busy for longer than the timeout…
-        assert!(futures_util::poll!(Box::pin(body.frame())).is_pending());
-        sender.send(()).expect("awaited");
-        advance(Duration::from_mins(1)).await;
-        // …and what has come meanwhile is still there for it.
-        assert!(body.frame().await.expect("a frame").is_ok());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_timeout_is_known_behind_other_errors() {
-        #[derive(Debug, thiserror::Error)]
-        #[error("the form cannot be read")]
-        struct Form(#[source] BoxError);
-
-        let timeout = error_of(with_idle_timeout(silent(), Duration::from_secs(1))).await;
-        assert!(is_timeout(&Form(timeout)));
-        assert!(!is_timeout(&Form("reset by peer".into())));
     }
 
     #[tokio::test(start_paused = true)]

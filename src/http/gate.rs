@@ -4,16 +4,18 @@ use std::{borrow::Cow, fmt, net::IpAddr};
 
 use async_trait::async_trait;
 use http::{HeaderMap, Method, StatusCode, header, request};
+use tokio::time::{Instant, sleep_until};
 
 use super::{problem::Problem, route::Route, state::State, tickets, trouble::sentence};
 use crate::{
     access::{Caller, Denied},
     dialect::{Gate, Grant, Refusal},
     engine::UploadError,
-    upload::Scope,
+    upload::{Principal, Scope},
 };
 
-/// Where a request came from: an extension of it, put there by the server.
+/// Where a request came from: an extension of it, put there by the server. Behind a trusted proxy,
+/// the address of the proxy's client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer(pub IpAddr);
 
@@ -79,10 +81,11 @@ pub(super) async fn admit(
     let (Need::OneOf(scopes) | Need::InPerson(scopes)) = need else {
         return Ok(Caller::nobody());
     };
+    let (peer, begun) = (peer(parts), Instant::now());
+    wait(state, state.rates.request_from(peer, begun)).await;
     if let Some(caller) = state.access.anybody() {
         return Ok(caller);
     }
-    let peer = parts.extensions.get::<Peer>().map(|peer| peer.0);
     let shown = match bearer(&parts.headers) {
         // Of another kind: for whoever else is asked.
         Err(_) if state.access.asks_elsewhere() => None,
@@ -95,7 +98,26 @@ pub(super) async fn admit(
             return Err(in_person());
         }
     }
+    wait(state, state.rates.request_by(&caller.principal, begun)).await;
     if caller.may(scopes) { Ok(caller) } else { Err(forbidden(scopes)) }
+}
+
+fn peer(parts: &request::Parts) -> Option<IpAddr> {
+    parts.extensions.get::<Peer>().map(|peer| peer.0)
+}
+
+/// Waits until then, but keeps no stop waiting.
+async fn wait(state: &State, moment: Instant) {
+    if Instant::now() < moment {
+        state.stopping.run_until_cancelled(sleep_until(moment)).await;
+    }
+}
+
+/// Waits until one more upload may be begun.
+pub(super) async fn begin(state: &State, parts: &request::Parts, principal: &Principal) {
+    if state.rates.counts_uploads() {
+        wait(state, state.rates.upload(peer(parts), principal)).await;
+    }
 }
 
 /// The gate of a request whose ticket may stand among its fields.
@@ -109,6 +131,14 @@ pub(super) struct FlowGate<'a> {
 impl Gate for FlowGate<'_> {
     async fn admit(&self, ticket: Option<&str>) -> Result<Grant, Refusal> {
         Ok(admit(self.state, self.route, self.parts, ticket).await?.into())
+    }
+
+    fn counts_uploads(&self) -> bool {
+        self.state.rates.counts_uploads()
+    }
+
+    async fn begin(&self, principal: &Principal) {
+        begin(self.state, self.parts, principal).await;
     }
 }
 

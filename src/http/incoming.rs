@@ -7,7 +7,7 @@ use futures_util::{Stream, TryStreamExt};
 use http::{HeaderMap, HeaderName};
 use http_body_util::BodyExt;
 
-use super::body::{self, RequestBody};
+use super::{body::RequestBody, pace};
 use crate::engine::BodyError;
 
 /// What a header says, all of its lines as one, joined by commas. Bytes that are no text become
@@ -23,7 +23,7 @@ pub(super) fn frames(
     body: RequestBody,
 ) -> impl Stream<Item = Result<Bytes, BodyError>> + Send + 'static {
     body.into_data_stream().map_err(|error| {
-        if body::is_timeout(error.as_ref()) {
+        if pace::is_timeout(error.as_ref()) {
             BodyError::TimedOut
         } else {
             BodyError::Broken(error)

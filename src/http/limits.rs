@@ -4,11 +4,26 @@ use http::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::pace::Pace;
 use super::{
     body,
     state::{Answer, State},
 };
-use crate::upload::{Principal, Quotas, Usage, limits};
+use crate::{
+    access::RateLimits,
+    upload::{Principal, Quotas, Usage, limits},
+};
+
+/// What else than the engine's limits a client is told of.
+#[derive(Debug)]
+pub struct Terms {
+    /// Connections at a time, of all and of one address.
+    pub connections: (usize, usize),
+    /// How often what may be done.
+    pub rates: RateLimits,
+    /// How slowly a body may come.
+    pub pace: Pace,
+}
 
 /// All that a client may want to know before it sends a file. A limit that is null is none.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -29,11 +44,29 @@ pub(super) struct Limits {
     max_stored_bytes: Option<u64>,
     /// …and has stored, those of unfinished uploads not included.
     stored_bytes: u64,
+    /// Connections that the service has at a time.
+    max_connections: usize,
+    /// Connections that one address may have at a time.
+    max_connections_per_address: usize,
+    /// Requests that the caller, and its address, may send in a `rate_window`: more wait.
+    max_requests: Option<u64>,
+    /// Uploads that they may begin in a `rate_window`: more wait.
+    max_new_uploads: Option<u64>,
+    /// In seconds.
+    rate_window: f64,
+    /// Bytes in a second that a body must bring on average over a `progress_window`; a request
+    /// that brings fewer is answered 408.
+    min_progress: Option<u64>,
+    /// In seconds.
+    progress_window: f64,
+    /// How long a body may bring nothing, in seconds.
+    body_idle_timeout: f64,
 }
 
 /// `GET /limits`.
 pub(super) async fn show(state: &State, principal: &Principal) -> Answer {
     let options = state.engine.options();
+    let Terms { rates, pace, .. } = &state.terms;
     let Quotas {
         uploads: max_uploads,
         upload_bytes: max_upload_bytes,
@@ -49,6 +82,14 @@ pub(super) async fn show(state: &State, principal: &Principal) -> Answer {
         upload_bytes,
         max_stored_bytes,
         stored_bytes,
+        max_connections: state.terms.connections.0,
+        max_connections_per_address: state.terms.connections.1,
+        max_requests: rates.requests,
+        max_new_uploads: rates.new_uploads,
+        rate_window: rates.window.as_secs_f64(),
+        min_progress: pace.progress,
+        progress_window: pace.window.as_secs_f64(),
+        body_idle_timeout: pace.idle.as_secs_f64(),
     };
     Ok(body::json(StatusCode::OK, &limits))
 }

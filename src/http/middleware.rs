@@ -1,6 +1,6 @@
 //! What every request and every answer goes through: the whole stack on one page.
 
-use std::{convert::Infallible, time::Duration};
+use std::convert::Infallible;
 
 use http::{HeaderName, HeaderValue, header};
 use tower::{ServiceBuilder, layer::layer_fn, util::BoxCloneSyncService};
@@ -14,8 +14,9 @@ use tower_http::{
 
 use super::{
     Handler,
-    body::{self, Request, Response},
+    body::{Request, Response},
     cors::{self, CorsOrigins},
+    pace::{self, Pace},
     panic, request_id, trace,
 };
 
@@ -24,8 +25,8 @@ use super::{
 pub struct Options {
     /// The origins whose pages may use the service.
     pub cors: CorsOrigins,
-    /// How long the body of a request may bring nothing.
-    pub body_idle_timeout: Duration,
+    /// How slowly the body of a request may come.
+    pub pace: Pace,
 }
 
 /// The service with everything around it.
@@ -34,7 +35,7 @@ pub type Stack = BoxCloneSyncService<Request, Response, Infallible>;
 /// Puts everything around `inner` that requests and answers have in common. Outermost first: a
 /// request passes the lines downwards, its answer upwards.
 pub fn stack<S: Handler>(inner: S, options: &Options) -> Stack {
-    let Options { cors, body_idle_timeout } = options.clone();
+    let Options { cors, pace } = options.clone();
     let stack = ServiceBuilder::new()
         // First, so that whatever happens below can be told of by id.
         .map_request(request_id::drop_unfit)
@@ -55,9 +56,7 @@ pub fn stack<S: Handler>(inner: S, options: &Options) -> Stack {
         // A handler's panic is that request's end, not its connection's.
         .layer(layer_fn(panic::catch))
         // Per frame, not in all: an honest upload may be slow. Innermost, where the body is read.
-        .map_request(move |request: Request| {
-            request.map(|body| body::with_idle_timeout(body, body_idle_timeout))
-        })
+        .map_request(move |request: Request| request.map(|body| pace::paced(body, pace)))
         .service(inner);
     Stack::new(stack)
 }
@@ -88,6 +87,7 @@ mod tests {
     use std::{
         io,
         sync::{Arc, LazyLock, Mutex},
+        time::Duration,
     };
 
     use bytes::Bytes;
@@ -98,7 +98,7 @@ mod tests {
     use tracing_subscriber::fmt::MakeWriter;
 
     use super::*;
-    use crate::http::{body::is_timeout, problem::Problem};
+    use crate::http::{body, pace::is_timeout, problem::Problem};
 
     const ORIGIN: &str = "https://app.example.com";
 
@@ -130,7 +130,8 @@ mod tests {
 
     fn service() -> Stack {
         let cors = CorsOrigins::new([ORIGIN.parse().expect("an origin")]);
-        let options = Options { cors, body_idle_timeout: Duration::from_secs(30) };
+        let (idle, window) = (Duration::from_secs(30), Duration::from_mins(1));
+        let options = Options { cors, pace: Pace { idle, progress: None, window } };
         stack(service_fn(desk), &options)
     }
 

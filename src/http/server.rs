@@ -30,6 +30,7 @@ use tracing::{debug, warn};
 use super::{
     Handler, body,
     gate::Peer,
+    proxies::Proxies,
     slots::{Slot, Slots},
     stall::StallGuard,
 };
@@ -48,6 +49,8 @@ pub struct ServerOptions {
     pub head_timeout: Duration,
     /// How long a client may take nothing of its answer.
     pub stall_timeout: Duration,
+    /// Which of those who connect speak for others; these may have any number of connections.
+    pub proxies: Arc<Proxies>,
 }
 
 impl Default for ServerOptions {
@@ -58,6 +61,7 @@ impl Default for ServerOptions {
             idle_grace: limits::IDLE_GRACE,
             head_timeout: limits::REQUEST_HEAD_TIMEOUT,
             stall_timeout: limits::RESPONSE_STALL_TIMEOUT,
+            proxies: Arc::default(),
         }
     }
 }
@@ -95,9 +99,10 @@ where
     );
     let mut streams = Streams::new(listener);
     // Nobody gives way before there is somebody to give way to. While all are busy the others wait
-    // in the backlog.
+    // in the backlog; one that is too many for its address is closed.
     while let Some((stream, peer)) = stop.run_until_cancelled(streams.next()).await
-        && let Some(slot) = stop.run_until_cancelled(slots.take(peer)).await
+        && let from = peer.filter(|peer| !options.proxies.trusts(*peer))
+        && let Some(slot) = stop.run_until_cancelled(slots.take(from)).await
     {
         let Some(slot) = slot else { continue };
         let connection = connection.clone().run(stream, peer, slot);
@@ -200,6 +205,7 @@ struct Connection<S> {
     service: S,
     http: http1::Builder,
     stall_timeout: Duration,
+    proxies: Arc<Proxies>,
     stop: CancellationToken,
 }
 
@@ -211,7 +217,8 @@ impl<S: Handler> Connection<S> {
         http.timer(TokioTimer::new())
             .header_read_timeout(options.head_timeout)
             .max_buf_size(limits::REQUEST_HEAD_LEN_MAX);
-        Self { service, http, stall_timeout: options.stall_timeout, stop }
+        let (stall_timeout, proxies) = (options.stall_timeout, options.proxies.clone());
+        Self { service, http, stall_timeout, proxies, stop }
     }
 
     async fn run(
@@ -220,16 +227,19 @@ impl<S: Handler> Connection<S> {
         peer: Option<IpAddr>,
         slot: Slot,
     ) {
-        let Self { service, http, stall_timeout, stop } = self;
+        let Self { service, http, stall_timeout, proxies, stop } = self;
         let slot = Arc::new(slot);
-        let io = TokioIo::new(slot.watch(StallGuard::new(stream, stall_timeout)));
-        let own = slot.clone();
+        let (own, written) = (slot.clone(), slot.clone());
+        let io = TokioIo::new(StallGuard::new(stream, stall_timeout, move || written.flushed()));
         let service = service_fn(move |request: http::Request<Incoming>| {
             let mut request = request.map(body::boxed);
             if let Some(peer) = peer {
-                request.extensions_mut().insert(Peer(peer));
+                let client = proxies.client(peer, request.headers());
+                request.extensions_mut().insert(Peer(client));
             }
             own.busy();
+            // What is done for a client that has left counts as its connection until it is done.
+            request.extensions_mut().insert(own.clone());
             let (own, answer) = (own.clone(), service.clone().oneshot(request));
             async move { answer.await.map(|response| own.answered(response)) }
         });
@@ -286,6 +296,9 @@ mod tests {
         waiting: Notify,
         /// It may go.
         go: Notify,
+        /// Nobody waits for it any more; and what was done for it is done.
+        left: Arc<Notify>,
+        done: Arc<Notify>,
     }
 
     impl Desk {
@@ -295,6 +308,22 @@ mod tests {
             if path == "/wait" {
                 self.waiting.notify_one();
                 self.go.notified().await;
+            }
+            if path == "/peer" {
+                let peer = request.extensions().get::<Peer>().expect("it came by TCP").0;
+                return Ok(Response::new(body::full(peer.to_string())));
+            }
+            if path == "/detached" {
+                let (desk, left) = (self.clone(), NotifyWhenDropped(self.left.clone()));
+                tokio::spawn(async move {
+                    desk.go.notified().await;
+                    drop(request);
+                    desk.done.notify_one();
+                });
+                self.waiting.notify_one();
+                std::future::pending::<()>().await;
+                drop(left);
+                unreachable!("nobody waits for ever");
             }
             if path == "/file" {
                 let file = Representation {
@@ -549,6 +578,44 @@ mod tests {
             desk.go.notify_one();
             client.response().await;
         }
+        server.connect().await.get("/again").await;
+    }
+
+    #[tokio::test]
+    async fn a_proxy_speaks_for_its_clients_and_has_as_many_connections_as_it_needs() {
+        let proxies = Arc::new(Proxies::new(&["127.0.0.0/8".parse().expect("a network")]));
+        for (proxies, client) in [(Arc::default(), "127.0.0.1"), (proxies, "192.0.2.7")] {
+            let believed = client != "127.0.0.1";
+            let options = ServerOptions { max_connections_per_address: 1, proxies, ..patient() };
+            let (server, desk) = start(options, NEVER).await;
+            let mut busy = server.connect().await;
+            busy.send("GET /wait HTTP/1.1\r\nhost: x\r\n\r\n").await;
+            desk.waiting.notified().await;
+            if believed {
+                server.connect().await.get("/more").await;
+            } else {
+                assert_eq!(server.connect().await.rest().await, "");
+            }
+            desk.go.notify_one();
+            busy.response().await;
+            let forwarded = "x-forwarded-for: 6.6.6.6, 192.0.2.7";
+            busy.send(&format!("GET /peer HTTP/1.1\r\nhost: x\r\n{forwarded}\r\n\r\n")).await;
+            assert!(busy.response().await.ends_with(&format!("\r\n\r\n{client}")));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_done_for_a_client_that_left_counts_as_its_connection() {
+        let options = ServerOptions { max_connections_per_address: 1, ..patient() };
+        let (server, desk) = start(options, NEVER).await;
+        let mut client = server.connect().await;
+        client.send("GET /detached HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        desk.waiting.notified().await;
+        drop(client);
+        desk.left.notified().await;
+        assert_eq!(server.connect().await.rest().await, "");
+        desk.go.notify_one();
+        desk.done.notified().await;
         server.connect().await.get("/again").await;
     }
 

@@ -136,7 +136,10 @@ async fn dispatch(state: Arc<State>, route: Option<Route>, request: Request) -> 
     let query = parts.uri.query().unwrap_or_default();
     match route {
         Route::Flow | Route::Lookup => unreachable!("they were answered above"),
-        Route::UploadCreative => creatives::upload(&state, &grant, &parts.headers, body).await,
+        Route::UploadCreative => {
+            gate::begin(&state, &parts, principal).await;
+            creatives::upload(&state, &grant, &parts.headers, body).await
+        }
         Route::Uploads => uploads::list(&state, principal, query).await,
         Route::Upload(id) if method == Method::DELETE => {
             uploads::cancel(&state, principal, id).await

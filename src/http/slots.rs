@@ -12,27 +12,22 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    io,
     net::IpAddr,
-    pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll},
     time::Duration,
 };
 
-use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::Notify,
     time::{Instant, timeout_at},
 };
 
-use super::body::{self, BoxError, Response, ResponseBody};
-use crate::access::place;
+use super::body::{self, Response};
+use crate::{access::place, upload::limits};
 
 /// All slots of a server.
 #[derive(Debug)]
@@ -105,7 +100,7 @@ impl Slots {
     }
 
     /// A slot for a newcomer from this address; waits while all are taken by the busy. Nothing if
-    /// the address has as many as it may have, all of them busy.
+    /// the address has as many as it may have, and none of them can give way by now.
     ///
     /// Cancel safety: may be dropped at any `.await`; nobody holds a slot then.
     pub(super) async fn take(self: &Arc<Self>, from: Option<IpAddr>) -> Option<Slot> {
@@ -114,17 +109,13 @@ impl Slots {
             let changed = self.changed.notified();
             let wish = {
                 let mut table = self.table();
-                let at_limit = |crowd: &Crowd| self.max_per_place <= crowd.open;
-                if place.is_some_and(|place| table.places.get(&place).is_some_and(at_limit)) {
-                    match table.ask(place, self.grace) {
-                        Wish::Vain => return None,
-                        wish => wish,
-                    }
-                } else if self.max <= table.all.open {
-                    table.ask(None, self.grace)
-                } else {
+                if place.is_some_and(|it| !table.admits(it, self.max_per_place, self.grace)) {
+                    return None;
+                }
+                if table.all.open < self.max {
                     return Some(self.seat(&mut table, place));
                 }
+                if table.all.asked == 0 { table.ask(None, self.grace) } else { Wish::Asked }
             };
             if let Wish::From(moment) = wish {
                 // Whichever comes first: it is looked again.
@@ -165,14 +156,28 @@ impl Table {
         }
     }
 
-    /// Asks the one that is idle for the longest time to give way, unless one was asked already.
+    /// Whether an address may have one more connection, for which another one of its may be asked
+    /// to give way. Whoever was asked counts no more; but if many of them become busy at that
+    /// moment, there are too many, and so they must not be many.
+    fn admits(&mut self, place: IpAddr, max: usize, grace: Duration) -> bool {
+        if self.stay(place) < max {
+            return true;
+        }
+        self.ask(Some(place), grace);
+        let open = self.places.get(&place).map_or(0, |crowd| crowd.open);
+        self.stay(place) < max && open < max.saturating_add(limits::GIVING_WAY_MAX)
+    }
+
+    /// How many connections of an address were not asked to give way.
+    fn stay(&self, place: IpAddr) -> usize {
+        self.places.get(&place).map_or(0, |crowd| crowd.open - crowd.asked)
+    }
+
+    /// Asks the one that is idle for the longest time to give way.
     fn ask(&mut self, place: Option<IpAddr>, grace: Duration) -> Wish {
         let crowd = place.map_or(Some(&self.all), |place| self.places.get(&place));
-        let Some(crowd) = crowd else { return Wish::Vain };
-        if crowd.asked != 0 {
-            return Wish::Asked;
-        }
-        let Some((since, seat)) = crowd.idle.values().next().cloned() else { return Wish::Vain };
+        let longest = crowd.and_then(|crowd| crowd.idle.values().next().cloned());
+        let Some((since, seat)) = longest else { return Wish::Vain };
         let from = since + grace;
         if Instant::now() < from {
             return Wish::From(from);
@@ -216,11 +221,6 @@ impl Seat {
 }
 
 impl Slot {
-    /// Watches a connection for the end of its answers.
-    pub(super) fn watch<T>(self: &Arc<Self>, io: T) -> Watched<T> {
-        Watched { io, slot: self.clone() }
-    }
-
     /// A request has come. Its answer, once there is one, is to be [`Self::answered`].
     pub(super) fn busy(&self) {
         let mut table = self.slots.table();
@@ -234,7 +234,23 @@ impl Slot {
     /// An answer that ends the request when its body has been sent.
     pub(super) fn answered(self: &Arc<Self>, response: Response) -> Response {
         let ended = Answered(self.clone());
-        response.map(|body| body::boxed(Ending { body, _ended: ended }))
+        // The way to give a body something to drop at its end, and change nothing else of it.
+        let keep = move |body: body::ResponseBody| {
+            body.map_err(move |error| {
+                let _ = &ended;
+                error
+            })
+        };
+        response.map(|body| body::boxed(keep(body)))
+    }
+
+    /// What there was to write has been handed over: if that was the end of an answer, the
+    /// connection is idle. (hyper flushes when it has nothing left.)
+    pub(super) fn flushed(&self) {
+        if self.seat.answered.swap(false, Ordering::AcqRel) {
+            self.slots.table().rest(&self.seat);
+            self.slots.changed.notify_one();
+        }
     }
 
     /// Waits until this connection is to make room for another one.
@@ -268,91 +284,18 @@ impl Drop for Answered {
     }
 }
 
-/// The body of an answer, with what its end means.
-struct Ending {
-    body: ResponseBody,
-    _ended: Answered,
-}
-
-impl Body for Ending {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// A connection that is idle when its answers are written: hyper flushes when it has nothing left.
-pub(super) struct Watched<T> {
-    io: T,
-    slot: Arc<Slot>,
-}
-
-impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buf)
-    }
-}
-
-impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.io).poll_flush(cx);
-        let seat = &self.slot.seat;
-        if flushed.is_ready() && seat.answered.swap(false, Ordering::AcqRel) {
-            self.slot.slots.table().rest(seat);
-            self.slot.slots.changed.notify_one();
-        }
-        flushed
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
+
+    const GRACE: Duration = Duration::from_secs(5);
+    const ONE: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)));
+    const OTHER: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2)));
 
     #[tokio::test(start_paused = true)]
     async fn nobody_gives_way_before_it_has_been_idle_for_the_grace() {
-        const GRACE: Duration = Duration::from_secs(5);
         let slots = Slots::new(1, 9, GRACE);
         let first = slots.take(None).await.expect("there is room");
         let began = Instant::now();
@@ -363,5 +306,36 @@ mod tests {
         };
         let (second, after) = tokio::join!(slots.take(None), asked);
         assert!(second.is_some() && GRACE <= after, "{after:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn newcomers_of_a_full_address_hold_up_nobody() {
+        let slots = Slots::new(9, 2, GRACE);
+        let now = |from| slots.take(from).now_or_never().expect("without a wait");
+        let (idle, busy) = (now(ONE).expect("the first"), now(ONE).expect("the second"));
+        busy.busy();
+        assert!(now(ONE).is_none(), "the idle one came a moment ago");
+        assert!(now(OTHER).is_some());
+        tokio::time::advance(GRACE).await;
+        // It is asked and has not left yet: nobody waits for it.
+        let third = now(ONE).expect("one is to give way");
+        idle.gives_way().now_or_never().expect("asked");
+        assert!(now(ONE).is_none(), "of the others none can");
+        assert!(now(OTHER).is_some());
+        // It became busy instead: then there is one too many, and as soon as it can be, no more.
+        idle.busy();
+        tokio::time::advance(GRACE).await;
+        assert!(now(ONE).is_none(), "two stay even if the third gives way");
+        third.gives_way().now_or_never().expect("asked");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_were_asked_to_give_way_are_never_many() {
+        let slots = Slots::new(9 * limits::GIVING_WAY_MAX, 2 * limits::GIVING_WAY_MAX, GRACE);
+        let now = || slots.take(ONE).now_or_never().expect("without a wait");
+        let mut all: Vec<_> = (0..2 * limits::GIVING_WAY_MAX).map_while(|_| now()).collect();
+        tokio::time::advance(GRACE).await;
+        all.extend(std::iter::from_fn(now));
+        assert_eq!(all.len(), 3 * limits::GIVING_WAY_MAX);
     }
 }

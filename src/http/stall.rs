@@ -1,4 +1,4 @@
-//! A connection whose peer must take what is written to it.
+//! A connection whose peer must take what is written to it, and which tells when all is written.
 //!
 //! hyper bounds how long a request head may take but not how long an answer may: a client that asks
 //! for a file and never reads it would keep its connection for ever.
@@ -17,16 +17,18 @@ use tokio::{
 
 /// Ends in an error when the peer has taken nothing for `limit` while there was something to take.
 /// Reading is not limited here.
-pub(super) struct StallGuard<T> {
+pub(super) struct StallGuard<T, F> {
     io: T,
     limit: Duration,
+    /// Told whenever nothing is left to be written.
+    flushed: F,
     /// Runs from the moment at which the peer took no more until it takes something.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
-impl<T: Unpin> StallGuard<T> {
-    pub(super) fn new(io: T, limit: Duration) -> Self {
-        Self { io, limit, waiting: None }
+impl<T: Unpin, F> StallGuard<T, F> {
+    pub(super) fn new(io: T, limit: Duration, flushed: F) -> Self {
+        Self { io, limit, flushed, waiting: None }
     }
 
     /// What became of a write, or that it has been waiting for too long.
@@ -46,7 +48,7 @@ impl<T: Unpin> StallGuard<T> {
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for StallGuard<T> {
+impl<T: AsyncRead + Unpin, F: Unpin> AsyncRead for StallGuard<T, F> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -56,7 +58,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for StallGuard<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for StallGuard<T> {
+impl<T: AsyncWrite + Unpin, F: Fn() + Unpin> AsyncWrite for StallGuard<T, F> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -78,7 +80,11 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for StallGuard<T> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.watch(cx, AsyncWrite::poll_flush)
+        let flushed = self.watch(cx, AsyncWrite::poll_flush);
+        if flushed.is_ready() {
+            (self.flushed)();
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -99,7 +105,7 @@ mod tests {
     async fn a_peer_that_takes_nothing_is_given_up() {
         let (ours, _theirs) = duplex(4);
         let began = Instant::now();
-        let mut ours = StallGuard::new(ours, Duration::from_mins(1));
+        let mut ours = StallGuard::new(ours, Duration::from_mins(1), || ());
         let error = ours.write_all(b"12345").await.expect_err("the peer reads nothing");
         assert_eq!((error.kind(), began.elapsed().as_secs()), (io::ErrorKind::TimedOut, 60));
     }
@@ -107,7 +113,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_is_only_slow_is_served() {
         let (ours, mut theirs) = duplex(4);
-        let mut ours = StallGuard::new(ours, Duration::from_mins(1));
+        let mut ours = StallGuard::new(ours, Duration::from_mins(1), || ());
         let reader = tokio::spawn(async move {
             for _ in 0..25 {
                 advance(Duration::from_secs(59)).await;

@@ -4,8 +4,12 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{body::Response, cross_site::Sites, problem::Problem};
-use crate::{access::Access, engine::Engine, metrics::Metrics};
+use super::{body::Response, cross_site::Sites, limits::Terms, problem::Problem};
+use crate::{
+    access::{Access, Rates},
+    engine::Engine,
+    metrics::Metrics,
+};
 
 /// What every handler can reach. Built in one place (`app`), shared by all connections.
 #[derive(Debug)]
@@ -14,6 +18,10 @@ pub struct State {
     pub engine: Engine,
     /// Who may use it.
     pub access: Access,
+    /// How often they did.
+    pub rates: Rates,
+    /// What they are told of how much they may.
+    pub terms: Terms,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Which pages may change something.

@@ -143,6 +143,9 @@ pub const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_mins(1);
 pub const TLS_CHECK_INTERVAL: Duration = Duration::from_secs(3);
 /// How long a connection is idle before it may have to give way to a newcomer.
 pub const IDLE_GRACE: Duration = Duration::from_secs(5);
+/// Connections of one address that were asked to give way and are still there; until they are gone,
+/// it may have as many more than `max_connections_per_address`.
+pub const GIVING_WAY_MAX: usize = 64;
 /// Connections that wait to be accepted; the system may allow fewer. More than those are not
 /// refused, but they try again after seconds.
 pub const BACKLOG_LEN: u32 = 4096;
@@ -197,6 +200,13 @@ pub const PENALTY_FORGOTTEN: Duration = Duration::from_mins(10);
 /// Addresses whose wrong credentials are remembered.
 pub const PENALTY_PLACES_MAX: usize = 10_000;
 
+/// How long a request waits at most that its sender has sent too soon; then it is served.
+pub const RATE_DELAY_MAX: Duration = Duration::from_secs(30);
+/// Addresses and users whose rates are remembered.
+pub const RATE_SENDERS_MAX: usize = 50_000;
+/// How often those are looked for, when there are so many, who need not be remembered any more.
+pub const RATE_SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
 // The operator's tools.
 
 /// Files that `verify` reads at the same time: a disk serves few readers best, and the server, too,
@@ -237,6 +247,13 @@ pub const FILE_LEN_MAX: u64 = 1024 * GIB;
 pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 4096;
 /// Default of `max_uploads`.
 pub const UPLOADS_MAX: Option<u64> = Some(10_000);
+/// Default of `rate_window`.
+pub const RATE_WINDOW: Duration = Duration::from_mins(1);
+/// Default of `min_progress`, in bytes per second: a tenth of what the slowest phones brought, so
+/// that nobody honest is below it, and drips are.
+pub const PROGRESS_MIN: Option<u64> = Some(64);
+/// Default of `progress_window`.
+pub const PROGRESS_WINDOW: Duration = Duration::from_mins(1);
 /// Default of `memory_budget`, in bytes.
 pub const MEMORY_BUDGET: u64 = 256 * MIB;
 /// Default of `max_connections`.
@@ -275,6 +292,10 @@ pub const STITCH_WORKERS_MAX: usize = 256;
 pub const STITCH_QUEUE_LEN_MAX: usize = 1_000_000;
 /// Most of `max_connections`: no process has more file descriptors.
 pub const CONNECTIONS_BOUND: usize = 1_000_000;
+/// Most of `max_requests` and `max_new_uploads`.
+pub const RATE_BOUND: u64 = 1_000_000_000;
+/// Most of `trusted_proxies`.
+pub const PROXIES_MAX: usize = 256;
 /// Least of `memory_budget`: one request fills a batch while another one writes its own.
 pub const MEMORY_BUDGET_MIN: u64 = 2 * WRITE_BATCH_LEN_MAX as u64;
 /// Most of `memory_budget`.

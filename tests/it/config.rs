@@ -121,6 +121,12 @@ fn every_setting_can_be_set_by_each_source() {
         memory_budget: 64 << 20,
         max_connections: 11,
         max_connections_per_address: 14,
+        max_requests: Some(15),
+        max_new_uploads: Some(16),
+        rate_window: Duration::from_secs(17),
+        min_progress: Some(18),
+        progress_window: Duration::from_secs(19),
+        trusted_proxies: ["10.0.0.0/8", "::1"].map(|it| it.parse().expect("a proxy")).to_vec(),
         stitch_workers: 12,
         stitch_queue: 13,
         upload_ttl: Duration::from_hours(7 * 24),
@@ -247,13 +253,14 @@ fn malformed_values_are_refused_with_their_place() {
         ("accept", "pdf", "or .pdf"),
         ("accept", "*/*", "name no kind"),
         ("public_url", "up.example.com", "https://"),
+        ("trusted_proxies", "10.0.0.1/8", "or a network"),
     ];
     for (key, value, reason) in cases {
         let flag = format!("--{}", key.replace('_', "-"));
         Given::nothing().flags(&format!("{flag}={}", value.replace(' ', ""))).refused(&[&flag]);
         let variable = format!("FLOWSTITCH_{}", key.to_uppercase());
         Given::nothing().variable(&variable, value).refused(&[&variable, reason]);
-        let list = ["accept", "cors_origins"].contains(&key);
+        let list = ["accept", "cors_origins", "trusted_proxies"].contains(&key);
         let value = if list { format!("[{value:?}]") } else { format!("{value:?}") };
         let line = format!("# first line\n{key} = {value}");
         Given::nothing().file(&line).refused(&["flowstitch.toml", "line 2", key, reason]);
@@ -273,6 +280,11 @@ fn contradictions_are_refused_with_key_place_and_reason() {
         ("max_connections_per_address = 0", "within 1 and"),
         ("max_uploads = 0", "use none"),
         ("max_stored_bytes = \"0 B\"", "use none"),
+        ("max_requests = 0", "use none"),
+        ("max_new_uploads = \"2000000000\"", "not within 1 and"),
+        ("min_progress = 0", "use none"),
+        ("rate_window = 0", "zero"),
+        ("progress_window = 0", "zero"),
         ("memory_budget = \"1 MiB\"", "1 MiB is not within 2 MiB and 1 TiB"),
         ("max_file_size = 0", "within 1 B and"),
         ("max_file_size = \"16 EiB\"", "within 1 B and"),

@@ -119,13 +119,18 @@ async fn a_body_that_stops_coming_is_a_408() {
 #[tokio::test(start_paused = true)]
 async fn a_slow_body_may_take_longer_than_any_pause() {
     let (app, _) = in_memory().await;
-    let file = app.flow(vec![1; 80]).chunk_size(100);
+    // No faster than `min_progress`.
+    let bytes = bytes::Bytes::from_static(&[1; 29 * 64]);
+    let file = app.flow(bytes.repeat(80)).chunk_size(1 << 20);
     let request = file.octet_request(Method::POST, 1, b"");
     let almost = Duration::from_secs(29);
     let drip = interval_at(Instant::now() + almost, almost);
-    let drops = stream::unfold(drip, async |mut drip| {
-        drip.tick().await;
-        Some((Ok(bytes::Bytes::from_static(&[1])), drip))
+    let drops = stream::unfold(drip, move |mut drip| {
+        let bytes = bytes.clone();
+        async move {
+            drip.tick().await;
+            Some((Ok(bytes), drip))
+        }
     });
     let drops = drops.take(80);
     let reply = app.send_streaming(cut(request, 0, drops)).await;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, convert::Infallible, sync::atomic::Ordering, time::Duration};
 
 use bytes::Bytes;
-use flowstitch::http::{Request, Response, body, cors::CorsOrigins, middleware};
+use flowstitch::http::{Request, Response, body, cors::CorsOrigins, middleware, pace::Pace};
 use http::{Method, StatusCode};
 use serde_json::Value;
 use tower::{ServiceExt, service_fn};
@@ -110,7 +110,8 @@ async fn a_bug_is_an_internal_problem_that_names_its_request() {
     });
     let origin = "https://app.example.com".parse().expect("an origin");
     let cors = CorsOrigins::new([origin]);
-    let options = middleware::Options { cors, body_idle_timeout: Duration::from_secs(30) };
+    let pace = Pace { idle: Duration::from_secs(30), progress: None, window: Duration::ZERO };
+    let options = middleware::Options { cors, pace };
     let request = http::Request::get("/creatives")
         .header("x-request-id", "mine")
         .header("origin", "https://app.example.com")

@@ -34,6 +34,7 @@ mod order;
 mod probes;
 mod quotas;
 mod race;
+mod rates;
 mod restart;
 mod room;
 mod scan;

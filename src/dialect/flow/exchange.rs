@@ -70,7 +70,7 @@ where
         BodyKind::Octet => {
             let grant = request.gate.admit(query.ticket()).await?;
             let post = request.resolve(&grant, &query)?;
-            take(engine, &grant, post, body.boxed()).await
+            take((engine, request.gate), &grant, post, body.boxed()).await
         }
         BodyKind::Multipart(boundary) => {
             let form = Form::new(boundary, body.map(|frame| frame.map_err(BoxError::from)));
@@ -95,7 +95,7 @@ struct Multipart<'a> {
     form: Form<'static>,
 }
 
-impl Multipart<'_> {
+impl<'a> Multipart<'a> {
     /// Fields, then the file: that is how flow.js sends it, and then nothing is held in memory.
     async fn answer(mut self) -> Result<Answer, Refusal> {
         loop {
@@ -111,6 +111,10 @@ impl Multipart<'_> {
         }
     }
 
+    fn desk(&self) -> Desk<'a> {
+        (self.engine, self.request.gate)
+    }
+
     async fn file(mut self, part_filename: Option<String>) -> Result<Answer, Refusal> {
         if let Some(filename) = part_filename {
             self.fields.suggest_filename(&filename);
@@ -119,7 +123,7 @@ impl Multipart<'_> {
         let grant = self.request.gate.admit(fields.ticket()).await?;
         match self.request.resolve(&grant, &fields) {
             Ok(post) if is_streamed(&post) => {
-                take(self.engine, &grant, post, closed(self.form)).await
+                take(self.desk(), &grant, post, closed(self.form)).await
             }
             resolved => self.spooled(&grant, resolved).await,
         }
@@ -161,9 +165,10 @@ impl Multipart<'_> {
                 Part::File(_) => {}
             }
         }
+        let desk = self.desk();
         let fields = self.fields.over(self.query);
         let post = self.request.resolve(grant, &fields)?;
-        take_spooled(self.engine, grant, post, spooled).await
+        take_spooled(desk, grant, post, spooled).await
     }
 }
 
@@ -229,9 +234,12 @@ async fn probe_fields(
     found.map(Answer::to_probe).map_err(|error| reply::refusal(&error))
 }
 
+/// Whom a request that brings bytes has to do with.
+type Desk<'a> = (&'a Engine, &'a dyn Gate);
+
 /// Hands a body to the engine; one of undeclared size is kept first.
 async fn take(
-    engine: &Engine,
+    (engine, gate): Desk<'_>,
     grant: &Grant,
     post: FlowRequest<Post>,
     body: Body,
@@ -240,13 +248,14 @@ async fn take(
         Post::Chunk(chunk) => {
             let intent = chunk_intent(grant, &post, chunk);
             let piece = Piece { range: chunk.range, sha256: post.chunk_sha256 };
-            receive(engine, &intent, piece, body).await
+            receive((engine, gate), &intent, piece, body).await
         }
         Post::Whole(whole) => {
             check_name(engine, grant, whole.filename())?;
             let max = grant.at_most(engine.options().max_file_size);
             let spooled = engine.spool(body, max).await;
-            take_spooled(engine, grant, post, spooled.map_err(|error| refusal(&error))?).await
+            take_spooled((engine, gate), grant, post, spooled.map_err(|error| refusal(&error))?)
+                .await
         }
     }
 }
@@ -257,27 +266,30 @@ fn check_name(engine: &Engine, grant: &Grant, name: &FileName) -> Result<(), Ref
 }
 
 async fn take_spooled(
-    engine: &Engine,
+    (engine, gate): Desk<'_>,
     grant: &Grant,
     post: FlowRequest<Post>,
     spooled: Spooled,
 ) -> Result<Answer, Refusal> {
     let Post::Whole(whole) = &post.addressed else {
-        return Box::pin(take(engine, grant, post, spooled.into_body())).await;
+        return Box::pin(take((engine, gate), grant, post, spooled.into_body())).await;
     };
     let identity = whole.identity(spooled.len())?;
     let range = identity.plan().piece(0).expect("a plan has at least one piece");
     let intent = intent(grant, &post, identity, whole.filename().clone());
     let piece = Piece { range, sha256: post.chunk_sha256 };
-    receive(engine, &intent, piece, spooled.into_body()).await
+    receive((engine, gate), &intent, piece, spooled.into_body()).await
 }
 
 async fn receive(
-    engine: &Engine,
+    (engine, gate): Desk<'_>,
     intent: &Intent,
     piece: Piece,
     body: Body,
 ) -> Result<Answer, Refusal> {
+    if gate.counts_uploads() && engine.would_begin(intent).await.map_err(|it| refusal(&it))? {
+        gate.begin(intent.identity.principal()).await;
+    }
     let received = engine.receive(intent, piece, body).await;
     received.map(Answer::to_chunk).map_err(|error| refusal(&error))
 }

@@ -1,0 +1,216 @@
+//! Whoever asks too often waits, and is served all the same.
+//!
+//! Each sender has a bucket that holds as many requests as a window allows, and is refilled over
+//! that time: what is kept of it is the one moment at which it will be full again (GCRA). Nobody is
+//! refused for being too fast, because flow.js gives a file up then; so a wait is bounded, too.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::place;
+use crate::upload::{
+    Principal,
+    limits::{RATE_DELAY_MAX, RATE_SENDERS_MAX, RATE_SWEEP_INTERVAL},
+};
+
+/// How often what may be done. Nothing is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimits {
+    /// Requests of a user, and of an address, in a window.
+    pub requests: Option<u64>,
+    /// Uploads that a user, and an address, may begin in a window.
+    pub new_uploads: Option<u64>,
+    /// How long a window is.
+    pub window: Duration,
+}
+
+/// What is counted for itself. The public has no bucket: what one of it does would slow all.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Sender {
+    Place(IpAddr),
+    User(Principal),
+}
+
+/// What was done by whom, as far as it is counted.
+#[derive(Debug)]
+pub struct Rates {
+    requests: Option<Rate>,
+    new_uploads: Option<Rate>,
+}
+
+impl Rates {
+    /// Of nobody anything yet.
+    #[must_use]
+    pub fn new(limits: RateLimits) -> Self {
+        let rate = |most: Option<u64>| most.map(|most| Rate::new(most, limits.window));
+        Self { requests: rate(limits.requests), new_uploads: rate(limits.new_uploads) }
+    }
+
+    /// Counts a request that came at `begun` from this address, and tells when it may go on.
+    #[must_use]
+    pub fn request_from(&self, peer: Option<IpAddr>, begun: Instant) -> Instant {
+        let place = peer.map(|peer| Sender::Place(place(peer)));
+        later(self.requests.as_ref(), place, begun)
+    }
+
+    /// Counts a request that came at `begun` for its user, and tells when it may go on.
+    #[must_use]
+    pub fn request_by(&self, principal: &Principal, begun: Instant) -> Instant {
+        later(self.requests.as_ref(), user(principal), begun)
+    }
+
+    /// Whether new uploads are counted at all.
+    #[must_use]
+    pub fn counts_uploads(&self) -> bool {
+        self.new_uploads.is_some()
+    }
+
+    /// Counts an upload that is about to begin, and tells when it may.
+    #[must_use]
+    pub fn upload(&self, peer: Option<IpAddr>, principal: &Principal) -> Instant {
+        let (now, rate) = (Instant::now(), self.new_uploads.as_ref());
+        let place = peer.map(|peer| Sender::Place(place(peer)));
+        later(rate, place, now).max(later(rate, user(principal), now))
+    }
+}
+
+fn user(principal: &Principal) -> Option<Sender> {
+    (!principal.is_anonymous()).then(|| Sender::User(principal.clone()))
+}
+
+fn later(rate: Option<&Rate>, sender: Option<Sender>, now: Instant) -> Instant {
+    rate.zip(sender).map_or(now, |(rate, sender)| now + rate.count(sender, now))
+}
+
+/// How often one thing may be done by each sender.
+#[derive(Debug)]
+struct Rate {
+    /// How long a bucket takes to get one more.
+    interval: Duration,
+    /// How long it takes to be full.
+    window: Duration,
+    buckets: Mutex<Buckets>,
+}
+
+#[derive(Debug, Default)]
+struct Buckets {
+    /// When each is full again.
+    full_at: HashMap<Sender, Instant>,
+    /// When those that are full were thrown away.
+    swept_at: Option<Instant>,
+}
+
+impl Rate {
+    fn new(most: u64, window: Duration) -> Self {
+        let interval = window.as_nanos() / u128::from(most.max(1));
+        let interval = Duration::from_nanos(u64::try_from(interval).unwrap_or(u64::MAX));
+        Self { interval, window, buckets: Mutex::default() }
+    }
+
+    /// Takes one out of the bucket of a sender, and tells how long he must wait for it.
+    fn count(&self, sender: Sender, now: Instant) -> Duration {
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        if !buckets.full_at.contains_key(&sender) && !buckets.has_room(now) {
+            // Better than to slow those down who did nothing.
+            return Duration::ZERO;
+        }
+        let full_at = buckets.full_at.entry(sender).or_insert(now);
+        let full_after = (*full_at).saturating_duration_since(now) + self.interval;
+        // Served late, it is served: nobody owes more than the longest wait.
+        *full_at = now + full_after.min(self.window + RATE_DELAY_MAX);
+        full_after.saturating_sub(self.window).min(RATE_DELAY_MAX)
+    }
+}
+
+impl Buckets {
+    /// Whether one more is remembered. The full ones need not be.
+    fn has_room(&mut self, now: Instant) -> bool {
+        let is_due = self.swept_at.is_none_or(|at| at + RATE_SWEEP_INTERVAL <= now);
+        if RATE_SENDERS_MAX <= self.full_at.len() && is_due {
+            self.swept_at = Some(now);
+            self.full_at.retain(|_, full_at| now < *full_at);
+        }
+        self.full_at.len() < RATE_SENDERS_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_mins(1);
+    const ONE: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)));
+    const OTHER: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2)));
+
+    fn rates(most: u64) -> Rates {
+        let (requests, new_uploads) = (Some(most), Some(most));
+        Rates::new(RateLimits { requests, new_uploads, window: MINUTE })
+    }
+
+    /// How long each of so many requests at once waits, in seconds.
+    fn waits(rates: &Rates, peer: Option<IpAddr>, count: usize) -> Vec<u64> {
+        let now = Instant::now();
+        let wait = |_| rates.request_from(peer, now).duration_since(now).as_secs();
+        (0..count).map(wait).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_too_often_waits_for_his_turn_and_nobody_else_does() {
+        let rates = rates(6);
+        assert_eq!(waits(&rates, ONE, 8), [0, 0, 0, 0, 0, 0, 10, 20]);
+        assert_eq!(waits(&rates, OTHER, 2), [0, 0]);
+        // What was waited for has been used; then there is one each ten seconds.
+        tokio::time::advance(Duration::from_secs(40)).await;
+        assert_eq!(waits(&rates, ONE, 3), [0, 0, 10]);
+        tokio::time::advance(Duration::from_mins(3)).await;
+        assert_eq!(waits(&rates, ONE, 7), [0, 0, 0, 0, 0, 0, 10]);
+        assert_eq!(waits(&rates, None, 20), [0; 20], "nobody in particular");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_longer_than_the_longest_wait() {
+        let rates = rates(1);
+        assert_eq!(waits(&rates, ONE, 100)[1..], [30; 99]);
+        tokio::time::advance(MINUTE + RATE_DELAY_MAX).await;
+        assert_eq!(waits(&rates, ONE, 1), [0], "nor does he owe more");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn users_are_counted_wherever_they_are_and_the_public_by_address() {
+        let (rates, now) = (rates(1), Instant::now());
+        let ann = Principal::named("ann");
+        assert_eq!(rates.request_by(&ann, now), now);
+        assert_eq!(rates.request_by(&ann, now), now + RATE_DELAY_MAX);
+        assert_eq!(rates.upload(ONE, &ann), now, "requests and uploads are two things");
+        assert_eq!(rates.upload(OTHER, &ann), now + RATE_DELAY_MAX);
+        let public = Principal::anonymous();
+        assert_eq!(rates.upload(OTHER, &public), now + RATE_DELAY_MAX, "it is ann's, too");
+        for _ in 0..9 {
+            assert_eq!(rates.request_by(&public, now), now);
+            assert_eq!(rates.upload(None, &public), now);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_senders_are_remembered_than_there_is_room_for() {
+        let rates = rates(1);
+        let address = |n: usize| Some(IpAddr::from(u32::try_from(n).expect("small").to_be_bytes()));
+        for n in 0..2 * RATE_SENDERS_MAX {
+            let _ = rates.request_from(address(n), Instant::now());
+        }
+        let senders = || {
+            let rate = rates.requests.as_ref().expect("a limit");
+            rate.buckets.lock().expect("no panic").full_at.len()
+        };
+        assert_eq!(senders(), RATE_SENDERS_MAX);
+        tokio::time::advance(MINUTE).await;
+        assert_eq!(waits(&rates, ONE, 2), [0, 30], "the others are forgotten");
+        assert_eq!(senders(), 1);
+    }
+}

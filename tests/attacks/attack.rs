@@ -1,0 +1,145 @@
+//! The attackers: each holds one connection, and comes again when it is closed.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+    sync::Semaphore,
+    task::JoinSet,
+    time::{interval, timeout},
+};
+
+/// All attacks; the first is none, and what the others are compared with.
+pub(crate) const ATTACKS: [Attack; 5] =
+    [Attack::Nothing, Attack::Heads, Attack::Bodies, Attack::Idle, Attack::IdleOfOne];
+
+/// How often an attacker sends a byte.
+const DRIP: Duration = Duration::from_secs(5);
+/// How long an attacker whose connection was closed waits before it comes again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How long a connection may take to be made before the attacker tries again.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Addresses from which they come.
+const ADDRESSES: usize = 10;
+/// Attackers that connect at the same time: more would only fill the backlog.
+const AT_ONCE: usize = 256;
+
+/// What is done to the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Attack {
+    Nothing,
+    /// Requests whose heads come in drips.
+    Heads,
+    /// Chunks that come in drips.
+    Bodies,
+    /// Connections on which nothing is said.
+    Idle,
+    /// The same from one address.
+    IdleOfOne,
+}
+
+/// An attack that goes on.
+pub(crate) struct Attackers {
+    tasks: JoinSet<()>,
+    open: Arc<AtomicUsize>,
+}
+
+impl Attack {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "none",
+            Self::Heads => "slow heads",
+            Self::Bodies => "slow bodies",
+            Self::Idle => "idle connections",
+            Self::IdleOfOne => "idle connections, one address",
+        }
+    }
+
+    /// Begins it, and waits until each attacker has tried once.
+    pub(crate) async fn start(self, server: SocketAddr, connections: usize) -> Attackers {
+        let count = match self {
+            Self::Nothing => 0,
+            // They cannot be as many: the server closes none of them for a newcomer's sake before
+            // they were silent for a while, or too slow for long.
+            Self::Heads | Self::Bodies => connections * 4 / 10,
+            Self::Idle | Self::IdleOfOne => connections,
+        };
+        let (mut tasks, open) = (JoinSet::new(), Arc::new(AtomicUsize::new(0)));
+        let (connecting, tried) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::new(Semaphore::new(0)));
+        for number in 0..count {
+            let (open, connecting, tried) = (open.clone(), connecting.clone(), tried.clone());
+            let addresses = if self == Self::IdleOfOne { 1 } else { ADDRESSES };
+            let from = Ipv4Addr::new(127, 0, 1, u8::try_from(number % addresses + 1).unwrap_or(1));
+            tasks.spawn(async move {
+                let mut first = true;
+                let mut again = interval(AGAIN);
+                loop {
+                    again.tick().await;
+                    let connecting = connecting.acquire().await.expect("never closed");
+                    let stream = timeout(PATIENCE, connect(from.into(), server)).await;
+                    drop(connecting);
+                    if std::mem::take(&mut first) {
+                        tried.add_permits(1);
+                    }
+                    if let Ok(Ok(stream)) = stream {
+                        open.fetch_add(1, Ordering::Relaxed);
+                        self.hold(stream, number).await;
+                        open.fetch_sub(1, Ordering::Relaxed);
+                    }
+                    again.reset();
+                }
+            });
+        }
+        let all = u32::try_from(count).expect("no machine has more");
+        drop(tried.acquire_many(all).await.expect("never closed"));
+        Attackers { tasks, open }
+    }
+
+    /// Keeps a connection for as long as the server lets it.
+    async fn hold(self, mut stream: TcpStream, number: usize) {
+        let begin = match self {
+            Self::Heads => "GET / HTTP/1.1\r\nhost: x\r\nx-drip: ".to_owned(),
+            Self::Bodies => format!(
+                "POST /upload?flowIdentifier=drip-{number}&flowFilename=drip-{number}\
+                 &flowChunkNumber=1&flowTotalChunks=2&flowChunkSize=1048576&flowTotalSize=2097152 \
+                 HTTP/1.1\r\nhost: x\r\ncontent-type: application/octet-stream\r\n\
+                 content-length: 1048576\r\n\r\n"
+            ),
+            Self::Nothing | Self::Idle | Self::IdleOfOne => {
+                // It ends when the server says so; what it says is nobody's business here.
+                while stream.read(&mut [0; 1024]).await.is_ok_and(|len| len != 0) {}
+                return;
+            }
+        };
+        let mut open = stream.write_all(begin.as_bytes()).await.is_ok();
+        while open {
+            let answered = timeout(DRIP, stream.read(&mut [0; 1024])).await;
+            open = answered.is_err() && stream.write_all(b"x").await.is_ok();
+        }
+    }
+}
+
+impl Attackers {
+    /// Connections that they hold.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    pub(crate) async fn stop(mut self) {
+        self.tasks.shutdown().await;
+    }
+}
+
+async fn connect(from: IpAddr, server: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((from, 0).into())?;
+    socket.connect(server).await
+}
