@@ -7,6 +7,7 @@
 //!
 //! Nothing here reads the environment of the process: the caller hands it in.
 
+mod check;
 mod cli;
 mod resolve;
 mod settings;
@@ -24,8 +25,9 @@ pub use crate::http::{
     origin::{AllowedOrigin, PublicUrl},
     proxies::{InvalidProxy, TrustedProxy},
 };
+pub use check::Contradiction;
 pub use cli::{Chosen, Cli, Command, Named, NewToken, Tokens, Uploads, Users};
-pub use resolve::{Config, Contradiction};
+pub use resolve::Config;
 pub use settings::Settings;
 pub use sources::DEFAULT_FILE;
 pub use units::{ByteSize, InvalidSize, InvalidSpan, TimeSpan};
