@@ -5,7 +5,11 @@
 //! whom is held by engine and catalog.
 
 mod caller;
+mod code;
+mod courier;
+mod pace;
 mod secret;
+mod session;
 mod throttle;
 mod tickets;
 mod tokens;
@@ -20,15 +24,17 @@ use std::{
     },
 };
 
-use self::throttle::Throttle;
 pub(crate) use self::throttle::place;
 pub use self::{
     caller::{Caller, Means},
+    courier::NoCode,
     secret::Token,
+    session::SessionTerms,
     tickets::{KeyError, NewTicket, Ticket, TicketKeys, Unusable},
     tokens::NewToken,
     users::UserError,
 };
+use self::{courier::Courier, throttle::Throttle};
 use crate::{
     catalog::{Catalog, CatalogError, Directory},
     engine::Clock,
@@ -55,6 +61,9 @@ pub enum Denied {
     /// What it shows is not valid, or not any more.
     #[error("the credentials are not valid, or not any more: get new ones")]
     Invalid,
+    /// A code to sign in that is not the one that was sent, or does not count any more.
+    #[error("the code is not valid, or not any more: check it, or ask for a new one")]
+    Code,
     /// A ticket that was signed as it should be cannot be used.
     #[error(transparent)]
     Unusable(#[from] Unusable),
@@ -78,6 +87,9 @@ pub struct Access {
     /// With which tickets may be signed, if any count.
     tickets: Option<TicketKeys>,
     throttle: Throttle,
+    sessions: SessionTerms,
+    /// Sends codes, if there is anybody who takes mail.
+    courier: Option<Courier>,
 }
 
 /// Tokens that were looked up, until anything changes.
@@ -96,8 +108,17 @@ impl Access {
         anonymous: Anonymous,
     ) -> Result<Self, CatalogError> {
         let has_users = AtomicBool::new(catalog.directory().has_users().await?);
-        let (tokens, throttle) = (Mutex::default(), Throttle::default());
-        Ok(Self { catalog, clock, anonymous, has_users, tokens, tickets: None, throttle })
+        Ok(Self {
+            catalog,
+            clock,
+            anonymous,
+            has_users,
+            tokens: Mutex::default(),
+            tickets: None,
+            throttle: Throttle::default(),
+            sessions: SessionTerms::default(),
+            courier: None,
+        })
     }
 
     fn directory(&self) -> &dyn Directory {

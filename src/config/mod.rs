@@ -8,6 +8,7 @@
 //! Nothing here reads the environment of the process: the caller hands it in.
 
 mod cli;
+mod mail;
 mod resolve;
 mod settings;
 mod sources;
@@ -20,7 +21,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use crate::http::origin::{AllowedOrigin, PublicUrl};
+pub use crate::{
+    http::origin::{AllowedOrigin, PublicUrl},
+    mail::Sender,
+};
 pub use cli::{Chosen, Cli, Command, Named, NewToken, Tokens, Uploads, Users};
 pub use resolve::{Config, Contradiction};
 pub use settings::Settings;
@@ -28,7 +32,7 @@ pub use sources::DEFAULT_FILE;
 pub use units::{ByteSize, InvalidSize, InvalidSpan, TimeSpan};
 pub use values::{
     AcceptedKind, AtMost, FreeRoom, InvalidBound, InvalidFilter, InvalidFreeRoom, LogFilter,
-    LogFormat, Schedule, UnknownZone, Zone,
+    LogFormat, Schedule, SmtpTls, UnknownZone, Zone,
 };
 
 /// Why there is no configuration.

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::{
     AcceptedKind, AllowedOrigin, AtMost, ByteSize, FreeRoom, LogFilter, LogFormat, PublicUrl,
-    Schedule, Settings, TimeSpan, Zone,
+    Schedule, Sender, Settings, SmtpTls, TimeSpan, Zone,
 };
 use crate::upload::{Durability, Reserve, limits};
 
@@ -56,6 +56,16 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     pub cors_origins: Vec<AllowedOrigin>,
     pub public_url: PublicUrl,
+    /// Empty for none.
+    pub smtp_host: String,
+    pub smtp_port: u16,
+    pub smtp_tls: SmtpTls,
+    /// Empty for nobody.
+    pub smtp_user: String,
+    pub smtp_password_file: Option<PathBuf>,
+    pub smtp_from: Sender,
+    pub session_ttl: Duration,
+    pub session_max: Duration,
     pub tls_cert: Option<PathBuf>,
     pub tls_key: Option<PathBuf>,
     pub log_format: LogFormat,
@@ -88,6 +98,7 @@ impl Settings {
         config.check_times()?;
         config.check_origins()?;
         config.check_tls()?;
+        config.check_mail()?;
         Ok(config)
     }
 
@@ -138,6 +149,17 @@ impl Settings {
             shutdown_timeout: span(self.shutdown_timeout, limits::SHUTDOWN_TIMEOUT),
             cors_origins: self.cors_origins.unwrap_or_default(),
             public_url: self.public_url.unwrap_or_default(),
+            smtp_host: self.smtp_host.unwrap_or_default(),
+            smtp_port: self
+                .smtp_port
+                .filter(|port| *port != 0)
+                .unwrap_or(self.smtp_tls.unwrap_or_default().port()),
+            smtp_tls: self.smtp_tls.unwrap_or_default(),
+            smtp_user: self.smtp_user.unwrap_or_default(),
+            smtp_password_file: named(self.smtp_password_file),
+            smtp_from: self.smtp_from.unwrap_or_default(),
+            session_ttl: span(self.session_ttl, limits::SESSION_TTL),
+            session_max: span(self.session_max, limits::SESSION_MAX),
             tls_cert: named(self.tls_cert),
             tls_key: named(self.tls_key),
             log_format: self.log_format.unwrap_or_default(),
@@ -191,6 +213,14 @@ impl Config {
             shutdown_timeout: span(self.shutdown_timeout),
             cors_origins: Some(self.cors_origins.clone()),
             public_url: Some(self.public_url.clone()),
+            smtp_host: Some(self.smtp_host.clone()),
+            smtp_port: Some(self.smtp_port),
+            smtp_tls: Some(self.smtp_tls),
+            smtp_user: Some(self.smtp_user.clone()),
+            smtp_password_file: Some(text_of(self.smtp_password_file.as_ref())),
+            smtp_from: Some(self.smtp_from.clone()),
+            session_ttl: span(self.session_ttl),
+            session_max: span(self.session_max),
             tls_cert: named(self.tls_cert.as_ref()),
             tls_key: named(self.tls_key.as_ref()),
             log_format: Some(self.log_format),
@@ -297,11 +327,15 @@ fn text_of(path: Option<&PathBuf>) -> String {
     path.map(|path| path.display().to_string()).unwrap_or_default()
 }
 
-fn refuse(wrong: bool, key: &'static str, reason: impl Into<String>) -> Result<(), Contradiction> {
+pub(super) fn refuse(
+    wrong: bool,
+    key: &'static str,
+    reason: impl Into<String>,
+) -> Result<(), Contradiction> {
     if wrong { Err(Contradiction { key, reason: reason.into() }) } else { Ok(()) }
 }
 
-fn within<T: Copy + PartialOrd + fmt::Display>(
+pub(super) fn within<T: Copy + PartialOrd + fmt::Display>(
     key: &'static str,
     value: T,
     least: T,

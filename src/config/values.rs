@@ -9,6 +9,7 @@ use tracing_subscriber::EnvFilter;
 use super::units::{ByteSize, serde_as_text};
 use crate::{
     http::origin::{AllowedOrigin, PublicUrl},
+    mail::Sender,
     upload::{InvalidPattern, Pattern, Reserve},
 };
 
@@ -17,6 +18,7 @@ serde_as_text!(
     LogFilter,
     AllowedOrigin,
     PublicUrl,
+    Sender,
     FreeRoom,
     AcceptedKind,
     AtMost<u64>,
@@ -43,6 +45,31 @@ pub enum LogFormat {
     Text,
     /// One JSON object per line.
     Json,
+}
+
+/// How the way to the mail server is encrypted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum SmtpTls {
+    /// By STARTTLS; a server that does not offer it gets nothing.
+    #[default]
+    Starttls,
+    /// From the first byte on.
+    Tls,
+    /// Not at all.
+    None,
+}
+
+impl SmtpTls {
+    /// The port that is usual for it.
+    #[must_use]
+    pub fn port(self) -> u16 {
+        match self {
+            Self::Starttls => 587,
+            Self::Tls => 465,
+            Self::None => 25,
+        }
+    }
 }
 
 /// A kind of file that is taken.

@@ -10,7 +10,7 @@ use crate::{
     access::{Caller, Denied},
     dialect::{Gate, Grant, Refusal},
     engine::UploadError,
-    upload::Scope,
+    upload::{Scope, TokenId},
 };
 
 /// Where a request came from: an extension of it, put there by the server.
@@ -27,6 +27,8 @@ pub enum Need {
     /// One of these scopes, by other means than a ticket: a ticket is for what it was issued for,
     /// and not for what else its user has.
     InPerson(&'static [Scope]),
+    /// A session of the page: what came of signing in.
+    Session,
 }
 
 impl fmt::Display for Need {
@@ -35,6 +37,7 @@ impl fmt::Display for Need {
             Self::Nothing => f.write_str("everybody"),
             Self::OneOf(scopes) => f.write_str(&listed(scopes)),
             Self::InPerson(scopes) => write!(f, "{}, and no ticket", listed(scopes)),
+            Self::Session => f.write_str("a session of the page"),
         }
     }
 }
@@ -57,7 +60,14 @@ pub fn need(route: Route, method: &Method) -> Need {
     match route {
         // A preflight and its like have no credentials, and tell nothing.
         _ if method == Method::OPTIONS => Need::Nothing,
-        Route::Health | Route::Ready | Route::OpenApi | Route::Asset => Need::Nothing,
+        Route::Session if *method == Method::DELETE => Need::Session,
+        Route::Auth
+        | Route::Code
+        | Route::Session
+        | Route::Health
+        | Route::Ready
+        | Route::OpenApi
+        | Route::Asset => Need::Nothing,
         Route::Flow | Route::UploadCreative | Route::Lookup => UPLOAD,
         Route::Upload(_) if changes => UPLOAD,
         Route::Creative(_) if changes => Need::InPerson(&[Scope::Upload]),
@@ -76,15 +86,15 @@ pub(super) async fn admit(
     ticket: Option<&str>,
 ) -> Result<Caller, Problem> {
     let need = need(route, &parts.method);
-    let (Need::OneOf(scopes) | Need::InPerson(scopes)) = need else {
-        return Ok(Caller::nobody());
+    let scopes: &[Scope] = match need {
+        Need::Nothing => return Ok(Caller::nobody()),
+        Need::Session => return caller(state, parts, ticket).await,
+        Need::OneOf(scopes) | Need::InPerson(scopes) => scopes,
     };
     if let Some(caller) = state.access.anybody() {
         return Ok(caller);
     }
-    let peer = parts.extensions.get::<Peer>().map(|peer| peer.0);
-    let shown = bearer(&parts.headers)?.or(ticket);
-    let caller = state.access.caller(shown, peer).await?;
+    let caller = caller(state, parts, ticket).await?;
     if let Some(ticket) = caller.ticket() {
         tickets::check_origin(ticket, parts)?;
         if matches!(need, Need::InPerson(_)) {
@@ -92,6 +102,23 @@ pub(super) async fn admit(
         }
     }
     if caller.may(scopes) { Ok(caller) } else { Err(forbidden(scopes)) }
+}
+
+/// Who asks, by what the head of the request shows, or else a `ticket` among its fields.
+pub(super) async fn caller(
+    state: &State,
+    parts: &request::Parts,
+    ticket: Option<&str>,
+) -> Result<Caller, Problem> {
+    let peer = parts.extensions.get::<Peer>().map(|peer| peer.0);
+    let shown = bearer(&parts.headers)?.or(ticket);
+    Ok(state.access.caller(shown, peer).await?)
+}
+
+/// The session that this caller showed. Errors: it was something else.
+pub(super) async fn session(state: &State, caller: &Caller) -> Result<TokenId, Problem> {
+    let session = state.access.session(caller).await.map_err(unavailable)?;
+    session.ok_or_else(no_session)
 }
 
 /// The gate of a request whose ticket may stand among its fields.
@@ -117,7 +144,7 @@ impl From<Caller> for Grant {
 
 /// The bearer token of a request (RFC 6750), if it shows one. Errors: it shows something else, or
 /// more than one thing: whoever would then be asking is nobody's guess.
-fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let mut shown = headers.get_all(header::AUTHORIZATION).iter();
     let Some(first) = shown.next() else { return Ok(None) };
     let text = first.to_str().ok().filter(|_| shown.next().is_none());
@@ -128,6 +155,15 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
             "Send one header, `Authorization: Bearer …`, with a token or a ticket.",
         )),
     }
+}
+
+pub(super) fn no_session() -> Problem {
+    let detail = "This is for those who signed in to the page: a token is no session.";
+    Problem::new(StatusCode::FORBIDDEN, "forbidden", detail)
+}
+
+pub(super) fn unavailable(error: impl Into<UploadError>) -> Problem {
+    error.into().into()
 }
 
 fn in_person() -> Problem {
@@ -152,7 +188,8 @@ impl From<Denied> for Problem {
             Denied::Missing | Denied::Invalid | Denied::Unusable(_) => {
                 unauthenticated(sentence(&denied))
             }
-            Denied::Unavailable(error) => UploadError::from(error).into(),
+            Denied::Code => Self::new(StatusCode::UNAUTHORIZED, "invalid_code", sentence(&denied)),
+            Denied::Unavailable(error) => unavailable(error),
         }
     }
 }

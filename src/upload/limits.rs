@@ -185,6 +185,42 @@ pub const PENALTY_FORGOTTEN: Duration = Duration::from_mins(10);
 /// Addresses whose wrong credentials are remembered.
 pub const PENALTY_PLACES_MAX: usize = 10_000;
 
+// Signing in to the page.
+
+/// Digits of a code.
+pub const CODE_DIGITS: u32 = 6;
+/// How long a code counts.
+pub const CODE_LIFETIME: Duration = Duration::from_mins(10);
+/// How often a code may be tried.
+pub const CODE_TRIES: u32 = 5;
+/// Codes that a user is sent at once without using one of them, …
+pub const CODES_AT_ONCE: u32 = 5;
+/// … and how long until there is one more. Whoever guesses has so many codes to guess at.
+pub const CODE_INTERVAL: Duration = Duration::from_hours(1);
+/// Codes that may be asked for from one address at once, …
+pub const CODES_ASKED_AT_ONCE: u32 = 30;
+/// … and how long until there is one more: a whole office may be behind one address.
+pub const CODES_ASKED_INTERVAL: Duration = Duration::from_mins(1);
+/// Addresses that wait to be looked up; more are refused for the moment.
+pub const CODES_WANTED_LEN: usize = 256;
+/// Codes that are being sent, or wait to be tried again.
+pub const CODES_ON_THE_WAY_MAX: usize = 1000;
+/// How long it takes to be signed in or refused, whatever the reason: well above what the catalog
+/// takes for any of it.
+pub const SIGN_IN_TIME: Duration = Duration::from_millis(250);
+/// Connections to the mail server at a time.
+pub const MAILS_AT_ONCE: usize = 4;
+/// How long the mail server may take for one mail.
+pub const MAIL_TIMEOUT: Duration = Duration::from_secs(20);
+/// First and longest pause before a mail is tried again.
+pub const MAIL_RETRY_MIN: Duration = Duration::from_secs(1);
+/// See [`MAIL_RETRY_MIN`].
+pub const MAIL_RETRY_MAX: Duration = Duration::from_mins(1);
+/// Default of `session_ttl`.
+pub const SESSION_TTL: Duration = Duration::from_hours(1);
+/// Default of `session_max`.
+pub const SESSION_MAX: Duration = Duration::from_hours(12);
+
 // The operator's tools.
 
 /// Files that `verify` reads at the same time: a disk serves few readers best, and the server, too,

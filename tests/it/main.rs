@@ -37,6 +37,7 @@ mod restart;
 mod room;
 mod scan;
 mod shuttle_claim;
+mod sign_in;
 mod support;
 mod sweep;
 mod tickets;
