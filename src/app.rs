@@ -1,23 +1,29 @@
 //! The composition root: builds everything once, runs it, and stops it in order.
 
+mod access;
 mod certificate;
 mod control;
+mod epoch;
+mod mail;
 mod options;
 mod tickets;
 
 use std::{error::Error, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
-use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use tokio::{
     net::{TcpListener, TcpSocket},
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
-use self::{certificate::Certificate, control::ControlSocket};
+use self::{
+    certificate::Certificate,
+    control::ControlSocket,
+    epoch::{disk_epoch, machine_epoch},
+};
 pub use self::{certificate::CertificateError, options::options};
 use crate::{
-    access::{Access, Forward, ForwardSetUpError, Rates},
+    access::{ForwardSetUpError, Rates},
     catalog::{CatalogError, SqliteCatalog},
     config::Config,
     engine::{Clock, Engine, Parts, UploadError},
@@ -30,13 +36,11 @@ use crate::{
         service::Service,
         state::State,
     },
+    mail::{Mailer, Unusable},
     metrics::Metrics,
     store::{FsStore, OpenError},
     upload::limits,
 };
-
-/// The kernel's name for it; rustix has none yet.
-const STATX_MNT_ID_UNIQUE: u32 = 0x4000;
 
 /// Why the service does not start.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +67,18 @@ pub enum StartError {
         /// Why.
         #[source]
         source: Box<dyn Error + Send + Sync>,
+    },
+    /// The mail server.
+    #[error(transparent)]
+    Mail(#[from] Unusable),
+    /// The password for it.
+    #[error("cannot read the password in {path} (set by smtp_password_file)")]
+    Password {
+        /// Which file.
+        path: String,
+        /// Why.
+        #[source]
+        source: io::Error,
     },
     /// The address.
     #[error("cannot listen on {address}")]
@@ -152,7 +168,7 @@ impl App {
             options: options(&config),
         };
         let epoch = disk_epoch(&config.incomplete_dir);
-        Self::with_epoch(config, parts, &epoch).await
+        Self::with_epoch(config, parts, &epoch, None).await
     }
 
     /// The same, if it may be reached at this address.
@@ -168,23 +184,27 @@ impl App {
 
     /// As [`Self::open`], on a store, a catalog and a clock of the caller's choice.
     pub async fn with_parts(config: Config, parts: Parts) -> Result<Self, StartError> {
-        Self::with_epoch(config, parts, &machine_epoch()).await
+        Self::with_epoch(config, parts, &machine_epoch(), None).await
     }
 
-    async fn with_epoch(config: Config, parts: Parts, epoch: &str) -> Result<Self, StartError> {
+    /// The same, with a mailer of the caller's choice, too.
+    pub async fn with_mailer(
+        config: Config,
+        parts: Parts,
+        mailer: Arc<dyn Mailer>,
+    ) -> Result<Self, StartError> {
+        Self::with_epoch(config, parts, &machine_epoch(), Some(mailer)).await
+    }
+
+    async fn with_epoch(
+        config: Config,
+        parts: Parts,
+        epoch: &str,
+        mailer: Option<Arc<dyn Mailer>>,
+    ) -> Result<Self, StartError> {
         let certificate = Certificate::of(&config)?;
-        let keys = tickets::keys(&config)?;
         let metrics = parts.metrics.clone();
-        let (catalog, clock) = (parts.catalog.clone(), parts.clock.clone());
-        let forward = options::forward(&config).map(Forward::new).transpose()?;
-        let access = Access::new(catalog, clock, options::anonymous(&config)).await;
-        let mut access = access.map_err(|error| StartError::Recover(error.into()))?;
-        if let Some(keys) = keys {
-            access = access.with_tickets(keys);
-        }
-        if let Some(forward) = forward {
-            access = access.with_forward(forward);
-        }
+        let access = access::access(&config, &parts, mailer).await?;
         let engine = Engine::start(parts, epoch).await.map_err(StartError::Recover)?;
         let sites =
             Sites::new(&config.cors_origins, config.public_url.clone(), certificate.is_some());
@@ -235,6 +255,7 @@ impl App {
     /// Stops in order without having served: see 3 to 5 of [`Self::run`].
     pub async fn close(self) -> Result<(), UploadError> {
         self.state.stopping.cancel();
+        self.state.access.stop().await;
         self.state.engine.stop().await
     }
 
@@ -242,7 +263,7 @@ impl App {
     ///
     /// 1. `/readyz` turns 503, and no connection is accepted any more;
     /// 2. requests in flight finish;
-    /// 3. commits drain;
+    /// 3. commits drain, and codes that the mail server is taking are handed over;
     /// 4. the stitches that run end;
     /// 5. the catalog is checkpointed and closed.
     ///
@@ -254,14 +275,19 @@ impl App {
     pub async fn run(mut self, listener: TcpListener, stop: CancellationToken) -> Ended {
         let (control, certificate) = (self.control.take(), self.certificate.take());
         let state = &self.state;
-        let timeout = self.config.shutdown_timeout;
-        let for_engine = (timeout / 4).min(limits::ENGINE_STOP_TIMEOUT);
-        let for_requests = timeout.saturating_sub(for_engine);
+        let in_all = self.config.shutdown_timeout;
+        let for_engine = (in_all / 4).min(limits::ENGINE_STOP_TIMEOUT);
+        let for_requests = in_all.saturating_sub(for_engine);
         let serving = self.serve(listener, certificate, for_requests);
         let controlling = async {
             if let Some(control) = control {
                 control.serve(self.control(), state.stopping.clone(), for_requests).await;
             }
+        };
+        let mailing = async {
+            state.stopping.cancelled().await;
+            // What is not sent by then is sent after the next start.
+            let _ = timeout(for_requests, state.access.stop()).await;
         };
         let told = async {
             let failed = tokio::select! {
@@ -272,9 +298,10 @@ impl App {
                 tracing::error!("A task of the engine panicked: stopping; the next start recovers");
             }
             state.stopping.cancel();
-            (failed, Instant::now() + timeout)
+            (failed, Instant::now() + in_all)
         };
-        let (outcome, (), (failed, deadline)) = tokio::join!(serving, controlling, told);
+        let (outcome, (), (), (failed, deadline)) =
+            tokio::join!(serving, controlling, mailing, told);
         let closed = timeout_at(deadline, state.engine.stop()).await;
         if let Ok(Err(error)) = &closed {
             tracing::error!(error = error as &dyn Error, "The catalog was not closed in order");
@@ -307,27 +334,6 @@ impl App {
             never = certificate.keep_fresh() => match never {},
         }
     }
-}
-
-/// A text that changes when the machine restarts or the file system of this folder is mounted anew:
-/// only then may bytes be lost that were written.
-fn disk_epoch(folder: &Path) -> String {
-    format!("{} {}", machine_epoch(), mount(folder).map_or_else(String::new, |id| id.to_string()))
-}
-
-/// What tells the mount of a folder from others. Since Linux 6.8 no later mount has the same.
-fn mount(folder: &Path) -> Option<u64> {
-    let unique = StatxFlags::from_bits_retain(STATX_MNT_ID_UNIQUE);
-    let ask = |flags| statx(CWD, folder, AtFlags::empty(), flags).ok();
-    let told = ask(unique).filter(|stat| stat.stx_mask & STATX_MNT_ID_UNIQUE != 0);
-    told.or_else(|| ask(StatxFlags::MNT_ID)).map(|stat| stat.stx_mnt_id)
-}
-
-/// A text that changes when the machine restarts.
-fn machine_epoch() -> String {
-    let id = std::fs::read_to_string(Path::new("/proc/sys/kernel/random/boot_id"));
-    // Where it cannot be told, every unclean end is taken for a restart: slower, never wrong.
-    id.map_or_else(|_| uuid::Uuid::new_v4().to_string(), |id| id.trim().to_owned())
 }
 
 #[cfg(test)]

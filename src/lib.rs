@@ -9,6 +9,7 @@
 pub mod upload;
 
 pub mod catalog;
+pub mod mail;
 pub mod scan;
 pub mod store;
 

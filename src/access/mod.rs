@@ -5,10 +5,14 @@
 //! whom is held by engine and catalog.
 
 mod caller;
+mod code;
+mod courier;
 mod forward;
+mod pace;
 mod rates;
 mod remembered;
 mod secret;
+mod session;
 mod throttle;
 mod tickets;
 mod tokens;
@@ -25,16 +29,18 @@ use std::{
 pub(crate) use self::throttle::place;
 pub use self::{
     caller::{Caller, Means},
+    courier::NoCode,
     forward::{Forward, ForwardError, ForwardOptions, ForwardSetUpError},
     rates::{RateLimits, Rates},
     secret::Token,
+    session::SessionTerms,
     tickets::{KeyError, NewTicket, Ticket, TicketKeys, Unusable},
     tokens::NewToken,
     users::UserError,
 };
 use http::request;
 
-use self::{remembered::Remembered, throttle::Throttle};
+use self::{courier::Courier, remembered::Remembered, throttle::Throttle};
 use crate::{
     catalog::{Catalog, CatalogError, Directory},
     engine::Clock,
@@ -67,6 +73,9 @@ pub enum Denied {
     /// Whoever is asked elsewhere does not let this one pass, or the operator does not.
     #[error("you are not allowed to use this service: ask whoever runs it")]
     Refused,
+    /// A code to sign in that is not the one that was sent, or does not count any more.
+    #[error("the code is not valid, or not any more: check it, or ask for a new one")]
+    Code,
     /// A ticket that was signed as it should be cannot be used.
     #[error(transparent)]
     Unusable(#[from] Unusable),
@@ -95,6 +104,9 @@ pub struct Access {
     /// Who else is asked, if anybody is.
     forward: Option<Forward>,
     throttle: Throttle,
+    sessions: SessionTerms,
+    /// Sends codes, if there is anybody who takes mail.
+    courier: Option<Courier>,
 }
 
 impl Access {
@@ -105,9 +117,18 @@ impl Access {
         anonymous: Anonymous,
     ) -> Result<Self, CatalogError> {
         let has_users = AtomicBool::new(catalog.directory().has_users().await?);
-        let (remembered, throttle) = (Remembered::default(), Throttle::default());
-        let (tickets, forward) = (None, None);
-        Ok(Self { catalog, clock, anonymous, has_users, remembered, tickets, forward, throttle })
+        Ok(Self {
+            catalog,
+            clock,
+            anonymous,
+            has_users,
+            remembered: Remembered::default(),
+            tickets: None,
+            forward: None,
+            throttle: Throttle::default(),
+            sessions: SessionTerms::default(),
+            courier: None,
+        })
     }
 
     fn directory(&self) -> &dyn Directory {
@@ -185,9 +206,7 @@ impl Access {
             return self.ticket(text).await;
         }
         let token = text.parse::<Token>().map_err(|_| Denied::Invalid)?;
-        let read = self.directory().token(token.id);
-        let found = self.remembered.or_read(|it| &mut it.tokens, &token.id, read).await?;
-        let (record, user) = found.ok_or(Denied::Invalid)?;
+        let (record, user) = self.known_token(token.id).await?.ok_or(Denied::Invalid)?;
         let now = self.clock.now();
         // The secret first: who has not got it learns nothing of the rest, not by time either.
         let valid = token.fits(&record.hash) & record.is_valid(now) & user.disabled_at.is_none();

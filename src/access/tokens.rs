@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Access, Token, UserError};
 use crate::{
     catalog::CatalogError,
-    upload::{Principal, Scopes, Timestamp, TokenId, TokenKind, TokenRecord, limits},
+    upload::{Principal, Scopes, Timestamp, TokenId, TokenKind, TokenRecord, User, limits},
 };
 
 /// A token that is to be made.
@@ -60,6 +60,15 @@ impl Access {
     /// The newest tokens that were made for programs, of one user or of all.
     pub async fn tokens(&self, user: Option<&Principal>) -> Result<Vec<TokenRecord>, CatalogError> {
         self.directory().tokens(user, TokenKind::Key, limits::PAGE_LEN_MAX).await
+    }
+
+    /// A token, and whose it is.
+    pub(super) async fn known_token(
+        &self,
+        id: TokenId,
+    ) -> Result<Option<(TokenRecord, User)>, CatalogError> {
+        let read = self.directory().token(id);
+        self.remembered.or_read(|it| &mut it.tokens, &id, read).await
     }
 
     /// Takes a token back: the next request that shows it is refused. Returns false if it is not

@@ -101,7 +101,7 @@ impl Access {
 }
 
 /// Whether a mail server could be asked to deliver to it; whether it does is seen when it is.
-fn is_address(text: &str) -> bool {
+pub(super) fn is_address(text: &str) -> bool {
     let fits = text.len() <= limits::USER_NAME_LEN_MAX;
     let plain = text.is_ascii() && !text.contains(|c: char| c.is_ascii_control() || c == ' ');
     let parts = text.rsplit_once('@');

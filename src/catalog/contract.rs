@@ -4,6 +4,7 @@
 //! a runtime with several threads. A promise that is broken is a panic. The sample records are for
 //! tests of the layers above, too.
 
+mod codes;
 mod creatives;
 mod facts;
 mod lists;
@@ -63,6 +64,10 @@ where
         users::a_token_belongs_to_a_user_and_goes_with_it,
         users::a_token_is_taken_back_once,
         users::sessions_that_are_over_are_forgotten,
+        codes::a_code_is_tried_so_often_and_used_once,
+        codes::a_user_has_one_code_at_a_time,
+        codes::of_many_that_try_a_code_so_many_do,
+        codes::codes_that_were_not_sent_are_listed_and_those_that_are_over_go,
         tickets::a_ticket_is_good_for_so_many_uploads,
         tickets::of_many_that_begin_with_one_ticket_so_many_do,
         tickets::what_was_counted_is_forgotten_after_the_ticket_has_ended,

@@ -8,7 +8,9 @@ use std::fmt;
 use async_trait::async_trait;
 
 use super::CatalogError;
-use crate::upload::{Principal, TicketKey, Timestamp, TokenId, TokenKind, TokenRecord, User};
+use crate::upload::{
+    CodeRecord, Principal, TicketKey, Timestamp, TokenId, TokenKind, TokenRecord, User,
+};
 
 /// The users and their tokens.
 ///
@@ -70,6 +72,34 @@ pub trait Directory: fmt::Debug + Send + Sync {
 
     /// Forgets sessions that ended before `before`, up to `limit`. Returns how many went.
     async fn purge_sessions(&self, before: Timestamp, limit: usize) -> Result<usize, CatalogError>;
+
+    /// Keeps a code for its user, in place of the one that there was. Returns false, and changes
+    /// nothing, if there is no such user.
+    async fn put_code(&self, code: &CodeRecord) -> Result<bool, CatalogError>;
+
+    /// Takes one of the tries of the code of whoever has this address, and gives the code. Nothing
+    /// if there is none that counts at `now` and has a try left, or its user is disabled.
+    async fn try_code(
+        &self,
+        email: &str,
+        now: Timestamp,
+    ) -> Result<Option<CodeRecord>, CatalogError>;
+
+    /// Forgets a code, because it was used. Returns false if it is not there any more.
+    async fn spend_code(&self, code: &CodeRecord) -> Result<bool, CatalogError>;
+
+    /// Remembers that a code was sent. No effect if it is not there any more.
+    async fn code_sent(&self, code: &CodeRecord) -> Result<(), CatalogError>;
+
+    /// Up to `limit` codes that count at `now` and were not sent, those that end first first.
+    async fn unsent_codes(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<CodeRecord>, CatalogError>;
+
+    /// Forgets codes that ended before `before`, up to `limit`. Returns how many went.
+    async fn purge_codes(&self, before: Timestamp, limit: usize) -> Result<usize, CatalogError>;
 
     /// How many uploads were begun with a ticket that allows only so many.
     async fn begun_with(&self, ticket: TicketKey) -> Result<u32, CatalogError>;

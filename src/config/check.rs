@@ -22,7 +22,8 @@ impl Config {
         self.check_amounts()?;
         self.check_times()?;
         self.check_origins()?;
-        self.check_tls()
+        self.check_tls()?;
+        self.mail.check()
     }
 
     fn check_places(&self) -> Result<(), Contradiction> {
@@ -91,6 +92,8 @@ impl Config {
         within("completion_wait", TimeSpan(self.completion_wait), TimeSpan(Duration::ZERO), most)?;
         let (auth_cache, most) = (TimeSpan(self.auth_cache), TimeSpan(limits::FORWARD_CACHE_MAX));
         within("auth_cache", auth_cache, TimeSpan(Duration::ZERO), most)?;
+        let (ttl, most) = (TimeSpan(self.session_ttl), TimeSpan(self.session_max));
+        within("session_ttl", ttl, TimeSpan(Duration::from_mins(1)), most)?;
         let tombstone = TimeSpan(self.tombstone_ttl);
         for (key, span) in [("result_ttl", self.result_ttl), ("cancel_grace", self.cancel_grace)] {
             let span = TimeSpan(span);
@@ -119,7 +122,11 @@ impl Config {
     }
 }
 
-fn refuse(wrong: bool, key: &'static str, reason: impl Into<String>) -> Result<(), Contradiction> {
+pub(super) fn refuse(
+    wrong: bool,
+    key: &'static str,
+    reason: impl Into<String>,
+) -> Result<(), Contradiction> {
     if wrong { Err(Contradiction { key, reason: reason.into() }) } else { Ok(()) }
 }
 

@@ -9,6 +9,7 @@
 
 mod check;
 mod cli;
+mod mail;
 mod resolve;
 mod settings;
 mod sources;
@@ -21,12 +22,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use crate::http::{
-    origin::{AllowedOrigin, PublicUrl},
-    proxies::{InvalidProxy, TrustedProxy},
+pub use crate::{
+    http::{
+        origin::{AllowedOrigin, PublicUrl},
+        proxies::{InvalidProxy, TrustedProxy},
+    },
+    mail::Sender,
 };
 pub use check::Contradiction;
 pub use cli::{Chosen, Cli, Command, Named, NewToken, Tokens, Uploads, Users};
+pub use mail::{MailServer, SmtpTls};
 pub use resolve::Config;
 pub use settings::Settings;
 pub use sources::DEFAULT_FILE;

@@ -6,7 +6,8 @@ use jiff::tz::TimeZone;
 
 use super::{
     AcceptedKind, AllowedOrigin, AtMost, AuthUrl, ByteSize, Contradiction, FieldName, FreeRoom,
-    LogFilter, LogFormat, PublicUrl, Schedule, ScopeList, Settings, TimeSpan, TrustedProxy, Zone,
+    LogFilter, LogFormat, MailServer, PublicUrl, Schedule, ScopeList, Settings, TimeSpan,
+    TrustedProxy, Zone,
 };
 use crate::upload::{Durability, Reserve, limits};
 
@@ -67,6 +68,10 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     pub cors_origins: Vec<AllowedOrigin>,
     pub public_url: PublicUrl,
+    /// Empty for none.
+    pub mail: MailServer,
+    pub session_ttl: Duration,
+    pub session_max: Duration,
     pub tls_cert: Option<PathBuf>,
     pub tls_key: Option<PathBuf>,
     pub log_format: LogFormat,
@@ -92,6 +97,7 @@ impl Settings {
         let span = |set: Option<TimeSpan>, default| set.map_or(default, |span| span.0);
         let size = |set: Option<ByteSize>, default| set.map_or(default, |size| size.0);
         let bytes = |set: Option<AtMost<ByteSize>>| set.and_then(|most| most.0).map(|it| it.0);
+        let mail = MailServer::of(&self);
         let data_dir = PathBuf::from(self.data_dir.unwrap_or_else(|| ".".into()));
         let place = |set: Option<String>, name| set.map_or(data_dir.join(name), PathBuf::from);
         let database = place(self.database, "flowstitch.db");
@@ -145,6 +151,9 @@ impl Settings {
             shutdown_timeout: span(self.shutdown_timeout, limits::SHUTDOWN_TIMEOUT),
             cors_origins: self.cors_origins.unwrap_or_default(),
             public_url: self.public_url.unwrap_or_default(),
+            mail,
+            session_ttl: span(self.session_ttl, limits::SESSION_TTL),
+            session_max: span(self.session_max, limits::SESSION_MAX),
             tls_cert: named(self.tls_cert),
             tls_key: named(self.tls_key),
             log_format: self.log_format.unwrap_or_default(),
@@ -207,6 +216,14 @@ impl Config {
             shutdown_timeout: span(self.shutdown_timeout),
             cors_origins: Some(self.cors_origins.clone()),
             public_url: Some(self.public_url.clone()),
+            smtp_host: Some(self.mail.host.clone()),
+            smtp_port: Some(self.mail.port),
+            smtp_tls: Some(self.mail.tls),
+            smtp_user: Some(self.mail.user.clone()),
+            smtp_password_file: Some(text_of(self.mail.password_file.as_ref())),
+            smtp_from: Some(self.mail.from.clone()),
+            session_ttl: span(self.session_ttl),
+            session_max: span(self.session_max),
             tls_cert: Some(text_of(self.tls_cert.as_ref())),
             tls_key: Some(text_of(self.tls_key.as_ref())),
             log_format: Some(self.log_format),
@@ -222,7 +239,7 @@ impl Config {
 }
 
 /// A place that need not be named: an empty text names none.
-fn named(text: Option<String>) -> Option<PathBuf> {
+pub(super) fn named(text: Option<String>) -> Option<PathBuf> {
     text.filter(|text| !text.is_empty()).map(PathBuf::from)
 }
 

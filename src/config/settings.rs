@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error};
 
 use super::{
     AcceptedKind, AllowedOrigin, AtMost, AuthUrl, ByteSize, FieldName, FreeRoom, LogFilter,
-    LogFormat, PublicUrl, Schedule, ScopeList, TimeSpan, TrustedProxy, Zone,
+    LogFormat, PublicUrl, Schedule, ScopeList, Sender, SmtpTls, TimeSpan, TrustedProxy, Zone,
 };
 use crate::upload::Durability;
 
@@ -202,6 +202,38 @@ pub struct Settings {
     #[arg(long, value_name = "URL")]
     pub public_url: Option<PublicUrl>,
 
+    /// Mail server that takes codes to sign in to the page with; none for tokens only
+    #[arg(long, value_name = "HOST")]
+    pub smtp_host: Option<String>,
+
+    /// Its port; 0 for what smtp-tls usually has: 587, 465 or 25
+    #[arg(long, value_name = "PORT")]
+    pub smtp_port: Option<u16>,
+
+    /// How the way to it is encrypted; none only on this machine
+    #[arg(long, value_name = "HOW")]
+    pub smtp_tls: Option<SmtpTls>,
+
+    /// Who we are to it, if it wants to know; needs smtp-password-file
+    #[arg(long, value_name = "NAME")]
+    pub smtp_user: Option<String>,
+
+    /// File with the password of smtp-user
+    #[arg(long, value_name = "FILE")]
+    pub smtp_password_file: Option<String>,
+
+    /// Whom its mail is from: name@example.com, or Name <name@example.com>
+    #[arg(long, value_name = "ADDRESS")]
+    pub smtp_from: Option<Sender>,
+
+    /// How long one is signed in to the page, unless it is used meanwhile
+    #[arg(long, value_name = "TIME")]
+    pub session_ttl: Option<TimeSpan>,
+
+    /// How long one is signed in at most
+    #[arg(long, value_name = "TIME")]
+    pub session_max: Option<TimeSpan>,
+
     /// Certificate chain of the service in PEM, for HTTPS; needs tls-key; empty for HTTP
     #[arg(long, value_name = "FILE")]
     pub tls_cert: Option<String>,
@@ -273,6 +305,14 @@ impl Settings {
             shutdown_timeout: self.shutdown_timeout.or(lower.shutdown_timeout),
             cors_origins: self.cors_origins.or(lower.cors_origins),
             public_url: self.public_url.or(lower.public_url),
+            smtp_host: self.smtp_host.or(lower.smtp_host),
+            smtp_port: self.smtp_port.or(lower.smtp_port),
+            smtp_tls: self.smtp_tls.or(lower.smtp_tls),
+            smtp_user: self.smtp_user.or(lower.smtp_user),
+            smtp_password_file: self.smtp_password_file.or(lower.smtp_password_file),
+            smtp_from: self.smtp_from.or(lower.smtp_from),
+            session_ttl: self.session_ttl.or(lower.session_ttl),
+            session_max: self.session_max.or(lower.session_max),
             tls_cert: self.tls_cert.or(lower.tls_cert),
             tls_key: self.tls_key.or(lower.tls_key),
             log_format: self.log_format.or(lower.log_format),

@@ -13,6 +13,7 @@ use crate::{
         origin::{AllowedOrigin, PublicUrl},
         proxies::TrustedProxy,
     },
+    mail::Sender,
     upload::{InvalidPattern, Pattern, Reserve, Scope, Scopes, UnknownScope},
 };
 
@@ -21,6 +22,7 @@ serde_as_text!(
     LogFilter,
     AllowedOrigin,
     PublicUrl,
+    Sender,
     FreeRoom,
     AcceptedKind,
     AuthUrl,

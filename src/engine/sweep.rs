@@ -75,7 +75,20 @@ async fn sweep(shared: &Arc<Shared>) -> Result<(), UploadError> {
         && shared.catalog.directory().purge_tickets(before, SWEEP_BATCH_LEN_MAX).await?
             == SWEEP_BATCH_LEN_MAX
     {}
+    forget_sign_ins(shared).await?;
     clear(shared).await
+}
+
+/// Forgets sessions of the page, and codes to sign in, that are over.
+async fn forget_sign_ins(shared: &Arc<Shared>) -> Result<(), UploadError> {
+    let (users, now) = (shared.catalog.directory(), shared.clock.now());
+    while !shared.stop.is_cancelled()
+        && users.purge_sessions(now, SWEEP_BATCH_LEN_MAX).await? == SWEEP_BATCH_LEN_MAX
+    {}
+    while !shared.stop.is_cancelled()
+        && users.purge_codes(now, SWEEP_BATCH_LEN_MAX).await? == SWEEP_BATCH_LEN_MAX
+    {}
+    Ok(())
 }
 
 /// Settles what is in doubt, and removes what ended uploads and deleted creatives could not take

@@ -11,7 +11,7 @@ use crate::{
     access::{Caller, Denied},
     dialect::{Gate, Grant, Refusal},
     engine::UploadError,
-    upload::{Principal, Scope},
+    upload::{Principal, Scope, TokenId},
 };
 
 /// Where a request came from: an extension of it, put there by the server. Behind a trusted proxy,
@@ -29,6 +29,8 @@ pub enum Need {
     /// One of these scopes, by other means than a ticket: a ticket is for what it was issued for,
     /// and not for what else its user has.
     InPerson(&'static [Scope]),
+    /// A session of the page: what came of signing in.
+    Session,
 }
 
 impl fmt::Display for Need {
@@ -37,6 +39,7 @@ impl fmt::Display for Need {
             Self::Nothing => f.write_str("everybody"),
             Self::OneOf(scopes) => f.write_str(&listed(scopes)),
             Self::InPerson(scopes) => write!(f, "{}, and no ticket", listed(scopes)),
+            Self::Session => f.write_str("a session of the page"),
         }
     }
 }
@@ -59,7 +62,14 @@ pub fn need(route: Route, method: &Method) -> Need {
     match route {
         // A preflight and its like have no credentials, and tell nothing.
         _ if method == Method::OPTIONS => Need::Nothing,
-        Route::Health | Route::Ready | Route::OpenApi | Route::Asset => Need::Nothing,
+        Route::Session if *method == Method::DELETE => Need::Session,
+        Route::Auth
+        | Route::Code
+        | Route::Session
+        | Route::Health
+        | Route::Ready
+        | Route::OpenApi
+        | Route::Asset => Need::Nothing,
         Route::Flow | Route::UploadCreative | Route::Lookup => UPLOAD,
         Route::Upload(_) if changes => UPLOAD,
         Route::Creative(_) if changes => Need::InPerson(&[Scope::Upload]),
@@ -78,20 +88,17 @@ pub(super) async fn admit(
     ticket: Option<&str>,
 ) -> Result<Caller, Problem> {
     let need = need(route, &parts.method);
-    let (Need::OneOf(scopes) | Need::InPerson(scopes)) = need else {
-        return Ok(Caller::nobody());
+    let scopes: &[Scope] = match need {
+        Need::Nothing => return Ok(Caller::nobody()),
+        Need::Session => return caller(state, parts, ticket).await,
+        Need::OneOf(scopes) | Need::InPerson(scopes) => scopes,
     };
     let (peer, begun) = (peer(parts), Instant::now());
     wait(state, state.rates.request_from(peer, begun)).await;
     if let Some(caller) = state.access.anybody() {
         return Ok(caller);
     }
-    let shown = match bearer(&parts.headers) {
-        // Of another kind: for whoever else is asked.
-        Err(_) if state.access.asks_elsewhere() => None,
-        shown => shown?.or(ticket),
-    };
-    let caller = state.access.caller(shown, peer, parts).await?;
+    let caller = caller(state, parts, ticket).await?;
     if let Some(ticket) = caller.ticket() {
         tickets::check_origin(ticket, parts)?;
         if matches!(need, Need::InPerson(_)) {
@@ -102,7 +109,7 @@ pub(super) async fn admit(
     if caller.may(scopes) { Ok(caller) } else { Err(forbidden(scopes)) }
 }
 
-fn peer(parts: &request::Parts) -> Option<IpAddr> {
+pub(super) fn peer(parts: &request::Parts) -> Option<IpAddr> {
     parts.extensions.get::<Peer>().map(|peer| peer.0)
 }
 
@@ -118,6 +125,26 @@ pub(super) async fn begin(state: &State, parts: &request::Parts, principal: &Pri
     if state.rates.counts_uploads() {
         wait(state, state.rates.upload(peer(parts), principal)).await;
     }
+}
+
+/// Who asks, by what the head of the request shows, or else a `ticket` among its fields.
+pub(super) async fn caller(
+    state: &State,
+    parts: &request::Parts,
+    ticket: Option<&str>,
+) -> Result<Caller, Problem> {
+    let shown = match bearer(&parts.headers) {
+        // Of another kind: for whoever else is asked.
+        Err(_) if state.access.asks_elsewhere() => None,
+        shown => shown?.or(ticket),
+    };
+    Ok(state.access.caller(shown, peer(parts), parts).await?)
+}
+
+/// The session that this caller showed. Errors: it was something else.
+pub(super) async fn session(state: &State, caller: &Caller) -> Result<TokenId, Problem> {
+    let session = state.access.session(caller).await.map_err(unavailable)?;
+    session.ok_or_else(no_session)
 }
 
 /// The gate of a request whose ticket may stand among its fields.
@@ -164,6 +191,15 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     }
 }
 
+pub(super) fn no_session() -> Problem {
+    let detail = "This is for those who signed in to the page: a token is no session.";
+    Problem::new(StatusCode::FORBIDDEN, "forbidden", detail)
+}
+
+pub(super) fn unavailable(error: impl Into<UploadError>) -> Problem {
+    error.into().into()
+}
+
 fn in_person() -> Problem {
     let detail = "A ticket does not allow this: it takes a token.";
     Problem::new(StatusCode::FORBIDDEN, "forbidden", detail)
@@ -186,8 +222,9 @@ impl From<Denied> for Problem {
                 unauthenticated(sentence(&denied))
             }
             Denied::Refused => Self::new(StatusCode::FORBIDDEN, "forbidden", sentence(&denied)),
-            Denied::Unavailable(error) => UploadError::from(error).into(),
-            Denied::Forward(error) => UploadError::Unavailable(error.into()).into(),
+            Denied::Code => Self::new(StatusCode::UNAUTHORIZED, "invalid_code", sentence(&denied)),
+            Denied::Unavailable(error) => unavailable(error),
+            Denied::Forward(error) => unavailable(UploadError::Unavailable(error.into())),
         }
     }
 }

@@ -10,6 +10,7 @@
 //! Invariant: no type of this layer is known below it.
 
 pub mod assets;
+mod auth;
 pub mod body;
 pub mod content;
 pub mod control;

@@ -6,6 +6,7 @@
 #![expect(clippy::needless_pass_by_value, reason = "values are made where they are passed")]
 
 mod fields;
+mod sign_in;
 
 use std::sync::LazyLock;
 
@@ -78,7 +79,8 @@ fn say_who_may(paths: &mut Value) {
             let need = gate::need(route, &method);
             if need != Need::Nothing {
                 operation["security"] = json!([{ "bearer": [] }, {}]);
-                operation["description"] = json!(format!("Takes the scope {need}."));
+                let takes = if need == Need::Session { "Takes" } else { "Takes the scope" };
+                operation["description"] = json!(format!("{takes} {need}."));
             }
         }
     }
@@ -104,6 +106,9 @@ impl Say {
             "/creatives/{id}/content": self.content(),
             "/tickets": self.tickets(),
             "/limits": self.limits(),
+            "/auth": self.ways(),
+            "/auth/otp": self.code(),
+            "/auth/session": self.session(),
             "/healthz": self.health("health", "Alive?", "The process serves."),
             "/readyz": self.health("ready", "Ready?", "Uploads can be taken."),
             "/metrics": self.metrics(),

@@ -31,6 +31,12 @@ pub enum Route {
     Tickets,
     /// `/limits`.
     Limits,
+    /// `/auth`: how one signs in to the page.
+    Auth,
+    /// `/auth/otp`: codes to sign in with.
+    Code,
+    /// `/auth/session`.
+    Session,
     /// `/healthz`.
     Health,
     /// `/readyz`.
@@ -61,6 +67,9 @@ impl Route {
             ["creatives", id, "content"] => Self::Content(id.parse().ok()?),
             ["tickets"] => Self::Tickets,
             ["limits"] => Self::Limits,
+            ["auth"] => Self::Auth,
+            ["auth", "otp"] => Self::Code,
+            ["auth", "session"] => Self::Session,
             ["healthz"] => Self::Health,
             ["readyz"] => Self::Ready,
             ["metrics"] => Self::Metrics,
@@ -72,7 +81,7 @@ impl Route {
 
     /// One of each kind.
     #[must_use]
-    pub fn all() -> [Self; 17] {
+    pub fn all() -> [Self; 20] {
         let (upload, creative) = (UploadId::new(), CreativeId::new());
         [
             Self::Flow,
@@ -87,6 +96,9 @@ impl Route {
             Self::Content(creative),
             Self::Tickets,
             Self::Limits,
+            Self::Auth,
+            Self::Code,
+            Self::Session,
             Self::Health,
             Self::Ready,
             Self::Metrics,
@@ -101,7 +113,8 @@ impl Route {
         match self {
             // HEAD is understood and always refused: see the service.
             Self::Flow => &[Method::GET, Method::POST, Method::PUT],
-            Self::UploadCreative | Self::Tickets => &[Method::POST],
+            Self::UploadCreative | Self::Tickets | Self::Code => &[Method::POST],
+            Self::Session => &[Method::POST, Method::DELETE],
             Self::Upload(_) => &[Method::GET, Method::HEAD, Method::DELETE],
             Self::Creative(_) => &[Method::GET, Method::HEAD, Method::PATCH, Method::DELETE],
             Self::Uploads
@@ -111,6 +124,7 @@ impl Route {
             | Self::Creatives
             | Self::Content(_)
             | Self::Limits
+            | Self::Auth
             | Self::Health
             | Self::Ready
             | Self::Metrics
@@ -135,6 +149,9 @@ impl Route {
             Self::Content(_) => "/creatives/{id}/content",
             Self::Tickets => "/tickets",
             Self::Limits => "/limits",
+            Self::Auth => "/auth",
+            Self::Code => "/auth/otp",
+            Self::Session => "/auth/session",
             Self::Health => "/healthz",
             Self::Ready => "/readyz",
             Self::Metrics => "/metrics",

@@ -8,7 +8,7 @@ use http_body::Body;
 use tokio::time::Instant;
 
 use super::{
-    assets,
+    assets, auth,
     body::{self, Request, Response},
     creatives, events, flow, gate, lend, limits, operation,
     problem::{Problem, allow},
@@ -131,11 +131,16 @@ async fn dispatch(state: Arc<State>, route: Option<Route>, request: Request) -> 
     if let Route::Flow | Route::Lookup = route {
         return flow(&state, route, &parts, body).await;
     }
+    if let Route::Auth | Route::Code | Route::Session = route {
+        return auth::answer(&state, route, &parts, body).await;
+    }
     let grant = Grant::from(gate::admit(&state, route, &parts, None).await?);
     let principal = &grant.principal;
     let query = parts.uri.query().unwrap_or_default();
     match route {
-        Route::Flow | Route::Lookup => unreachable!("they were answered above"),
+        Route::Flow | Route::Lookup | Route::Auth | Route::Code | Route::Session => {
+            unreachable!("they were answered above")
+        }
         Route::UploadCreative => {
             gate::begin(&state, &parts, principal).await;
             creatives::upload(&state, &grant, &parts.headers, body).await

@@ -1,9 +1,13 @@
 //! Every bound in the system that is not a setting. A bound that is a setting has its default here.
 //!
 //! Invariant 9 of the design: every queue, body, field, count, wait and retry has a limit, and all
-//! limits stand in one file.
+//! limits stand in one place.
+
+mod callers;
 
 use std::time::Duration;
+
+pub use self::callers::*;
 
 /// One KiB, in bytes.
 pub const KIB: u64 = 1 << 10;
@@ -159,53 +163,6 @@ pub const RESPONSE_STALL_TIMEOUT: Duration = Duration::from_mins(1);
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often an event stream that has nothing to say shows that it is alive.
 pub const EVENT_KEEP_ALIVE: Duration = Duration::from_secs(15);
-
-// Who is asking.
-
-/// Tokens, and users, that are remembered, so that not every request asks the catalog.
-pub const CREDENTIALS_REMEMBERED_MAX: usize = 4096;
-/// How long `auth_url` may take to answer, and then again to end its answer.
-pub const FORWARD_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often it is asked about one request while it does not answer.
-pub const FORWARD_ATTEMPTS_MAX: u32 = 5;
-/// How long is waited before it is asked for the second time; then twice as long, and so on.
-pub const FORWARD_PAUSE_MIN: Duration = Duration::from_millis(200);
-/// Bytes that are read of the body of its answer: it says nothing to us.
-pub const FORWARD_ANSWER_LEN_MAX: usize = 64 * 1024;
-/// How long its answer counts.
-pub const FORWARD_CACHE: Duration = Duration::from_secs(10);
-/// How long its answer may count: so long is somebody let in who was shut out there.
-pub const FORWARD_CACHE_MAX: Duration = Duration::from_mins(5);
-/// How exactly it is known when a token was last used.
-pub const TOKEN_USE_STEP: Duration = Duration::from_hours(1);
-/// How long a ticket may count after it was issued.
-pub const TICKET_LIFETIME_MAX: Duration = Duration::from_hours(24);
-/// How long a ticket counts that we issue, unless it is said.
-pub const TICKET_LIFETIME: Duration = Duration::from_mins(15);
-/// By how much the clock of whoever issues tickets may be wrong.
-pub const CLOCK_LEEWAY: Duration = Duration::from_mins(1);
-/// Bytes of the secret with which tickets are signed.
-pub const TICKET_SECRET_LEN_MIN: usize = 32;
-/// Bits of an RSA key that signs tickets.
-pub const RSA_BITS_MIN: usize = 2048;
-/// Keys whose tickets are accepted.
-pub const TICKET_KEYS_MAX: usize = 64;
-/// How long the first wrong credential of an address waits for its answer; each further one waits
-/// twice as long as the one before, …
-pub const PENALTY_MIN: Duration = Duration::from_millis(100);
-/// … up to this.
-pub const PENALTY_MAX: Duration = Duration::from_secs(10);
-/// When wrong credentials are forgotten.
-pub const PENALTY_FORGOTTEN: Duration = Duration::from_mins(10);
-/// Addresses whose wrong credentials are remembered.
-pub const PENALTY_PLACES_MAX: usize = 10_000;
-
-/// How long a request waits at most that its sender has sent too soon; then it is served.
-pub const RATE_DELAY_MAX: Duration = Duration::from_secs(30);
-/// Addresses and users whose rates are remembered.
-pub const RATE_SENDERS_MAX: usize = 50_000;
-/// How often those are looked for, when there are so many, who need not be remembered any more.
-pub const RATE_SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 // The operator's tools.
 

@@ -108,6 +108,7 @@ fn migrations_are_shown_and_applied() {
         "0004 tickets",
         "0005 usage",
         "0006 accept",
+        "0007 codes",
     ];
     let all = |state: &str| names.map(|name| format!("{name} {state}\n")).concat();
     assert_eq!(migrate(&["--dry-run"]), all("missing"));

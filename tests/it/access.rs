@@ -29,7 +29,7 @@ const CALLERS: [(&str, Option<&str>); 7] = [
 ];
 
 /// Every address and method, and which of the [`CALLERS`] are let through: in that order.
-const TABLE: [(&str, &str, &str); 30] = [
+const TABLE: [(&str, &str, &str); 34] = [
     ("GET", "/upload", "-x--xxx"),
     ("POST", "/upload", "-x--xxx"),
     ("PUT", "/upload", "-x--xxx"),
@@ -53,6 +53,11 @@ const TABLE: [(&str, &str, &str); 30] = [
     ("HEAD", "/creatives/{creative}/content", "--x-xx-"),
     ("POST", "/tickets", "---x-x-"),
     ("GET", "/limits", "-xx-xxx"),
+    ("GET", "/auth", "xxxxxxx"),
+    ("POST", "/auth/otp", "xxxxxxx"),
+    // Who shows something wants a session to last, and nobody here has one.
+    ("POST", "/auth/session", "x------"),
+    ("DELETE", "/auth/session", "-------"),
     ("GET", "/healthz", "xxxxxxx"),
     ("GET", "/readyz", "xxxxxxx"),
     ("GET", "/metrics", "---x-x-"),

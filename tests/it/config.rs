@@ -3,7 +3,10 @@
 use std::{ffi::OsString, fs, path::PathBuf, time::Duration};
 
 use flowstitch::{
-    config::{self, AllowedOrigin, Cli, Command, Config, LogFormat, Schedule, Settings},
+    config::{
+        self, AllowedOrigin, Cli, Command, Config, LogFormat, MailServer, Schedule, Settings,
+        SmtpTls,
+    },
     upload::{Durability, Reserve},
 };
 use tempfile::TempDir;
@@ -144,6 +147,9 @@ fn every_setting_can_be_set_by_each_source() {
             .map(|origin| origin.parse().expect("an origin"))
             .to_vec(),
         public_url: "https://up.example.com".parse().expect("an address"),
+        mail: other_mail(),
+        session_ttl: Duration::from_mins(20),
+        session_max: Duration::from_hours(2),
         tls_cert: Some("/srv/cert.pem".into()),
         tls_key: Some("/srv/key.pem".into()),
         log_format: LogFormat::Json,
@@ -163,6 +169,17 @@ fn every_setting_can_be_set_by_each_source() {
     }
     assert_eq!(flags.config(), other);
     assert_eq!(variables.config(), other);
+}
+
+fn other_mail() -> MailServer {
+    MailServer {
+        host: "127.0.0.1".into(),
+        port: 2525,
+        tls: SmtpTls::None,
+        user: "up".into(),
+        password_file: Some("/srv/password".into()),
+        from: "Uploads <up@example.com>".parse().expect("a sender"),
+    }
 }
 
 /// A value of a file as it is typed after a flag.
@@ -254,6 +271,8 @@ fn malformed_values_are_refused_with_their_place() {
         ("accept", "*/*", "name no kind"),
         ("public_url", "up.example.com", "https://"),
         ("trusted_proxies", "10.0.0.1/8", "or a network"),
+        ("smtp_from", "up", "name@example.com"),
+        ("smtp_tls", "maybe", "starttls"),
     ];
     for (key, value, reason) in cases {
         let flag = format!("--{}", key.replace('_', "-"));
@@ -301,6 +320,9 @@ fn contradictions_are_refused_with_key_place_and_reason() {
         ("cors_origins = [\"*\", \"https://a.org\"]", "* alone"),
         ("tls_cert = \"cert.pem\"", "set tls_key, too"),
         ("tls_key = \"key.pem\"", "set tls_cert, too"),
+        ("smtp_user = \"up\"", "without smtp_password_file"),
+        ("smtp_password_file = \"password\"", "without smtp_user"),
+        ("session_ttl = \"13h\"", "13h is not within 1m and 12h"),
     ] {
         let (key, _) = line.split_once(' ').expect("a key, then its value");
         Given::nothing().file(line).refused(&[key, "set in", "flowstitch.toml", reason]);
@@ -312,6 +334,20 @@ fn contradictions_are_refused_with_key_place_and_reason() {
         .variable("FLOWSTITCH_STITCH_WORKERS", "0")
         .refused(&["stitch_workers (set by FLOWSTITCH_STITCH_WORKERS)"]);
     Given::nothing().flags("--tombstone-ttl 5s").refused(&["result_ttl (by default)"]);
+}
+
+#[test]
+fn codes_are_sent_in_the_clear_to_this_machine_only_and_never_from_nobody() {
+    let mail = |line: &str| Given::nothing().flags(&format!("--smtp-from up@example.com {line}"));
+    mail("--smtp-tls none --smtp-host mail.example.com").refused(&["smtp_tls", "starttls"]);
+    mail("--smtp-tls none --smtp-host 127.0.0.1.example.com").refused(&["smtp_tls"]);
+    for here in ["localhost", "127.0.0.1", "::1"] {
+        let config = mail(&format!("--smtp-tls none --smtp-host {here}")).config();
+        assert_eq!(config.mail.port, 25);
+    }
+    assert_eq!(mail("--smtp-host mail.example.com").config().mail.port, 587);
+    assert_eq!(mail("--smtp-host mail.example.com --smtp-tls tls").config().mail.port, 465);
+    Given::nothing().flags("--smtp-host mail.example.com").refused(&["smtp_from (by default)"]);
 }
 
 #[test]

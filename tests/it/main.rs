@@ -39,6 +39,7 @@ mod restart;
 mod room;
 mod scan;
 mod shuttle_claim;
+mod sign_in;
 mod support;
 mod sweep;
 mod tickets;

@@ -15,7 +15,7 @@ use flowstitch::{
 use http::{Method, Request};
 use serde_json::{Map, Value, json};
 
-use crate::support::{Form, Reply, TestApp, keys::SECRET};
+use crate::support::{Form, Outbox, Reply, TestApp, keys::SECRET};
 
 const METHODS: [&str; 5] = ["get", "put", "post", "patch", "delete"];
 
@@ -196,7 +196,10 @@ fn after(route: Route) -> Option<Route> {
         Route::Creative(_) => Route::Content(CreativeId::new()),
         Route::Content(_) => Route::Tickets,
         Route::Tickets => Route::Limits,
-        Route::Limits => Route::Health,
+        Route::Limits => Route::Auth,
+        Route::Auth => Route::Code,
+        Route::Code => Route::Session,
+        Route::Session => Route::Health,
         Route::Health => Route::Ready,
         Route::Ready => Route::Metrics,
         Route::Metrics => Route::OpenApi,
@@ -236,6 +239,7 @@ async fn every_real_answer_is_as_the_document_says() {
     judge_creatives(&app, &mut judge).await;
     judge_slow_creative(&mut judge).await;
     judge_tickets(&mut judge).await;
+    judge_sign_in(&mut judge).await;
     for path in ["/healthz", "/readyz", "/metrics", "/openapi.json", "/"] {
         judge.get(&app, path, path).await.assert_status(200);
     }
@@ -271,6 +275,28 @@ async fn judge_tickets(judge: &mut Judge) {
     for (request, status) in [(json!({ "sub": "ann", "uploads": 1 }), 201), (json!({}), 400)] {
         let reply = app.post_json(&admin, "/tickets", &request).await;
         judge.assert_true(&Method::POST, "/tickets", reply.assert_status(status));
+    }
+}
+
+/// Signing in, and out.
+async fn judge_sign_in(judge: &mut Judge) {
+    let outbox = Arc::new(Outbox::default());
+    let app = TestApp::builder().mailer(outbox.clone()).start().await;
+    app.control("/users/add?name=ann&email=ann%40example.com").await.assert_status(200);
+    judge.get(&app, "/auth", "/auth").await.assert_status(200);
+    let (email, path) = ("ann@example.com", "/auth/session");
+    let asked = app.tell("/auth/otp", &json!({ "email": email })).await;
+    judge.assert_true(&Method::POST, "/auth/otp", asked.assert_status(202));
+    for (code, status) in [(outbox.code().await, 201), ("000000".into(), 401)] {
+        let reply = app.tell(path, &json!({ "email": email, "code": code })).await;
+        judge.assert_true(&Method::POST, path, reply.assert_status(status));
+        if status == 201 {
+            let token = reply.json()["token"].as_str().expect("a token").to_owned();
+            for (method, status) in [(Method::POST, 200), (Method::DELETE, 204)] {
+                let reply = app.call_as(&token, method.clone(), path).await;
+                judge.assert_true(&method, path, reply.assert_status(status));
+            }
+        }
     }
 }
 

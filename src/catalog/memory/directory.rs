@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use super::{MemoryCatalog, facts::to_millis};
 use crate::{
     catalog::{CatalogError, Directory},
-    upload::{Principal, TicketKey, Timestamp, TokenId, TokenKind, TokenRecord, User},
+    upload::{CodeRecord, Principal, TicketKey, Timestamp, TokenId, TokenKind, TokenRecord, User},
 };
 
 #[async_trait]
@@ -73,6 +73,7 @@ impl Directory for MemoryCatalog {
                 return false;
             }
             facts.tokens.retain(|_, token| token.user != *name);
+            facts.codes.remove(name);
             facts.uploads.retain(|_, upload| upload.identity.principal() != name);
             true
         })
@@ -148,6 +149,74 @@ impl Directory for MemoryCatalog {
             let over = facts.tokens.values().filter(|token| is_over(token));
             let over: Vec<TokenId> = over.map(|token| token.id).take(limit).collect();
             facts.tokens.retain(|id, _| !over.contains(id));
+            over.len()
+        })
+    }
+
+    async fn put_code(&self, code: &CodeRecord) -> Result<bool, CatalogError> {
+        let code = CodeRecord { expires_at: to_millis(code.expires_at), ..code.clone() };
+        self.change(|facts| {
+            let known = facts.users.contains_key(&code.user);
+            if known {
+                facts.codes.insert(code.user.clone(), code);
+            }
+            known
+        })
+    }
+
+    async fn try_code(
+        &self,
+        email: &str,
+        now: Timestamp,
+    ) -> Result<Option<CodeRecord>, CatalogError> {
+        let has_it = |user: &&User| {
+            let same = user.email.as_ref().is_some_and(|it| it.eq_ignore_ascii_case(email));
+            same && user.disabled_at.is_none()
+        };
+        self.change(|facts| {
+            let code = facts.codes.get_mut(&facts.users.values().find(has_it)?.name)?;
+            if now < code.expires_at {
+                code.tries_left = code.tries_left.checked_sub(1)?;
+                return Some(code.clone());
+            }
+            None
+        })
+    }
+
+    async fn spend_code(&self, code: &CodeRecord) -> Result<bool, CatalogError> {
+        self.change(|facts| {
+            let is_it = facts.codes.get(&code.user).is_some_and(|it| it.hash == code.hash);
+            is_it && facts.codes.remove(&code.user).is_some()
+        })
+    }
+
+    async fn code_sent(&self, code: &CodeRecord) -> Result<(), CatalogError> {
+        self.change(|facts| {
+            if let Some(kept) = facts.codes.get_mut(&code.user).filter(|it| it.hash == code.hash) {
+                kept.sent = true;
+            }
+        })
+    }
+
+    async fn unsent_codes(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<CodeRecord>, CatalogError> {
+        self.visit(|facts| {
+            let unsent = facts.codes.values().filter(|code| !code.sent && now < code.expires_at);
+            let mut unsent: Vec<CodeRecord> = unsent.cloned().collect();
+            unsent.sort_by_key(|code| code.expires_at);
+            unsent.truncate(limit);
+            unsent
+        })
+    }
+
+    async fn purge_codes(&self, before: Timestamp, limit: usize) -> Result<usize, CatalogError> {
+        self.change(|facts| {
+            let over = facts.codes.values().filter(|code| code.expires_at < before);
+            let over: Vec<Principal> = over.map(|code| code.user.clone()).take(limit).collect();
+            facts.codes.retain(|user, _| !over.contains(user));
             over.len()
         })
     }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use crate::{
     catalog::{CatalogError, Committed, Fact, Resemblance},
     upload::{
-        Allowance, ByteRange, Creative, CreativeId, EndReason, FileName, IdentityKey, Principal,
-        StoredRange, TicketKey, Timestamp, TokenId, TokenRecord, UploadId, UploadRecord,
+        Allowance, ByteRange, CodeRecord, Creative, CreativeId, EndReason, FileName, IdentityKey,
+        Principal, StoredRange, TicketKey, Timestamp, TokenId, TokenRecord, UploadId, UploadRecord,
         UploadState, Usage, User,
     },
 };
@@ -23,6 +23,7 @@ pub(super) struct Facts {
     pub(super) session: Option<Session>,
     pub(super) users: BTreeMap<Principal, User>,
     pub(super) tokens: BTreeMap<TokenId, TokenRecord>,
+    pub(super) codes: BTreeMap<Principal, CodeRecord>,
     /// How many uploads were begun with each, and until when that matters.
     pub(super) tickets: BTreeMap<TicketKey, (u32, Timestamp)>,
 }

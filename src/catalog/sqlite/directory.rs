@@ -2,10 +2,10 @@
 
 use async_trait::async_trait;
 
-use super::{SqliteCatalog, tickets, users};
+use super::{SqliteCatalog, codes, tickets, users};
 use crate::{
     catalog::{CatalogError, Directory},
-    upload::{Principal, TicketKey, Timestamp, TokenId, TokenKind, TokenRecord, User},
+    upload::{CodeRecord, Principal, TicketKey, Timestamp, TokenId, TokenKind, TokenRecord, User},
 };
 
 #[async_trait]
@@ -81,6 +81,42 @@ impl Directory for SqliteCatalog {
 
     async fn purge_sessions(&self, before: Timestamp, limit: usize) -> Result<usize, CatalogError> {
         self.write(move |tx| users::purge_sessions(tx, before, limit)).await
+    }
+
+    async fn put_code(&self, code: &CodeRecord) -> Result<bool, CatalogError> {
+        let code = code.clone();
+        self.write(move |tx| codes::put(tx, &code)).await
+    }
+
+    async fn try_code(
+        &self,
+        email: &str,
+        now: Timestamp,
+    ) -> Result<Option<CodeRecord>, CatalogError> {
+        let email = email.to_owned();
+        self.write(move |tx| codes::attempt(tx, &email, now)).await
+    }
+
+    async fn spend_code(&self, code: &CodeRecord) -> Result<bool, CatalogError> {
+        let code = code.clone();
+        self.write(move |tx| codes::spend(tx, &code)).await
+    }
+
+    async fn code_sent(&self, code: &CodeRecord) -> Result<(), CatalogError> {
+        let code = code.clone();
+        self.write(move |tx| codes::sent(tx, &code)).await
+    }
+
+    async fn unsent_codes(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<CodeRecord>, CatalogError> {
+        self.readers.read(move |db| codes::unsent(db, now, limit)).await
+    }
+
+    async fn purge_codes(&self, before: Timestamp, limit: usize) -> Result<usize, CatalogError> {
+        self.write(move |tx| codes::purge(tx, before, limit)).await
     }
 
     async fn begun_with(&self, ticket: TicketKey) -> Result<u32, CatalogError> {

@@ -20,6 +20,7 @@ const MIGRATIONS: &Migrations = &[
     ("tickets", include_str!("../../../migrations/0004_tickets.sql")),
     ("usage", include_str!("../../../migrations/0005_usage.sql")),
     ("accept", include_str!("../../../migrations/0006_accept.sql")),
+    ("codes", include_str!("../../../migrations/0007_codes.sql")),
 ];
 
 /// What the first migration writes into the file's header: "flst".

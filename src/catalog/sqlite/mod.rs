@@ -4,6 +4,7 @@
 //! owns the one writing connection; calls that read use a few other connections and wait for nobody
 //! (write-ahead log). A call that has returned is seen by every call that begins later.
 
+mod codes;
 mod columns;
 mod connection;
 mod creatives;

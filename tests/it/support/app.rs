@@ -9,6 +9,7 @@ use flowstitch::{
     config::{self, Cli, Config},
     engine::{Clock, Parts},
     http::{body, middleware::Stack},
+    mail::Mailer,
     metrics::Metrics,
     store::{ChunkStore, FsStore},
     upload::Timestamp,
@@ -40,6 +41,7 @@ pub(crate) struct TestAppBuilder {
     clock: Option<Clock>,
     store: Option<Arc<dyn ChunkStore>>,
     catalog: Option<Arc<dyn Catalog>>,
+    mailer: Option<Arc<dyn Mailer>>,
 }
 
 /// An answer, read to its end.
@@ -76,6 +78,12 @@ impl TestAppBuilder {
         self
     }
 
+    /// A mailer of the test's own: then codes can be sent.
+    pub(crate) fn mailer(mut self, mailer: Arc<dyn Mailer>) -> Self {
+        self.mailer = Some(mailer);
+        self
+    }
+
     /// A clock that other applications share.
     pub(crate) fn clock(mut self, clock: Clock) -> Self {
         self.clock = Some(clock);
@@ -106,7 +114,10 @@ impl TestAppBuilder {
             metrics: Arc::new(Metrics::new()),
             options: options(&config),
         };
-        let app = App::with_parts(config, parts).await?;
+        let app = match self.mailer.clone() {
+            Some(mailer) => App::with_mailer(config, parts, mailer).await?,
+            None => App::with_parts(config, parts).await?,
+        };
         Ok(TestApp { app, builder: Self { clock: Some(clock.clone()), ..self }, clock })
     }
 
@@ -138,7 +149,8 @@ impl TestApp {
 
     pub(crate) fn builder() -> TestAppBuilder {
         let dir = Arc::new(tempfile::tempdir().expect("a directory"));
-        TestAppBuilder { dir, flags: Vec::new(), clock: None, store: None, catalog: None }
+        let flags = Vec::new();
+        TestAppBuilder { dir, flags, clock: None, store: None, catalog: None, mailer: None }
     }
 
     /// The application itself, for what no request shows.
@@ -169,9 +181,8 @@ impl TestApp {
 
     /// Stops in order; the builder starts another on the same data.
     pub(crate) async fn stop(self) -> TestAppBuilder {
-        self.app.engine().stop().await.expect("the engine stops in order");
         let Self { app, builder, .. } = self;
-        drop(app);
+        app.close().await.expect("it stops in order");
         builder
     }
 
@@ -250,6 +261,13 @@ impl TestApp {
     /// As [`Self::call`], by whoever has this token.
     pub(crate) async fn call_as(&self, token: &str, method: Method, path: &str) -> Reply {
         self.ask(method, path, &[("authorization", &format!("Bearer {token}"))]).await
+    }
+
+    /// Sends JSON, by nobody in particular.
+    pub(crate) async fn tell(&self, path: &str, body: &Value) -> Reply {
+        let request = Request::builder().method(Method::POST).uri(path);
+        let request = request.header("content-type", "application/json");
+        self.send(request.body(body.to_string().into()).expect("a request")).await
     }
 
     /// Sends JSON, by whoever has this token.

@@ -10,6 +10,7 @@ mod form;
 mod gate;
 pub(crate) mod keys;
 mod machine;
+mod outbox;
 mod stages;
 mod store;
 mod trickle;
@@ -21,5 +22,6 @@ pub(crate) use self::{
     form::{Form, counted, cut},
     gate::Gate,
     machine::{Machine, idle},
+    outbox::{Outbox, code_in},
     store::StagedStore,
 };

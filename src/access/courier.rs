@@ -1,0 +1,280 @@
+//! Sends codes, behind the back of whoever asks for them: who asks learns nothing of whether there
+//! is such a user, by the time it takes neither.
+//!
+//! A code that was not sent when the service stops is sent after the next start: not the same one,
+//! for nobody knows it any more, but a new one that ends when that would have.
+
+use std::{
+    collections::HashSet,
+    error::Error,
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{UserError, code, pace::Pace, throttle::place, tokens::later};
+use crate::{
+    catalog::{Catalog, CatalogError},
+    engine::Clock,
+    mail::{Mail, Mailer, NotSent},
+    upload::{CodeRecord, Principal, Timestamp, User, limits},
+};
+
+/// Why no code is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoCode {
+    /// There is no mailer.
+    NotConfigured,
+    /// Not an address.
+    Email,
+    /// Too many were asked for, from one address: ask again after this time.
+    TooMany(Duration),
+    /// Too many are waiting, or the service stops.
+    Busy,
+}
+
+/// Takes addresses, and sees to it that their users get codes. What runs for it ends with it.
+#[derive(Debug)]
+pub(super) struct Courier {
+    desk: Arc<Desk>,
+    wanted: mpsc::Sender<String>,
+    /// Who asks how often, by where they are.
+    asking: Pace<IpAddr>,
+    tasks: TaskTracker,
+}
+
+impl Courier {
+    /// Must be called inside a tokio runtime.
+    pub(super) fn new(
+        catalog: Arc<dyn Catalog>,
+        clock: Clock,
+        mailer: Arc<dyn Mailer>,
+        site: String,
+    ) -> Self {
+        let most = limits::PENALTY_PLACES_MAX;
+        let desk = Arc::new(Desk {
+            catalog,
+            clock,
+            mailer,
+            site,
+            sending: Pace::new(limits::CODES_AT_ONCE, limits::CODE_INTERVAL, most),
+            on_the_way: Mutex::default(),
+            lines: Semaphore::new(limits::MAILS_AT_ONCE),
+            stop: CancellationToken::new(),
+        });
+        let (wanted, queue) = mpsc::channel(limits::CODES_WANTED_LEN);
+        let tasks = TaskTracker::new();
+        tasks.spawn(serve(desk.clone(), queue, tasks.clone()));
+        let asking = Pace::new(limits::CODES_ASKED_AT_ONCE, limits::CODES_ASKED_INTERVAL, most);
+        Self { desk, wanted, asking, tasks }
+    }
+
+    /// Sends a code to this address, if it is a user's; all of it later.
+    pub(super) fn send(&self, email: &str, peer: Option<IpAddr>) -> Result<(), NoCode> {
+        if let Some(peer) = peer {
+            self.asking.step(place(peer)).map_err(NoCode::TooMany)?;
+        }
+        self.wanted.try_send(email.to_owned()).map_err(|_| NoCode::Busy)
+    }
+
+    /// The user signed in: whoever asked for the codes, it was them.
+    pub(super) fn used(&self, user: &Principal) {
+        self.desk.sending.forgive(user);
+    }
+
+    /// Ends in order: what is being handed to the mail server is handed over; what waits to be
+    /// tried again is left to the next start.
+    pub(super) async fn stop(&self) {
+        self.desk.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+impl Drop for Courier {
+    fn drop(&mut self) {
+        self.desk.stop.cancel();
+    }
+}
+
+/// What all of it shares.
+#[derive(Debug)]
+struct Desk {
+    catalog: Arc<dyn Catalog>,
+    clock: Clock,
+    mailer: Arc<dyn Mailer>,
+    /// Under which address browsers know the service, or nothing.
+    site: String,
+    sending: Pace<Principal>,
+    /// Whose code is being sent: they get no other one meanwhile.
+    on_the_way: Mutex<HashSet<Principal>>,
+    /// Connections to the mail server.
+    lines: Semaphore,
+    stop: CancellationToken,
+}
+
+/// One address after the other, until the stop; what is in the queue then is written down.
+async fn serve(desk: Arc<Desk>, mut queue: mpsc::Receiver<String>, tasks: TaskTracker) {
+    match desk.left().await {
+        Ok(left) => {
+            for (user, expires_at) in left {
+                desk.begin(&tasks, user, expires_at).await;
+            }
+        }
+        Err(error) => warn(&error, "Codes that were not sent cannot be looked up"),
+    }
+    while let Some(email) = desk.stop.run_until_cancelled(queue.recv()).await.flatten() {
+        desk.wanted(&tasks, &email).await;
+    }
+    queue.close();
+    while let Some(email) = queue.recv().await {
+        desk.wanted(&tasks, &email).await;
+    }
+}
+
+impl Desk {
+    /// Whose codes were not sent before the last stop, and until when they are wanted.
+    async fn left(&self) -> Result<Vec<(User, Timestamp)>, CatalogError> {
+        let directory = self.catalog.directory();
+        let mut left = Vec::new();
+        let most = limits::CODES_ON_THE_WAY_MAX;
+        for code in directory.unsent_codes(self.clock.now(), most).await? {
+            let user = directory.user(&code.user).await?;
+            left.extend(user.map(|user| (user, code.expires_at)));
+        }
+        Ok(left)
+    }
+
+    async fn wanted(self: &Arc<Self>, tasks: &TaskTracker, email: &str) {
+        match self.catalog.directory().user_by_email(email).await {
+            Ok(Some(user)) if user.disabled_at.is_none() => {
+                if self.on_the_way().contains(&user.name) {
+                    return;
+                }
+                if self.sending.step(user.name.clone()).is_err() {
+                    tracing::warn!(
+                        user = user.name.as_str(),
+                        "Too many codes: no other one for a while"
+                    );
+                    return;
+                }
+                let expires_at = later(self.clock.now(), limits::CODE_LIFETIME);
+                self.begin(tasks, user, expires_at).await;
+            }
+            Ok(_) => {}
+            Err(error) => warn(&error, "Cannot look up for whom a code is"),
+        }
+    }
+
+    /// Makes a code, and sends it in a task of its own.
+    async fn begin(self: &Arc<Self>, tasks: &TaskTracker, user: User, expires_at: Timestamp) {
+        let Some(way) = self.set_out(&user.name) else {
+            tracing::warn!("Too many codes are on their way: none is made");
+            return;
+        };
+        match self.make(&user, expires_at).await {
+            Ok(Some((code, mail))) => drop(tasks.spawn(way.deliver(code, mail))),
+            Ok(None) => {}
+            Err(error) => warn(&error, "Cannot make a code"),
+        }
+    }
+
+    fn set_out(self: &Arc<Self>, user: &Principal) -> Option<Way> {
+        let mut on_the_way = self.on_the_way();
+        let fits = on_the_way.len() < limits::CODES_ON_THE_WAY_MAX;
+        (fits && on_the_way.insert(user.clone()))
+            .then(|| Way { desk: self.clone(), user: user.clone() })
+    }
+
+    async fn make(
+        &self,
+        user: &User,
+        expires_at: Timestamp,
+    ) -> Result<Option<(CodeRecord, Mail)>, UserError> {
+        let Some(to) = user.email.clone() else { return Ok(None) };
+        let digits = code::digits()?;
+        let record = code::record(&digits, user.name.clone(), expires_at)?;
+        let kept = self.catalog.directory().put_code(&record).await?;
+        Ok(kept.then(|| (record, self.mail(to, &digits))))
+    }
+
+    fn mail(&self, to: String, digits: &str) -> Mail {
+        let site = if self.site.is_empty() { "the upload page" } else { &self.site };
+        let minutes = limits::CODE_LIFETIME.as_secs() / 60;
+        let text = format!(
+            "Somebody, probably you, wants to sign in to {site}.\r\n\r\n    {digits}\r\n\r\nThis \
+             code counts for {minutes} minutes, and once. Give it to nobody.\r\nIf it was not \
+             you, there is nothing to do: nobody gets in without the code.\r\n"
+        );
+        Mail { to, subject: "Your code to sign in".into(), text }
+    }
+
+    /// Tries again and again, until it is taken or refused for good. Returns false if the service
+    /// stops first.
+    async fn hand_over(&self, mail: &Mail) -> bool {
+        let mut pause = limits::MAIL_RETRY_MIN;
+        loop {
+            match self.try_once(mail).await {
+                Ok(()) => return true,
+                Err(error) => {
+                    warn(&error, "A code was not sent");
+                    if matches!(error, NotSent::ForGood(_)) {
+                        return true;
+                    }
+                }
+            }
+            if self.stop.run_until_cancelled(sleep(pause)).await.is_none() {
+                return false;
+            }
+            pause = (pause * 2).min(limits::MAIL_RETRY_MAX);
+        }
+    }
+
+    async fn try_once(&self, mail: &Mail) -> Result<(), NotSent> {
+        let _line = self.lines.acquire().await.expect("it is never closed");
+        let sent = timeout(limits::MAIL_TIMEOUT, self.mailer.send(mail)).await;
+        sent.unwrap_or(Err(NotSent::TimedOut))
+    }
+
+    fn on_the_way(&self) -> MutexGuard<'_, HashSet<Principal>> {
+        self.on_the_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// That a user's code is being sent.
+struct Way {
+    desk: Arc<Desk>,
+    user: Principal,
+}
+
+impl Way {
+    async fn deliver(self, code: CodeRecord, mail: Mail) {
+        let desk = &self.desk;
+        let left = code.expires_at.duration_since(desk.clock.now()).unsigned_abs();
+        let is_settled = tokio::select! {
+            biased;
+            // After its time it is of no use to anybody.
+            () = sleep(left) => true,
+            handed_over = desk.hand_over(&mail) => handed_over,
+        };
+        if is_settled && let Err(error) = desk.catalog.directory().code_sent(&code).await {
+            warn(&error, "Cannot note that a code was sent: it is sent again after a restart");
+        }
+    }
+}
+
+impl Drop for Way {
+    fn drop(&mut self) {
+        self.desk.on_the_way().remove(&self.user);
+    }
+}
+
+fn warn(error: &(dyn Error + 'static), what: &'static str) {
+    tracing::warn!(error, "{what}");
+}

@@ -1,0 +1,132 @@
+//! Signing in to the page: a code for a session, which is a token that ends soon and can be renewed
+//! while it is used.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use tokio::time::sleep;
+
+use super::{
+    Access, Caller, Denied, Means, NewToken, NoCode, Token, UserError, code, courier::Courier,
+    tokens::later, users::is_address,
+};
+use crate::{
+    catalog::CatalogError,
+    mail::Mailer,
+    upload::{
+        Scope, Scopes, Timestamp, TokenId, TokenKind, TokenRecord,
+        limits::{SESSION_MAX, SESSION_TTL, SIGN_IN_TIME},
+    },
+};
+
+/// How long a session lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionTerms {
+    /// After signing in, and after each renewal.
+    pub ttl: Duration,
+    /// After signing in, however often it is renewed.
+    pub most: Duration,
+}
+
+impl Default for SessionTerms {
+    fn default() -> Self {
+        Self { ttl: SESSION_TTL, most: SESSION_MAX }
+    }
+}
+
+impl Access {
+    /// Sends codes with this mailer, to whoever wants to sign in; `site` is the address under which
+    /// browsers know the service, or empty. Must be called inside a tokio runtime.
+    #[must_use]
+    pub fn with_mailer(self, mailer: Arc<dyn Mailer>, site: String) -> Self {
+        let courier = Courier::new(self.catalog.clone(), self.clock.clone(), mailer, site);
+        Self { courier: Some(courier), ..self }
+    }
+
+    /// Lets sessions last so long.
+    #[must_use]
+    pub fn with_sessions(self, sessions: SessionTerms) -> Self {
+        Self { sessions, ..self }
+    }
+
+    /// Whether codes can be sent.
+    #[must_use]
+    pub fn sends_codes(&self) -> bool {
+        self.courier.is_some()
+    }
+
+    /// Sends a code to this address, if it is a user's. Whether it is, nothing tells.
+    pub fn send_code(&self, email: &str, peer: Option<IpAddr>) -> Result<(), NoCode> {
+        let courier = self.courier.as_ref().ok_or(NoCode::NotConfigured)?;
+        if !is_address(email) {
+            return Err(NoCode::Email);
+        }
+        courier.send(email, peer)
+    }
+
+    /// Brings what was begun to its end: see [`Self::with_mailer`].
+    pub async fn stop(&self) {
+        if let Some(courier) = &self.courier {
+            courier.stop().await;
+        }
+    }
+
+    /// A new session for whoever has this address and the code that was sent to it.
+    ///
+    /// Whatever is wrong with them, the answer is the same, and takes the same time: longer than
+    /// the catalog does for any of it.
+    pub async fn sign_in(
+        &self,
+        email: &str,
+        code: &str,
+        peer: Option<IpAddr>,
+    ) -> Result<(Token, TokenRecord), Denied> {
+        let (session, ()) = tokio::join!(self.use_code(email, code), sleep(SIGN_IN_TIME));
+        if matches!(session, Err(Denied::Code)) {
+            self.throttle.penalty(peer).await;
+        }
+        session
+    }
+
+    async fn use_code(&self, email: &str, digits: &str) -> Result<(Token, TokenRecord), Denied> {
+        let directory = self.directory();
+        let tried = directory.try_code(email, self.clock.now()).await?;
+        let fits = code::fits(tried.as_ref(), digits);
+        let code = tried.filter(|_| fits).ok_or(Denied::Code)?;
+        // Of two who use it at once one does.
+        if !directory.spend_code(&code).await? {
+            return Err(Denied::Code);
+        }
+        if let Some(courier) = &self.courier {
+            courier.used(&code.user);
+        }
+        let scopes = Scopes::of(&[Scope::Upload, Scope::Read]);
+        let lifetime = Some(self.sessions.ttl);
+        let session = NewToken { user: code.user, label: String::new(), scopes, lifetime };
+        self.issue(session, TokenKind::Session).await.map_err(|error| match error {
+            UserError::Catalog(error) => Denied::Unavailable(error),
+            _ => Denied::Code,
+        })
+    }
+
+    /// The session of this caller, if it is one that was shown.
+    pub async fn session(&self, caller: &Caller) -> Result<Option<TokenId>, CatalogError> {
+        let Means::Token(id) = caller.means else { return Ok(None) };
+        let found = self.known_token(id).await?;
+        Ok(found.filter(|(token, _)| token.kind == TokenKind::Session).map(|_| id))
+    }
+
+    /// Lets a session last longer, as far as that goes. Gives when it ends then; nothing if it is
+    /// not there any more.
+    pub async fn renew(&self, id: TokenId) -> Result<Option<Timestamp>, CatalogError> {
+        let Some((session, _)) = self.known_token(id).await? else { return Ok(None) };
+        let SessionTerms { ttl, most } = self.sessions;
+        let until = later(self.clock.now(), ttl).min(later(session.created_at, most));
+        let ends = session.expires_at.map_or(until, |at| at.max(until));
+        if session.expires_at != Some(ends) {
+            let extended = self.directory().extend_token(id, ends).await;
+            self.remembered.forget();
+            extended?;
+        }
+        Ok(Some(ends))
+    }
+}

@@ -1,0 +1,107 @@
+//! Codes to sign in with.
+
+use super::{Shared, sample_time, sample_user};
+use crate::upload::{CodeRecord, Principal, Sha256Digest, User};
+
+const EMAIL: &str = "ann@example.com";
+
+fn sample_code(user: &str, hash: u8) -> CodeRecord {
+    CodeRecord {
+        user: Principal::named(user),
+        salt: [7; 16],
+        hash: Sha256Digest([hash; 32]),
+        expires_at: sample_time(1000),
+        tries_left: 2,
+        sent: false,
+    }
+}
+
+/// Ann, who has an address.
+async fn know_ann(catalog: &Shared) -> User {
+    let ann = sample_user(&Principal::named("ann"));
+    let ann = User { email: Some(EMAIL.into()), ..ann };
+    assert!(catalog.directory().add_user(&ann).await.expect("added"));
+    ann
+}
+
+pub(super) async fn a_code_is_tried_so_often_and_used_once(catalog: Shared) {
+    let (users, code) = (catalog.directory(), sample_code("ann", 1));
+    assert!(!users.put_code(&code).await.expect("answered"), "of nobody");
+    assert_eq!(users.try_code(EMAIL, sample_time(0)).await.expect("tried"), None);
+    know_ann(&catalog).await;
+    assert_eq!(users.try_code(EMAIL, sample_time(0)).await.expect("tried"), None);
+    assert!(users.put_code(&code).await.expect("kept"));
+    for bad in ["bob@example.com", "", "ann"] {
+        assert_eq!(users.try_code(bad, sample_time(0)).await.expect("tried"), None, "{bad}");
+    }
+    let tried = users.try_code("Ann@EXAMPLE.com", sample_time(999)).await.expect("tried");
+    assert_eq!(tried, Some(CodeRecord { tries_left: 1, ..code.clone() }));
+    assert_eq!(users.try_code(EMAIL, sample_time(1000)).await.expect("tried"), None, "over");
+    let tried = users.try_code(EMAIL, sample_time(0)).await.expect("tried");
+    assert_eq!(tried.map(|code| code.tries_left), Some(0));
+    assert_eq!(users.try_code(EMAIL, sample_time(0)).await.expect("tried"), None, "tried out");
+    assert!(users.spend_code(&code).await.expect("used"));
+    assert!(!users.spend_code(&code).await.expect("answered"), "twice");
+}
+
+pub(super) async fn a_user_has_one_code_at_a_time(catalog: Shared) {
+    let ann = know_ann(&catalog).await;
+    let (users, [first, second]) = (catalog.directory(), [1, 2].map(|it| sample_code("ann", it)));
+    for code in [&first, &second] {
+        assert!(users.put_code(code).await.expect("kept"));
+    }
+    assert!(!users.spend_code(&first).await.expect("answered"), "it was replaced");
+    users.disable_user(&ann.name, Some(sample_time(5))).await.expect("disabled");
+    assert_eq!(users.try_code(EMAIL, sample_time(6)).await.expect("tried"), None, "disabled");
+    users.disable_user(&ann.name, None).await.expect("enabled");
+    let tried = users.try_code(EMAIL, sample_time(6)).await.expect("tried");
+    assert_eq!(tried.map(|code| code.hash), Some(second.hash));
+    users.remove_user(&ann.name).await.expect("removed");
+    know_ann(&catalog).await;
+    assert_eq!(users.try_code(EMAIL, sample_time(6)).await.expect("tried"), None, "it went, too");
+}
+
+pub(super) async fn of_many_that_try_a_code_so_many_do(catalog: Shared) {
+    know_ann(&catalog).await;
+    catalog.directory().put_code(&sample_code("ann", 1)).await.expect("kept");
+    let attempt = || {
+        let catalog = catalog.clone();
+        async move {
+            let tried = catalog.directory().try_code(EMAIL, sample_time(0)).await.expect("tried");
+            let Some(code) = tried else { return (0, 0) };
+            (1, usize::from(catalog.directory().spend_code(&code).await.expect("answered")))
+        }
+    };
+    let tasks: Vec<_> = (0..12).map(|_| tokio::spawn(attempt())).collect();
+    let (mut tried, mut used) = (0, 0);
+    for task in tasks {
+        let (one, other) = task.await.expect("no panic");
+        (tried, used) = (tried + one, used + other);
+    }
+    assert!((1..=2).contains(&tried), "{tried} tries");
+    assert_eq!(used, 1);
+}
+
+pub(super) async fn codes_that_were_not_sent_are_listed_and_those_that_are_over_go(
+    catalog: Shared,
+) {
+    know_ann(&catalog).await;
+    let users = catalog.directory();
+    users.add_user(&sample_user(&Principal::named("bob"))).await.expect("added");
+    let (anns, bobs) = (sample_code("ann", 1), sample_code("bob", 2));
+    let bobs = CodeRecord { expires_at: sample_time(2000), ..bobs };
+    for code in [&bobs, &anns] {
+        users.put_code(code).await.expect("kept");
+    }
+    let unsent = async |ms, limit| users.unsent_codes(sample_time(ms), limit).await.expect("read");
+    assert_eq!(unsent(999, 10).await, [anns.clone(), bobs.clone()]);
+    assert_eq!(unsent(999, 1).await, std::slice::from_ref(&anns));
+    assert_eq!(unsent(1000, 10).await, std::slice::from_ref(&bobs));
+    // What was replaced meanwhile says nothing of what took its place.
+    users.code_sent(&sample_code("bob", 3)).await.expect("without effect");
+    users.code_sent(&anns).await.expect("written");
+    assert_eq!(unsent(0, 10).await, [bobs]);
+    assert_eq!(users.purge_codes(sample_time(1000), 10).await.expect("purged"), 0);
+    assert_eq!(users.purge_codes(sample_time(1001), 10).await.expect("purged"), 1);
+    assert_eq!(users.purge_codes(sample_time(2001), 10).await.expect("purged"), 1);
+}

@@ -1,0 +1,143 @@
+//! `/auth`: signing in to the page, by a code that is sent by e-mail.
+//!
+//! Nothing here tells whether there is a user with some address: neither status nor words nor time.
+
+use std::time::Duration;
+
+use http::{Method, StatusCode, header, request};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    body::{self, RequestBody},
+    gate,
+    problem::Problem,
+    route::Route,
+    state::{Answer, State},
+};
+use crate::{
+    access::{Access, NoCode},
+    upload::{Timestamp, TokenId},
+};
+
+/// When to try again when too many codes are waiting.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
+
+/// How one signs in here.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Ways {
+    /// Whether one has to.
+    required: bool,
+    /// Whether a code can be sent by e-mail. A token can be shown in any case.
+    otp: bool,
+}
+
+/// Who wants a code. What is misspelt is refused.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CodeRequest {
+    /// Where to send it.
+    #[schemars(extend("format" = "email"))]
+    email: String,
+}
+
+/// Who has a code. What is misspelt is refused.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SessionRequest {
+    /// Where it was sent.
+    email: String,
+    /// Its six digits.
+    code: String,
+}
+
+/// A session.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Session {
+    /// To be sent as `Authorization: Bearer …`.
+    token: String,
+    /// When it ends (RFC 3339), unless it is renewed before that.
+    #[schemars(extend("format" = "date-time"))]
+    expires_at: String,
+}
+
+/// Whatever is asked of one of these addresses.
+pub(super) async fn answer(
+    state: &State,
+    route: Route,
+    parts: &request::Parts,
+    body: RequestBody,
+) -> Answer {
+    let caller = gate::admit(state, route, parts, None).await?;
+    match route {
+        Route::Code => send_code(&state.access, parts, body).await,
+        Route::Session if parts.method == Method::DELETE => {
+            let session = gate::session(state, &caller).await?;
+            let ended = state.access.revoke_token(session).await;
+            ended.map(|_| body::no_content()).map_err(gate::unavailable)
+        }
+        // Whoever shows a session wants it to last.
+        Route::Session if parts.headers.contains_key(header::AUTHORIZATION) => {
+            renew(state, parts).await
+        }
+        Route::Session => open(&state.access, parts, body).await,
+        _ => Ok(ways(&state.access)),
+    }
+}
+
+/// `GET /auth`.
+fn ways(access: &Access) -> body::Response {
+    let ways = Ways { required: !access.is_open(), otp: access.sends_codes() };
+    body::json(StatusCode::OK, &ways)
+}
+
+/// `POST /auth/otp`.
+async fn send_code(access: &Access, parts: &request::Parts, body: RequestBody) -> Answer {
+    let CodeRequest { email } = body::read_json(body).await?;
+    access.send_code(email.trim(), gate::peer(parts))?;
+    let mut response = body::no_content();
+    *response.status_mut() = StatusCode::ACCEPTED;
+    Ok(response)
+}
+
+/// `POST /auth/session`, with a code.
+async fn open(access: &Access, parts: &request::Parts, body: RequestBody) -> Answer {
+    let SessionRequest { email, code } = body::read_json(body).await?;
+    let (token, record) = access.sign_in(email.trim(), code.trim(), gate::peer(parts)).await?;
+    let ends = record.expires_at.unwrap_or(Timestamp::MAX);
+    let session = Session { token: token.reveal(), expires_at: ends.to_string() };
+    Ok(body::json(StatusCode::CREATED, &session))
+}
+
+/// `POST /auth/session`, with a session.
+async fn renew(state: &State, parts: &request::Parts) -> Answer {
+    let caller = gate::caller(state, parts, None).await?;
+    let id: TokenId = gate::session(state, &caller).await?;
+    let ends = state.access.renew(id).await.map_err(gate::unavailable)?;
+    let ends = ends.ok_or_else(gate::no_session)?;
+    let token = gate::bearer(&parts.headers)?.unwrap_or_default().to_owned();
+    Ok(body::json(StatusCode::OK, &Session { token, expires_at: ends.to_string() }))
+}
+
+impl From<NoCode> for Problem {
+    fn from(reason: NoCode) -> Self {
+        match reason {
+            NoCode::NotConfigured => {
+                let detail =
+                    "This server sends no mail: show a token. Its operator sets `smtp_host`.";
+                Self::new(StatusCode::CONFLICT, "codes_not_configured", detail)
+            }
+            NoCode::Email => {
+                let detail = "This is no e-mail address: write it as name@example.com.";
+                Self::bad_request("invalid_email", detail)
+            }
+            NoCode::TooMany(after) => {
+                let detail = "Too many codes were asked for from here: wait a little.";
+                let status = StatusCode::TOO_MANY_REQUESTS;
+                let problem = Self::new(status, "too_many_requests", detail);
+                Self { retry_after: Some(after), ..problem }
+            }
+            NoCode::Busy => Self::unavailable(RETRY_AFTER),
+        }
+    }
+}

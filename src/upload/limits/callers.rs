@@ -1,0 +1,85 @@
+//! Bounds of asking, and of being let in.
+
+use std::time::Duration;
+
+// Who is asking.
+
+/// Tokens, and users, that are remembered, so that not every request asks the catalog.
+pub const CREDENTIALS_REMEMBERED_MAX: usize = 4096;
+/// How long `auth_url` may take to answer, and then again to end its answer.
+pub const FORWARD_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often it is asked about one request while it does not answer.
+pub const FORWARD_ATTEMPTS_MAX: u32 = 5;
+/// How long is waited before it is asked for the second time; then twice as long, and so on.
+pub const FORWARD_PAUSE_MIN: Duration = Duration::from_millis(200);
+/// Bytes that are read of the body of its answer: it says nothing to us.
+pub const FORWARD_ANSWER_LEN_MAX: usize = 64 * 1024;
+/// How long its answer counts.
+pub const FORWARD_CACHE: Duration = Duration::from_secs(10);
+/// How long its answer may count: so long is somebody let in who was shut out there.
+pub const FORWARD_CACHE_MAX: Duration = Duration::from_mins(5);
+/// How exactly it is known when a token was last used.
+pub const TOKEN_USE_STEP: Duration = Duration::from_hours(1);
+/// How long a ticket may count after it was issued.
+pub const TICKET_LIFETIME_MAX: Duration = Duration::from_hours(24);
+/// How long a ticket counts that we issue, unless it is said.
+pub const TICKET_LIFETIME: Duration = Duration::from_mins(15);
+/// By how much the clock of whoever issues tickets may be wrong.
+pub const CLOCK_LEEWAY: Duration = Duration::from_mins(1);
+/// Bytes of the secret with which tickets are signed.
+pub const TICKET_SECRET_LEN_MIN: usize = 32;
+/// Bits of an RSA key that signs tickets.
+pub const RSA_BITS_MIN: usize = 2048;
+/// Keys whose tickets are accepted.
+pub const TICKET_KEYS_MAX: usize = 64;
+/// How long the first wrong credential of an address waits for its answer; each further one waits
+/// twice as long as the one before, …
+pub const PENALTY_MIN: Duration = Duration::from_millis(100);
+/// … up to this.
+pub const PENALTY_MAX: Duration = Duration::from_secs(10);
+/// When wrong credentials are forgotten.
+pub const PENALTY_FORGOTTEN: Duration = Duration::from_mins(10);
+/// Addresses whose wrong credentials are remembered.
+pub const PENALTY_PLACES_MAX: usize = 10_000;
+
+/// How long a request waits at most that its sender has sent too soon; then it is served.
+pub const RATE_DELAY_MAX: Duration = Duration::from_secs(30);
+/// Addresses and users whose rates are remembered.
+pub const RATE_SENDERS_MAX: usize = 50_000;
+/// How often those are looked for, when there are so many, who need not be remembered any more.
+pub const RATE_SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+// Signing in to the page.
+
+/// Digits of a code.
+pub const CODE_DIGITS: u32 = 6;
+/// How long a code counts.
+pub const CODE_LIFETIME: Duration = Duration::from_mins(10);
+/// How often a code may be tried.
+pub const CODE_TRIES: u32 = 5;
+/// Codes that a user is sent at once without using one of them, …
+pub const CODES_AT_ONCE: u32 = 5;
+/// … and how long until there is one more. Whoever guesses has so many codes to guess at.
+pub const CODE_INTERVAL: Duration = Duration::from_hours(1);
+/// Codes that may be asked for from one address at once, …
+pub const CODES_ASKED_AT_ONCE: u32 = 30;
+/// … and how long until there is one more: a whole office may be behind one address.
+pub const CODES_ASKED_INTERVAL: Duration = Duration::from_mins(1);
+/// Addresses that wait to be looked up; more are refused for the moment.
+pub const CODES_WANTED_LEN: usize = 256;
+/// Codes that are being sent, or wait to be tried again.
+pub const CODES_ON_THE_WAY_MAX: usize = 1000;
+/// How long it takes to be signed in or refused, whatever the reason: well above what the catalog
+/// takes for any of it.
+pub const SIGN_IN_TIME: Duration = Duration::from_millis(250);
+/// Connections to the mail server at a time.
+pub const MAILS_AT_ONCE: usize = 4;
+/// How long the mail server may take for one mail.
+pub const MAIL_TIMEOUT: Duration = Duration::from_secs(20);
+/// First and longest pause before a mail is tried again.
+pub const MAIL_RETRY_MIN: Duration = Duration::from_secs(1);
+/// See [`MAIL_RETRY_MIN`].
+pub const MAIL_RETRY_MAX: Duration = Duration::from_mins(1);
+/// Default of `session_ttl`.
+pub const SESSION_TTL: Duration = Duration::from_hours(1);
+/// Default of `session_max`.
+pub const SESSION_MAX: Duration = Duration::from_hours(12);

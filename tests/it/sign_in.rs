@@ -1,0 +1,370 @@
+//! Signing in to the page: codes by e-mail, sessions, and what they tell of nobody.
+
+use std::{sync::Arc, time::Duration};
+
+use flowstitch::{catalog::MemoryCatalog, http::gate::Peer, mail::NotSent, upload::limits};
+use http::{Method, Request};
+use serde_json::{Value, json};
+use tokio::time::{Instant, advance};
+
+use crate::support::{Outbox, Reply, TestApp, TestAppBuilder, code_in};
+
+const EMAIL: &str = "ann@example.com";
+
+fn for_now() -> NotSent {
+    NotSent::ForNow("try later".into())
+}
+
+/// Who guesses waits, and so do refusals: in memory, where paused time passes by itself.
+fn builder(outbox: &Arc<Outbox>) -> TestAppBuilder {
+    TestApp::builder().catalog(Arc::new(MemoryCatalog::new())).mailer(outbox.clone())
+}
+
+/// An application where codes can be sent, with Ann, who has an address.
+async fn start(builder: TestAppBuilder) -> TestApp {
+    let app = builder.start().await;
+    let added = app.control("/users/add?name=ann&email=ann%40example.com").await;
+    added.assert_status(200);
+    app
+}
+
+async fn ask(app: &TestApp, email: &str) -> Reply {
+    app.tell("/auth/otp", &json!({ "email": email })).await
+}
+
+async fn enter(app: &TestApp, email: &str, code: &str) -> Reply {
+    app.tell("/auth/session", &json!({ "email": email, "code": code })).await
+}
+
+/// Ann's code, read from her mail.
+async fn code(app: &TestApp, outbox: &Outbox) -> String {
+    ask(app, EMAIL).await.assert_status(202);
+    outbox.code().await
+}
+
+/// Another code than this one.
+fn other(code: &str) -> String {
+    format!("{:06}", (code.parse::<u32>().expect("digits") + 1) % 1_000_000)
+}
+
+async fn session(app: &TestApp, outbox: &Outbox) -> String {
+    let code = code(app, outbox).await;
+    token(enter(app, EMAIL, &code).await.assert_status(201))
+}
+
+fn token(reply: &Reply) -> String {
+    reply.json()["token"].as_str().expect("a token").to_owned()
+}
+
+async fn status(app: &TestApp, token: &str) -> u16 {
+    app.call_as(token, Method::GET, "/creatives").await.status.as_u16()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_code_from_a_mail_is_good_for_a_session_that_uploads_and_reads() {
+    let outbox = Arc::new(Outbox::default());
+    let app = start(builder(&outbox).flag("--public-url=https://up.example.com")).await;
+    ask(&app, "  ANN@example.com ").await.assert_status(202);
+    let mail = outbox.next().await;
+    assert_eq!(mail.to, EMAIL);
+    assert!(mail.text.contains("https://up.example.com."), "{}", mail.text);
+    let code = code_in(&mail.text);
+    assert!(!mail.subject.contains(&code), "it may stand on a locked screen");
+    let reply = enter(&app, EMAIL, &code).await;
+    assert_eq!(reply.assert_status(201).json()["expires_at"], "2026-12-01T13:00:00Z");
+    let session = token(&reply);
+    let creative = app.flow("hello").by(&session).upload().await;
+    assert_eq!(creative["user_id"], "ann");
+    assert_eq!(status(&app, &session).await, 200);
+    app.call_as(&session, Method::GET, "/metrics").await.assert_problem(403, "forbidden");
+    app.post_json(&session, "/tickets", &json!({ "sub": "bob" })).await.assert_status(403);
+    let tokens = app.control("/tokens/list").await.json();
+    assert_eq!(tokens, json!([]), "it is none of the tokens that the operator made");
+}
+
+#[tokio::test]
+async fn whether_and_how_one_can_sign_in_is_told_to_everybody() {
+    let ways = async |app: &TestApp| app.get("/auth").await.assert_status(200).json();
+    let app = TestApp::start().await;
+    assert_eq!(ways(&app).await, json!({ "required": false, "otp": false }));
+    let refused = ask(&app, EMAIL).await;
+    refused.assert_problem(409, "codes_not_configured");
+    let app = start(TestApp::builder()).await;
+    assert_eq!(ways(&app).await, json!({ "required": true, "otp": false }));
+    let outbox = Arc::new(Outbox::default());
+    let app = start(TestApp::builder().mailer(outbox)).await;
+    assert_eq!(ways(&app).await, json!({ "required": true, "otp": true }));
+}
+
+/// Status, words and time are the same, whatever is wrong.
+#[tokio::test(start_paused = true)]
+async fn nothing_tells_which_addresses_there_are_nor_what_is_wrong_with_a_code() {
+    let outbox = Arc::new(Outbox::default());
+    let app = start(builder(&outbox)).await;
+    app.control("/users/add?name=bob&email=bob%40example.com").await.assert_status(200);
+    app.control("/users/disable?name=bob").await.assert_status(200);
+    let mut answers: Vec<Value> = Vec::new();
+    for email in [EMAIL, EMAIL, "nobody@example.com", "bob@example.com"] {
+        let begun = Instant::now();
+        let reply = ask(&app, email).await;
+        assert_eq!((reply.status.as_u16(), begun.elapsed()), (202, Duration::ZERO), "{email}");
+        assert!(reply.body.is_empty());
+    }
+    outbox.tried(2).await;
+    outbox.next().await;
+    let code = outbox.code().await;
+    let wrong = other(&code);
+    for (email, code) in [
+        (EMAIL, wrong.as_str()),
+        ("nobody@example.com", &code),
+        ("bob@example.com", &code),
+        ("no address", &code),
+        (EMAIL, ""),
+        (EMAIL, "nonsense"),
+    ] {
+        advance(limits::PENALTY_FORGOTTEN).await;
+        let begun = Instant::now();
+        let reply = enter(&app, email, code).await;
+        let mut problem = reply.json();
+        reply.assert_problem(401, "invalid_code");
+        problem["request_id"] = "".into();
+        problem["took"] = json!(begun.elapsed().as_millis());
+        answers.push(problem);
+    }
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:#?}");
+    enter(&app, EMAIL, &code).await.assert_status(201);
+    assert_eq!(outbox.attempts(), 2, "to the one who is known, and to nobody else");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_code_counts_once_for_minutes_and_for_a_few_tries() {
+    let outbox = Arc::new(Outbox::default());
+    let app = start(builder(&outbox)).await;
+    let refused = async |code: &str| {
+        enter(&app, EMAIL, code).await.assert_problem(401, "invalid_code");
+    };
+    let used = code(&app, &outbox).await;
+    enter(&app, EMAIL, &used).await.assert_status(201);
+    refused(&used).await;
+
+    let over = code(&app, &outbox).await;
+    app.clock().advance(10 * 60 * 1000);
+    refused(&over).await;
+    let late = code(&app, &outbox).await;
+    app.clock().advance(10 * 60 * 1000 - 1);
+    enter(&app, EMAIL, &late).await.assert_status(201);
+
+    let [replaced, guessed] = [code(&app, &outbox).await, code(&app, &outbox).await];
+    refused(&replaced).await;
+    for _ in 0..4 {
+        refused(&other(&guessed)).await;
+    }
+    refused(&guessed).await;
+    let fifth = code(&app, &outbox).await;
+    for _ in 0..4 {
+        refused(&other(&fifth)).await;
+    }
+    enter(&app, EMAIL, &fifth).await.assert_status(201);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_guesses_codes_waits_as_who_guesses_tokens_does() {
+    let outbox = Arc::new(Outbox::default());
+    let app = start(builder(&outbox)).await;
+    for doubled in 0..4 {
+        let begun = Instant::now();
+        enter(&app, EMAIL, "000000").await.assert_problem(401, "invalid_code");
+        let expected = limits::SIGN_IN_TIME + limits::PENALTY_MIN * (1 << doubled);
+        assert_eq!(begun.elapsed(), expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_gets_a_few_codes_and_then_one_in_a_while() {
+    let outbox = Arc::new(Outbox::default());
+    let app = start(builder(&outbox)).await;
+    for _ in 0..limits::CODES_AT_ONCE {
+        code(&app, &outbox).await;
+    }
+    let sent = outbox.attempts();
+    ask(&app, EMAIL).await.assert_status(202);
+    advance(limits::CODE_INTERVAL).await;
+    let last = code(&app, &outbox).await;
+    assert_eq!(outbox.attempts(), sent + 1, "the one in between was not sent");
+    // Who signs in asked for the codes, and may do so again.
+    enter(&app, EMAIL, &last).await.assert_status(201);
+    code(&app, &outbox).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_address_asks_for_so_many_codes() {
+    let outbox = Arc::new(Outbox::default());
+    let app = start(builder(&outbox)).await;
+    let ask = async |from: [u8; 4], email: &str| {
+        let body = json!({ "email": email }).to_string();
+        let mut request = Request::post("/auth/otp").body(body.into()).expect("a request");
+        request.extensions_mut().insert(Peer(from.into()));
+        app.send(request).await
+    };
+    for number in 0..limits::CODES_ASKED_AT_ONCE {
+        let email = format!("{number}@example.com");
+        ask([10, 0, 0, 1], &email).await.assert_status(202);
+    }
+    for email in [EMAIL, "nobody@example.com"] {
+        let reply = ask([10, 0, 0, 1], email).await;
+        reply.assert_problem(429, "too_many_requests");
+        assert_eq!(reply.header("retry-after"), Some("60"));
+    }
+    ask([10, 0, 0, 2], EMAIL).await.assert_status(202);
+    outbox.next().await;
+}
+
+#[tokio::test]
+async fn what_is_no_request_for_a_code_is_refused() {
+    let app = start(TestApp::builder().mailer(Arc::new(Outbox::default()))).await;
+    for bad in ["", "ann", "ann@", "a b@example.com", "ann@example.com\r\nBcc: x@example.com"] {
+        ask(&app, bad).await.assert_problem(400, "invalid_email");
+    }
+    for (path, body) in [
+        ("/auth/otp", json!({})),
+        ("/auth/otp", json!({ "email": 7 })),
+        ("/auth/otp", json!({ "email": EMAIL, "host": "evil.example.com" })),
+        ("/auth/session", json!({ "email": EMAIL })),
+        ("/auth/session", json!([])),
+    ] {
+        assert_eq!(app.tell(path, &body).await.status, 400, "{path} {body}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mail_is_tried_again_until_it_is_taken_or_refused_for_good() {
+    let outbox = Arc::new(Outbox::default());
+    let app = start(builder(&outbox)).await;
+    outbox.fail([for_now(), NotSent::TimedOut, for_now()]);
+    let begun = Instant::now();
+    let code = code(&app, &outbox).await;
+    assert_eq!((outbox.attempts(), begun.elapsed().as_secs()), (4, 1 + 2 + 4));
+    enter(&app, EMAIL, &code).await.assert_status(201);
+
+    outbox.fail([NotSent::ForGood("no such mailbox".into())]);
+    ask(&app, EMAIL).await.assert_status(202);
+    outbox.tried(5).await;
+    advance(limits::CODE_LIFETIME).await;
+    assert_eq!((outbox.attempts(), outbox.len()), (5, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_a_code_is_on_its_way_no_other_is_made_and_after_its_time_it_is_given_up() {
+    let outbox = Arc::new(Outbox::default());
+    let app = start(builder(&outbox)).await;
+    outbox.fail((0..1000).map(|_| for_now()));
+    ask(&app, EMAIL).await.assert_status(202);
+    outbox.tried(1).await;
+    ask(&app, EMAIL).await.assert_status(202);
+    outbox.tried(8).await;
+    advance(limits::CODE_LIFETIME).await;
+    outbox.recover();
+    assert_eq!(outbox.len(), 0);
+    code(&app, &outbox).await;
+    assert_eq!(outbox.len(), 0, "the one that was given up does not come after it");
+}
+
+#[tokio::test]
+async fn a_code_that_was_not_sent_before_the_stop_is_sent_anew_after_the_start() {
+    let outbox = Arc::new(Outbox::default());
+    let app = start(TestApp::builder().mailer(outbox.clone())).await;
+    outbox.fail((0..1000).map(|_| for_now()));
+    ask(&app, EMAIL).await.assert_status(202);
+    outbox.tried(1).await;
+    let builder = app.stop().await;
+    outbox.recover();
+    let app = builder.start().await;
+    let code = outbox.code().await;
+    let session = token(enter(&app, EMAIL, &code).await.assert_status(201));
+    // What was sent is not sent again, and a session outlives a restart.
+    let app = app.restart().await;
+    assert_eq!(outbox.len(), 0);
+    assert_eq!(status(&app, &session).await, 200);
+}
+
+#[tokio::test]
+async fn a_request_that_comes_with_the_stop_is_not_lost() {
+    let outbox = Arc::new(Outbox::default());
+    let app = start(TestApp::builder().mailer(outbox.clone())).await;
+    ask(&app, EMAIL).await.assert_status(202);
+    app.stop().await;
+    assert_eq!(outbox.len(), 1, "the stop waited for it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_ends_unless_it_is_renewed_and_at_last_all_the_same() {
+    let outbox = Arc::new(Outbox::default());
+    let app = start(builder(&outbox).flag("--session-ttl=30m").flag("--session-max=70m")).await;
+    let minutes = |count: i64| app.clock().advance(count * 60_000);
+    let idle = session(&app, &outbox).await;
+    let used = session(&app, &outbox).await;
+    let renew = async || app.call_as(&used, Method::POST, "/auth/session").await;
+    minutes(20);
+    let renewed = renew().await;
+    assert_eq!(renewed.assert_status(200).json()["expires_at"], "2026-12-01T12:50:00Z");
+    assert_eq!(token(&renewed), used);
+    minutes(10);
+    assert_eq!((status(&app, &idle).await, status(&app, &used).await), (401, 200));
+    app.call_as(&idle, Method::POST, "/auth/session").await.assert_problem(401, "unauthenticated");
+    minutes(19);
+    renew().await.assert_status(200);
+    minutes(20);
+    assert_eq!(renew().await.assert_status(200).json()["expires_at"], "2026-12-01T13:10:00Z");
+    minutes(1);
+    assert_eq!(status(&app, &used).await, 401);
+    renew().await.assert_problem(401, "unauthenticated");
+}
+
+#[tokio::test(start_paused = true)]
+async fn signing_out_ends_the_session_and_no_other() {
+    let outbox = Arc::new(Outbox::default());
+    let app = start(builder(&outbox)).await;
+    let [one, other] = [session(&app, &outbox).await, session(&app, &outbox).await];
+    app.call_as(&one, Method::DELETE, "/auth/session").await.assert_status(204);
+    assert_eq!((status(&app, &one).await, status(&app, &other).await), (401, 200));
+    app.call_as(&one, Method::DELETE, "/auth/session").await.assert_status(401);
+    app.control("/users/disable?name=ann").await.assert_status(200);
+    assert_eq!(status(&app, &other).await, 401);
+    // A token of the operator's is neither renewed nor ended by whoever has it.
+    app.control("/users/enable?name=ann").await.assert_status(200);
+    let key = app.token("ann", "upload,read,admin").await;
+    for method in [Method::POST, Method::DELETE] {
+        let reply = app.call_as(&key, method, "/auth/session").await;
+        reply.assert_problem(403, "forbidden");
+    }
+    assert_eq!(status(&app, &key).await, 200);
+    app.call(Method::DELETE, "/auth/session").await.assert_problem(401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn the_sweep_forgets_sessions_and_codes_that_are_over_and_the_database_has_no_secret() {
+    let outbox = Arc::new(Outbox::default());
+    let app = start(TestApp::builder().mailer(outbox.clone())).await;
+    let session = session(&app, &outbox).await;
+    let code = code(&app, &outbox).await;
+    let rows = |table: &str| {
+        let database = rusqlite::Connection::open(app.dir().join("flowstitch.db")).expect("open");
+        let count = format!("SELECT count(*) FROM {table}");
+        database.query_row(&count, [], |row| row.get::<_, u32>(0)).expect("counted")
+    };
+    let secret = session.rsplit('_').next().expect("a secret");
+    for name in ["flowstitch.db", "flowstitch.db-wal"] {
+        let file = std::fs::read(app.dir().join(name)).expect("read");
+        for secret in [&code, secret] {
+            assert!(!file.windows(secret.len()).any(|it| it == secret.as_bytes()), "{name}");
+        }
+    }
+    app.app().engine().sweep().await.expect("swept");
+    assert_eq!((rows("tokens"), rows("codes")), (1, 1));
+    app.clock().advance(10 * 60 * 1000 + 1);
+    app.app().engine().sweep().await.expect("swept");
+    assert_eq!((rows("tokens"), rows("codes")), (1, 0));
+    app.clock().advance(60 * 60 * 1000);
+    app.app().engine().sweep().await.expect("swept");
+    assert_eq!((rows("tokens"), rows("codes")), (0, 0));
+}
