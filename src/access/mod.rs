@@ -25,7 +25,7 @@ pub(crate) use self::throttle::place;
 pub use self::{
     caller::{Caller, Means},
     secret::Token,
-    tickets::{KeyError, NewTicket, Ticket, TicketKeys, Unusable},
+    tickets::{Issued, KeyError, NewTicket, Ticket, TicketKeys, Unusable},
     tokens::NewToken,
     users::UserError,
 };

@@ -21,7 +21,7 @@ use std::{
 };
 
 pub use crate::http::origin::{AllowedOrigin, PublicUrl};
-pub use cli::{Chosen, Cli, Command, Named, NewToken, Tokens, Uploads, Users};
+pub use cli::{Audit, Chosen, Cli, Command, Named, NewToken, Tokens, Uploads, Users};
 pub use resolve::{Config, Contradiction};
 pub use settings::Settings;
 pub use sources::DEFAULT_FILE;

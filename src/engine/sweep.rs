@@ -75,7 +75,19 @@ async fn sweep(shared: &Arc<Shared>) -> Result<(), UploadError> {
         && shared.catalog.directory().purge_tickets(before, SWEEP_BATCH_LEN_MAX).await?
             == SWEEP_BATCH_LEN_MAX
     {}
+    prune(shared).await?;
     clear(shared).await
+}
+
+/// Forgets lines of the audit trail that are too old.
+async fn prune(shared: &Arc<Shared>) -> Result<(), UploadError> {
+    let Some(ttl) = shared.options.audit_ttl else { return Ok(()) };
+    let before = ago(shared, ttl);
+    while !shared.stop.is_cancelled()
+        && shared.catalog.trail().prune(before, SWEEP_BATCH_LEN_MAX).await? == SWEEP_BATCH_LEN_MAX
+    {
+    }
+    Ok(())
 }
 
 /// Settles what is in doubt, and removes what ended uploads and deleted creatives could not take
@@ -138,7 +150,7 @@ async fn expire_one(
         return Ok(false);
     }
     let reason = EndReason("nothing came for too long".into());
-    let expired = shared.end(&live, UploadState::Expired, Some(reason)).await?;
+    let expired = shared.end(&live, UploadState::Expired, Some(reason), None).await?;
     shared.metrics.expired.inc_by(u64::from(expired));
     Ok(expired)
 }

@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt, net::IpAddr};
 use async_trait::async_trait;
 use http::{HeaderMap, Method, StatusCode, header, request};
 
-use super::{problem::Problem, route::Route, state::State, tickets, trouble::sentence};
+use super::{by, problem::Problem, route::Route, state::State, tickets, trouble::sentence};
 use crate::{
     access::{Caller, Denied},
     dialect::{Gate, Grant, Refusal},
@@ -69,7 +69,7 @@ pub fn need(route: Route, method: &Method) -> Need {
 
 /// The caller, if the request may be let through; nobody in particular, where nothing is needed. A
 /// `ticket` among its fields counts if its head shows nothing.
-pub(super) async fn admit(
+async fn admit(
     state: &State,
     route: Route,
     parts: &request::Parts,
@@ -94,6 +94,19 @@ pub(super) async fn admit(
     if caller.may(scopes) { Ok(caller) } else { Err(forbidden(scopes)) }
 }
 
+/// As [`admit`]: what is granted to the caller.
+pub(super) async fn grant(
+    state: &State,
+    route: Route,
+    parts: &request::Parts,
+    ticket: Option<&str>,
+) -> Result<Grant, Problem> {
+    let caller = admit(state, route, parts, ticket).await?;
+    let permit = caller.ticket().map(|ticket| ticket.permit.clone());
+    let by = by::of(state, parts, (&caller.means).into());
+    Ok(Grant { principal: caller.principal, permit, by })
+}
+
 /// The gate of a request whose ticket may stand among its fields.
 pub(super) struct FlowGate<'a> {
     pub(super) state: &'a State,
@@ -104,14 +117,7 @@ pub(super) struct FlowGate<'a> {
 #[async_trait]
 impl Gate for FlowGate<'_> {
     async fn admit(&self, ticket: Option<&str>) -> Result<Grant, Refusal> {
-        Ok(admit(self.state, self.route, self.parts, ticket).await?.into())
-    }
-}
-
-impl From<Caller> for Grant {
-    fn from(caller: Caller) -> Self {
-        let permit = caller.ticket().map(|ticket| ticket.permit.clone());
-        Self { principal: caller.principal, permit }
+        grant(self.state, self.route, self.parts, ticket).await.map_err(Into::into)
     }
 }
 

@@ -11,6 +11,7 @@
 
 pub mod assets;
 pub mod body;
+mod by;
 pub mod content;
 pub mod control;
 pub mod cors;

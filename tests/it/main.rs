@@ -2,6 +2,7 @@
 
 mod accept;
 mod access;
+mod audit;
 mod claims;
 mod config;
 mod content;

@@ -15,7 +15,7 @@ pub use self::{
     keys::{KeyError, TicketKeys},
 };
 use super::{Access, Caller, Denied, Means, UserError};
-use crate::upload::{Day, FileName, Permit, Principal, Scope, Scopes, Timestamp, TokenId};
+use crate::upload::{By, Day, FileName, Permit, Principal, Scope, Scopes, Timestamp, TokenId};
 
 /// A ticket that was found good.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +47,17 @@ pub struct NewTicket {
     pub origin: Option<String>,
 }
 
+/// A ticket that was issued.
+#[derive(Debug)]
+pub struct Issued {
+    /// What it is called (`jti`).
+    pub id: TokenId,
+    /// The ticket.
+    pub ticket: String,
+    /// When it ends.
+    pub ends: Timestamp,
+}
+
 impl Access {
     /// Accepts tickets that were signed with these keys. From now on there are credentials: the
     /// public may not come any more where it might only for want of any.
@@ -55,31 +66,34 @@ impl Access {
         Self { tickets: Some(keys), ..self }
     }
 
-    /// Issues a ticket; says also when it ends. Nothing if there is no key to sign with.
+    /// Issues a ticket. Nothing if there is no key to sign with.
     #[must_use]
-    pub fn issue_ticket(&self, new: NewTicket) -> Option<(String, Timestamp)> {
-        let claims = Claims::of(new, TokenId::new().to_string(), self.clock.now());
+    pub fn issue_ticket(&self, new: NewTicket) -> Option<Issued> {
+        let id = TokenId::new();
+        let claims = Claims::of(new, id.to_string(), self.clock.now());
         let ticket = self.tickets.as_ref()?.sign(&claims)?;
-        Some((ticket, claims.ends()))
+        Some(Issued { id, ticket, ends: claims.ends() })
     }
 
     /// Who shows this ticket.
     pub(super) async fn ticket(&self, text: &str) -> Result<Caller, Denied> {
         let keys = self.tickets.as_ref().ok_or(Denied::Invalid)?;
         let (user, ticket) = keys.verify(text)?.read(self.clock.now())?;
-        if self.is_disabled(&user).await? {
+        let means = Means::Ticket(ticket);
+        let by = By { means: (&means).into(), ..By::server(self.clock.now()) };
+        if self.is_disabled(&user, &by).await? {
             return Err(Denied::Invalid);
         }
         let scopes = Scopes::of(&[Scope::Upload]);
-        Ok(Caller { principal: user, scopes, means: Means::Ticket(ticket) })
+        Ok(Caller { principal: user, scopes, means })
     }
 
     /// Whether this user is disabled; who is not known yet is from now on.
-    async fn is_disabled(&self, name: &Principal) -> Result<bool, Denied> {
+    async fn is_disabled(&self, name: &Principal, by: &By) -> Result<bool, Denied> {
         if let Some(user) = self.directory().user(name).await? {
             return Ok(user.disabled_at.is_some());
         }
-        match self.ensure_user(name).await {
+        match self.ensure_user(name, by).await {
             Ok(()) => Ok(false),
             Err(UserError::Catalog(error)) => Err(error.into()),
             Err(_) => Err(Denied::Invalid),

@@ -19,6 +19,7 @@ const MIGRATIONS: &Migrations = &[
     ("users", include_str!("../../../migrations/0003_users.sql")),
     ("tickets", include_str!("../../../migrations/0004_tickets.sql")),
     ("usage", include_str!("../../../migrations/0005_usage.sql")),
+    ("audit", include_str!("../../../migrations/0006_audit.sql")),
 ];
 
 /// What the first migration writes into the file's header: "flst".
