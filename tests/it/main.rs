@@ -22,6 +22,7 @@ mod flow_terms;
 mod flow_troubles;
 mod headers;
 mod held_up;
+mod hostile_callers;
 mod kth;
 mod late_fields;
 mod memory;
