@@ -14,7 +14,8 @@ ROUNDS ?= 7
 RELEASE_BIN := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/release/flowstitch
 
 .PHONY: help build run check fmt clippy doc deny test unit torture torture-proof \
-    bench-attacks browser browser-tools torture-tools fuzz fuzz-quick fuzz-build fuzz-clippy fuzz-tools
+    bench-attacks browser browser-tools torture-tools schemathesis fuzz fuzz-quick fuzz-build \
+    fuzz-clippy fuzz-tools
 
 help: ## List what can be done
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -89,6 +90,24 @@ torture-tools:
 	    { apt-get update -qq && apt-get install -qq -y --no-install-recommends $$missing; } \
 	        >/dev/null || echo "Could not install them."; \
 	fi
+
+# Schemathesis is installed beside what is built, and nowhere else. SECONDS has no say here: EXAMPLES
+# is how many requests are made of each operation, besides those that its edges suggest.
+EXAMPLES ?= 10
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+SCHEMATHESIS := $(TARGET_DIR)/schemathesis
+
+schemathesis: ## Hold a server to its /openapi.json, as every kind of caller
+	@if ! [ -x "$(SCHEMATHESIS)/bin/schemathesis" ] \
+	    && ! { python3 -m venv "$(SCHEMATHESIS)" && "$(SCHEMATHESIS)/bin/pip" install --quiet \
+	        --disable-pip-version-check -r tests/schemathesis/requirements.txt; } >/dev/null 2>&1; \
+	then \
+	    echo "Not run: schemathesis. Missing: python3 with venv, or its packages (pip)."; \
+	    [ "$${CI:-}" != true ]; exit; \
+	fi; \
+	$(CARGO) build --locked; \
+	"$(SCHEMATHESIS)/bin/python" tests/schemathesis/run.py "$(SCHEMATHESIS)/bin/schemathesis" \
+	    "$(TARGET_DIR)/debug/flowstitch" $(EXAMPLES)
 
 # run.mjs says in one line which tests did not run when there is no browser, and fails with CI=true.
 browser: build browser-tools ## Run the tests in a real browser

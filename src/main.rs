@@ -52,6 +52,7 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
             telemetry::start(config.log_format, &quiet())?;
             answer(operate::tokens(&config, &command))
         }
+        Command::Audit(command) => answer(operate::audit(&config, &command)),
         Command::Sweep { dry_run, json } => {
             telemetry::start(config.log_format, &quiet())?;
             answer(operate::sweep(&config, dry_run, json))

@@ -1,7 +1,7 @@
 //! A caller: the answer to the question who is asking.
 
 use super::Ticket;
-use crate::upload::{Principal, Scope, Scopes, TokenId};
+use crate::upload::{self, Principal, Scope, Scopes, TokenId};
 
 /// Who is asking, and what they may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +25,17 @@ pub enum Means {
     Ticket(Ticket),
     /// Something that somebody else knows.
     Forwarded,
+}
+
+impl From<&Means> for upload::Means {
+    fn from(means: &Means) -> Self {
+        match means {
+            Means::Nothing => Self::Nothing,
+            Means::Token(id) => Self::Token(*id),
+            Means::Ticket(ticket) => Self::Ticket(ticket.id.clone()),
+            Means::Forwarded => Self::Forwarded,
+        }
+    }
 }
 
 impl Caller {

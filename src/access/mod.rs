@@ -34,7 +34,7 @@ pub use self::{
     rates::{RateLimits, Rates},
     secret::Token,
     session::SessionTerms,
-    tickets::{KeyError, NewTicket, Ticket, TicketKeys, Unusable},
+    tickets::{Issued, KeyError, NewTicket, Ticket, TicketKeys, Unusable},
     tokens::NewToken,
     users::UserError,
 };

@@ -13,7 +13,7 @@ use crate::{
     catalog::CatalogError,
     mail::Mailer,
     upload::{
-        Scope, Scopes, Timestamp, TokenId, TokenKind, TokenRecord,
+        By, Scope, Scopes, Timestamp, TokenId, TokenKind, TokenRecord,
         limits::{SESSION_MAX, SESSION_TTL, SIGN_IN_TIME},
     },
 };
@@ -78,16 +78,21 @@ impl Access {
         &self,
         email: &str,
         code: &str,
-        peer: Option<IpAddr>,
+        by: &By,
     ) -> Result<(Token, TokenRecord), Denied> {
-        let (session, ()) = tokio::join!(self.use_code(email, code), sleep(SIGN_IN_TIME));
+        let (session, ()) = tokio::join!(self.use_code(email, code, by), sleep(SIGN_IN_TIME));
         if matches!(session, Err(Denied::Code)) {
-            self.throttle.penalty(peer).await;
+            self.throttle.penalty(by.address).await;
         }
         session
     }
 
-    async fn use_code(&self, email: &str, digits: &str) -> Result<(Token, TokenRecord), Denied> {
+    async fn use_code(
+        &self,
+        email: &str,
+        digits: &str,
+        by: &By,
+    ) -> Result<(Token, TokenRecord), Denied> {
         let directory = self.directory();
         let tried = directory.try_code(email, self.clock.now()).await?;
         let fits = code::fits(tried.as_ref(), digits);
@@ -102,7 +107,7 @@ impl Access {
         let scopes = Scopes::of(&[Scope::Upload, Scope::Read]);
         let lifetime = Some(self.sessions.ttl);
         let session = NewToken { user: code.user, label: String::new(), scopes, lifetime };
-        self.issue(session, TokenKind::Session).await.map_err(|error| match error {
+        self.issue(session, TokenKind::Session, by).await.map_err(|error| match error {
             UserError::Catalog(error) => Denied::Unavailable(error),
             _ => Denied::Code,
         })

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Access, Token, UserError};
 use crate::{
     catalog::CatalogError,
-    upload::{Principal, Scopes, Timestamp, TokenId, TokenKind, TokenRecord, User, limits},
+    upload::{By, Principal, Scopes, Timestamp, TokenId, TokenKind, TokenRecord, User, limits},
 };
 
 /// A token that is to be made.
@@ -23,18 +23,23 @@ pub struct NewToken {
 
 impl Access {
     /// Makes a token for a program. The secret is in what is returned, and nowhere else.
-    pub async fn create_token(&self, new: NewToken) -> Result<(Token, TokenRecord), UserError> {
+    pub async fn create_token(
+        &self,
+        new: NewToken,
+        by: &By,
+    ) -> Result<(Token, TokenRecord), UserError> {
         if limits::TOKEN_LABEL_LEN_MAX < new.label.len() {
             return Err(UserError::Label);
         }
-        self.known_user(&new.user).await?;
-        self.issue(new, TokenKind::Key).await
+        self.known_user(&new.user, by).await?;
+        self.issue(new, TokenKind::Key, by).await
     }
 
     pub(super) async fn issue(
         &self,
         new: NewToken,
         kind: TokenKind,
+        by: &By,
     ) -> Result<(Token, TokenRecord), UserError> {
         let token = Token::new()?;
         let now = self.clock.now();
@@ -50,7 +55,7 @@ impl Access {
             used_at: None,
             revoked_at: None,
         };
-        if self.directory().add_token(&record).await? {
+        if self.directory().add_token(&record, by).await? {
             Ok((token, record))
         } else {
             Err(UserError::Unknown)
@@ -73,8 +78,8 @@ impl Access {
 
     /// Takes a token back: the next request that shows it is refused. Returns false if it is not
     /// known, or was taken back before.
-    pub async fn revoke_token(&self, id: TokenId) -> Result<bool, CatalogError> {
-        let revoked = self.directory().revoke_token(id, self.clock.now()).await;
+    pub async fn revoke_token(&self, id: TokenId, by: &By) -> Result<bool, CatalogError> {
+        let revoked = self.directory().revoke_token(id, by).await;
         self.remembered.forget();
         revoked
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::Access;
 use crate::{
     catalog::CatalogError,
-    upload::{Principal, User, limits},
+    upload::{By, Principal, User, limits},
 };
 
 /// Why something could not be done with a user or a token.
@@ -37,19 +37,20 @@ impl Access {
         &self,
         name: &Principal,
         email: Option<String>,
+        by: &By,
     ) -> Result<User, UserError> {
         if email.as_deref().is_some_and(|email| !is_address(email)) {
             return Err(UserError::Email);
         }
         let (name, created_at) = (name.clone(), self.clock.now());
         let user = User { name, email, created_at, disabled_at: None };
-        if self.add(&user).await? { Ok(user) } else { Err(UserError::Taken) }
+        if self.add(&user, by).await? { Ok(user) } else { Err(UserError::Taken) }
     }
 
-    pub(super) async fn add(&self, user: &User) -> Result<bool, CatalogError> {
+    pub(super) async fn add(&self, user: &User, by: &By) -> Result<bool, CatalogError> {
         // First: in doubt the service is not for everybody any more.
         self.has_users.store(true, Ordering::SeqCst);
-        let added = self.directory().add_user(user).await;
+        let added = self.directory().add_user(user, by).await;
         if let Ok(has_users) = self.directory().has_users().await {
             self.has_users.store(has_users, Ordering::SeqCst);
         }
@@ -58,14 +59,18 @@ impl Access {
 
     /// The user of this name, whom the service knows from now on; nobody, if the user is removed at
     /// this moment.
-    pub(super) async fn known_user(&self, name: &Principal) -> Result<Option<User>, CatalogError> {
+    pub(super) async fn known_user(
+        &self,
+        name: &Principal,
+        by: &By,
+    ) -> Result<Option<User>, CatalogError> {
         let read = async {
             if let Some(user) = self.directory().user(name).await? {
                 return Ok(Some(user));
             }
             let (new, created_at) = (name.clone(), self.clock.now());
             // Somebody else may have added it meanwhile: it is there either way.
-            self.add(&User { name: new, email: None, created_at, disabled_at: None }).await?;
+            self.add(&User { name: new, email: None, created_at, disabled_at: None }, by).await?;
             self.directory().user(name).await
         };
         self.remembered.or_read(|it| &mut it.users, name, read).await
@@ -82,17 +87,18 @@ impl Access {
         &self,
         name: &Principal,
         disabled: bool,
+        by: &By,
     ) -> Result<bool, CatalogError> {
         let at = disabled.then(|| self.clock.now());
-        let changed = self.directory().disable_user(name, at).await;
+        let changed = self.directory().disable_user(name, at, by).await;
         self.remembered.forget();
         changed
     }
 
     /// Forgets a user who has nothing any more, with all tokens. Returns false if the user is not
     /// known or still has something.
-    pub async fn remove_user(&self, name: &Principal) -> Result<bool, CatalogError> {
-        let removed = self.directory().remove_user(name).await;
+    pub async fn remove_user(&self, name: &Principal, by: &By) -> Result<bool, CatalogError> {
+        let removed = self.directory().remove_user(name, by).await;
         self.remembered.forget();
         // Not `has_users`: that the last user goes is no reason to let everybody in before the
         // operator has started the service anew.

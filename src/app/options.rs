@@ -55,6 +55,7 @@ pub fn options(config: &Config) -> Options {
         result_ttl: config.result_ttl,
         cancel_grace: config.cancel_grace,
         tombstone_ttl: config.tombstone_ttl,
+        audit_ttl: config.audit_ttl,
         sweep_interval: config.sweep_interval,
         completion_wait: config.completion_wait,
         scanners: scanners(config),

@@ -12,6 +12,7 @@ mod races;
 mod sessions;
 mod sweep;
 mod tickets;
+mod trail;
 mod transitions;
 mod usage;
 mod users;
@@ -20,8 +21,9 @@ use std::{future::Future, sync::Arc};
 
 use super::{Catalog, CatalogError, Fact};
 use crate::upload::{
-    Accept, ByteRange, Checksum, Creative, CreativeId, Day, Durability, FileName, Identity, Plan,
-    Principal, Sha256Digest, StoredRange, Timestamp, UploadId, UploadRecord, UploadState, User,
+    Accept, By, ByteRange, Checksum, Creative, CreativeId, Day, Durability, FileName, Identity,
+    Means, Plan, Principal, Sha256Digest, StoredRange, Timestamp, UploadId, UploadRecord,
+    UploadState, User,
 };
 
 type Shared = Arc<dyn Catalog>;
@@ -96,6 +98,7 @@ where
         sessions::a_session_of_another_epoch_suspects_what_runs,
         sessions::after_the_end_nothing_is_available,
     );
+    trail::run_all(&make).await;
 }
 
 /// Runs the part of the suite that closes and opens again: `open` gives a new handle each time, all
@@ -168,6 +171,12 @@ pub fn sample_time(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(noon.as_millisecond() + ms).expect("a time near it")
 }
 
+/// By the operator, at [`sample_time`]`(ms)`.
+#[must_use]
+pub fn sample_by(ms: i64) -> By {
+    By { means: Means::Operator, ..By::server(sample_time(ms)) }
+}
+
 /// The day that the text names.
 #[must_use]
 pub fn sample_day(text: &str) -> Day {
@@ -187,7 +196,7 @@ pub fn sample_user(name: &Principal) -> User {
 /// Makes sure that a principal may have uploads.
 pub async fn know(catalog: &dyn Catalog, principal: &Principal) {
     if !principal.is_anonymous() {
-        catalog.directory().add_user(&sample_user(principal)).await.expect("added");
+        catalog.directory().add_user(&sample_user(principal), &sample_by(0)).await.expect("added");
     }
 }
 
@@ -222,7 +231,7 @@ pub async fn open_complete(catalog: &dyn Catalog, record: &UploadRecord) -> Crea
 /// Opens an upload that then ends in this state.
 pub async fn open_ended(catalog: &dyn Catalog, record: &UploadRecord, state: UploadState) {
     open(catalog, record).await;
-    assert!(catalog.end(record.id, state, None, sample_time(1000)).await.expect("ended"));
+    assert!(catalog.end(record.id, state, None, &sample_by(1000)).await.expect("ended"));
 }
 
 /// Commits and returns the uploads that became full by it. Whose they are is made known before.

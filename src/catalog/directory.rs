@@ -9,7 +9,7 @@ use async_trait::async_trait;
 
 use super::CatalogError;
 use crate::upload::{
-    CodeRecord, Principal, TicketKey, Timestamp, TokenId, TokenKind, TokenRecord, User,
+    By, CodeRecord, Principal, TicketKey, Timestamp, TokenId, TokenKind, TokenRecord, User,
 };
 
 /// The users and their tokens.
@@ -21,7 +21,7 @@ use crate::upload::{
 #[async_trait]
 pub trait Directory: fmt::Debug + Send + Sync {
     /// Adds a user. Returns false, and changes nothing, if the name or the address is taken.
-    async fn add_user(&self, user: &User) -> Result<bool, CatalogError>;
+    async fn add_user(&self, user: &User, by: &By) -> Result<bool, CatalogError>;
 
     /// The user with this name.
     async fn user(&self, name: &Principal) -> Result<Option<User>, CatalogError>;
@@ -41,14 +41,15 @@ pub trait Directory: fmt::Debug + Send + Sync {
         &self,
         name: &Principal,
         at: Option<Timestamp>,
+        by: &By,
     ) -> Result<bool, CatalogError>;
 
     /// Forgets a user with all tokens. What is left of ended uploads goes, too. Returns false, and
     /// changes nothing, if running uploads or creatives of the user are there, or no such user.
-    async fn remove_user(&self, name: &Principal) -> Result<bool, CatalogError>;
+    async fn remove_user(&self, name: &Principal, by: &By) -> Result<bool, CatalogError>;
 
     /// Adds a token. Returns false, and changes nothing, if its user is not there.
-    async fn add_token(&self, token: &TokenRecord) -> Result<bool, CatalogError>;
+    async fn add_token(&self, token: &TokenRecord, by: &By) -> Result<bool, CatalogError>;
 
     /// The token with this id, and whose it is.
     async fn token(&self, id: TokenId) -> Result<Option<(TokenRecord, User)>, CatalogError>;
@@ -61,8 +62,9 @@ pub trait Directory: fmt::Debug + Send + Sync {
         limit: usize,
     ) -> Result<Vec<TokenRecord>, CatalogError>;
 
-    /// Takes a token back. Returns false if it is not there or was taken back before.
-    async fn revoke_token(&self, id: TokenId, at: Timestamp) -> Result<bool, CatalogError>;
+    /// Takes a token back, at the time that `by` says. Returns false if it is not there or was
+    /// taken back before.
+    async fn revoke_token(&self, id: TokenId, by: &By) -> Result<bool, CatalogError>;
 
     /// Remembers that a token was used.
     async fn token_used(&self, id: TokenId, at: Timestamp) -> Result<(), CatalogError>;

@@ -2,6 +2,7 @@
 
 mod directory;
 mod facts;
+mod trail;
 
 use std::{
     collections::BTreeMap,
@@ -15,12 +16,12 @@ use async_trait::async_trait;
 
 use self::facts::{Facts, resembles, to_millis};
 use super::{
-    Catalog, CatalogError, Committed, CreativeQuery, Directory, Fact, Resemblance, UploadQuery,
-    assert_endable,
+    Catalog, CatalogError, Committed, CreativeQuery, Directory, Fact, Resemblance, Trail,
+    UploadQuery, deed_of,
 };
 use crate::upload::{
-    ByteRange, Creative, CreativeId, Day, Durability, EndReason, FileName, IdentityKey, Principal,
-    StoredRange, Timestamp, Trouble, UploadId, UploadRecord, UploadState, Usage, limits,
+    By, ByteRange, Creative, CreativeId, Day, Deed, Durability, EndReason, FileName, IdentityKey,
+    Principal, StoredRange, Timestamp, Trouble, UploadId, UploadRecord, UploadState, Usage, limits,
 };
 
 /// A [`Catalog`] in memory.
@@ -101,6 +102,10 @@ impl Catalog for MemoryCatalog {
         self
     }
 
+    fn trail(&self) -> &dyn Trail {
+        self
+    }
+
     async fn ping(&self) -> Result<(), CatalogError> {
         self.visit(|_| ())
     }
@@ -128,10 +133,10 @@ impl Catalog for MemoryCatalog {
         upload: UploadId,
         state: UploadState,
         reason: Option<EndReason>,
-        at: Timestamp,
+        by: &By,
     ) -> Result<bool, CatalogError> {
-        assert_endable(state);
-        self.change(|facts| facts.end(upload, state, reason, at))
+        let deed = deed_of(state);
+        self.change(|facts| facts.end(upload, (state, deed), reason, by))
     }
 
     async fn forget(&self, upload: UploadId, ranges: &[ByteRange]) -> Result<(), CatalogError> {
@@ -264,18 +269,31 @@ impl Catalog for MemoryCatalog {
         })
     }
 
-    async fn reschedule(&self, id: CreativeId, day: Day) -> Result<Option<Creative>, CatalogError> {
+    async fn reschedule(
+        &self,
+        id: CreativeId,
+        day: Day,
+        by: &By,
+    ) -> Result<Option<Creative>, CatalogError> {
         self.change(|facts| {
             let creative = facts.creatives.get_mut(&id)?;
             creative.scheduled = day;
-            Some(creative.clone())
+            let creative = creative.clone();
+            facts.note_creative(&creative, Deed::CreativeRescheduled, by, &day);
+            Some(creative)
         })
     }
 
-    async fn delete_creative(&self, id: CreativeId) -> Result<Option<Creative>, CatalogError> {
+    async fn delete_creative(
+        &self,
+        id: CreativeId,
+        by: &By,
+    ) -> Result<Option<Creative>, CatalogError> {
         self.change(|facts| {
             let creative = facts.creatives.remove(&id)?;
             facts.doomed.insert(id, creative.filename.clone());
+            let name = creative.filename.as_str();
+            facts.note_creative(&creative, Deed::CreativeDeleted, by, name);
             Some(creative)
         })
     }

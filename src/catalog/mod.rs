@@ -9,6 +9,7 @@ mod directory;
 #[cfg(any(test, feature = "testing"))]
 mod memory;
 mod sqlite;
+mod trail;
 
 use std::fmt;
 
@@ -18,10 +19,11 @@ pub use self::directory::Directory;
 #[cfg(any(test, feature = "testing"))]
 pub use self::memory::MemoryCatalog;
 pub use self::sqlite::{CatalogView, Migration, Received, SqliteCatalog, migrations};
+pub use self::trail::{AuditQuery, Trail};
 use crate::upload::{
-    Allowance, ByteRange, Creative, CreativeId, Day, Durability, EndReason, FileName, IdentityKey,
-    Principal, Sha256Digest, StoredRange, Timestamp, Trouble, UploadId, UploadRecord, UploadState,
-    Usage,
+    Allowance, By, ByteRange, Creative, CreativeId, Day, Deed, Durability, EndReason, FileName,
+    IdentityKey, Principal, Sha256Digest, StoredRange, Timestamp, Trouble, UploadId, UploadRecord,
+    UploadState, Usage,
 };
 
 /// One thing that happened to an upload. Facts are committed in batches, each batch as a whole.
@@ -43,6 +45,14 @@ pub enum Fact {
     /// cut off leaves nothing behind. At most one running upload may hold an identity. No effect if
     /// its principal is a user who is not in the directory.
     Opened(Box<UploadRecord>),
+    /// By whom it was opened, for the audit trail. To be written after [`Fact::Opened`]; no effect
+    /// if that had none.
+    OpenedBy {
+        /// Which upload.
+        upload: UploadId,
+        /// Whose request opened it.
+        by: Box<By>,
+    },
     /// A range is safely stored. `at` becomes the upload's `touched_at`. Replaces what was said
     /// before of a range at the same offset.
     Stored {
@@ -81,6 +91,7 @@ impl Fact {
         match self {
             Self::Opened(record) => record.id,
             Self::Spent { upload, .. }
+            | Self::OpenedBy { upload, .. }
             | Self::Stored { upload, .. }
             | Self::Scheduled { upload, .. }
             | Self::Declared { upload, .. }
@@ -128,6 +139,9 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
     /// Who may use the service: kept in the same place, because uploads refer to it.
     fn directory(&self) -> &dyn Directory;
 
+    /// Who did what: kept in the same place, because it tells of no more and no less than happened.
+    fn trail(&self) -> &dyn Trail;
+
     /// Whether the catalog answers.
     async fn ping(&self) -> Result<(), CatalogError>;
 
@@ -145,9 +159,9 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
     /// and writes nothing, if the upload is in any other state.
     async fn complete(&self, creative: &Creative) -> Result<bool, CatalogError>;
 
-    /// A running upload ends without a file. Returns false, and writes nothing, if it had ended
-    /// before, or is `stitching` and would expire. `state` is one of `Failed`, `Cancelled`,
-    /// `Expired`; any other is a mistake of the caller, and a panic.
+    /// A running upload ends without a file, at the time that `by` says. Returns false, and writes
+    /// nothing, if it had ended before, or is `stitching` and would expire. `state` is one of
+    /// `Failed`, `Cancelled`, `Expired`; any other is a mistake of the caller, and a panic.
     ///
     /// A file that may have been published for it, and then not recorded, is doomed with it.
     async fn end(
@@ -155,7 +169,7 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
         upload: UploadId,
         state: UploadState,
         reason: Option<EndReason>,
-        at: Timestamp,
+        by: &By,
     ) -> Result<bool, CatalogError>;
 
     /// Takes back ranges of a running upload whose bytes are not what they were, and makes it
@@ -223,11 +237,20 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
     async fn creatives(&self, query: &CreativeQuery) -> Result<Vec<Creative>, CatalogError>;
 
     /// Schedules a creative for another day. Nothing if it is not there.
-    async fn reschedule(&self, id: CreativeId, day: Day) -> Result<Option<Creative>, CatalogError>;
+    async fn reschedule(
+        &self,
+        id: CreativeId,
+        day: Day,
+        by: &By,
+    ) -> Result<Option<Creative>, CatalogError>;
 
     /// Forgets a creative and remembers, in the same transaction, that its file is to go
     /// ([`Self::doomed`]). Returns what was forgotten.
-    async fn delete_creative(&self, id: CreativeId) -> Result<Option<Creative>, CatalogError>;
+    async fn delete_creative(
+        &self,
+        id: CreativeId,
+        by: &By,
+    ) -> Result<Option<Creative>, CatalogError>;
 
     /// The files whose creatives were deleted and that are not known to be gone: id and file name.
     async fn doomed(&self) -> Result<Vec<(CreativeId, FileName)>, CatalogError>;
@@ -236,10 +259,12 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
     async fn buried(&self, id: CreativeId) -> Result<(), CatalogError>;
 }
 
-/// Panics unless an upload can [`Catalog::end`] in this state.
-fn assert_endable(state: UploadState) {
+/// What the audit trail calls the end of an upload.
+fn deed_of(state: UploadState) -> Deed {
     match state {
-        UploadState::Failed | UploadState::Cancelled | UploadState::Expired => {}
+        UploadState::Failed => Deed::UploadFailed,
+        UploadState::Cancelled => Deed::UploadCancelled,
+        UploadState::Expired => Deed::UploadExpired,
         UploadState::Receiving | UploadState::Stitching | UploadState::Complete => {
             panic!("no upload ends without a file as {}", state.as_str())
         }

@@ -80,6 +80,7 @@ impl Config {
     fn check_times(&self) -> Result<(), Contradiction> {
         for (key, span) in [
             ("upload_ttl", self.upload_ttl),
+            ("audit_ttl", self.audit_ttl.unwrap_or(Duration::MAX)),
             ("sweep_interval", self.sweep_interval),
             ("rate_window", self.rate_window),
             ("progress_window", self.progress_window),

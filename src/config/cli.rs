@@ -78,6 +78,9 @@ pub enum Command {
         #[command(subcommand)]
         command: Tokens,
     },
+    /// Show who did what to which upload or creative, and from where, the newest first
+    #[command(after_help = STATUS_OF_AUDIT)]
+    Audit(Audit),
     /// Remove now what has expired
     #[command(after_help = STATUS_OF_TOOLS)]
     Sweep {
@@ -88,6 +91,26 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// Which lines of the audit trail to show.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Audit {
+    /// Not older than this, such as 24h
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<TimeSpan>,
+    /// About what is this user's only
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// About this upload, and the creative that it became, only
+    #[arg(long, value_name = "ID")]
+    pub upload: Option<UploadId>,
+    /// How many at most
+    #[arg(long, value_name = "COUNT", default_value_t = limits::PAGE_LEN)]
+    pub limit: usize,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What to do with uploads.
@@ -214,6 +237,9 @@ const STATUS_OF_TOOLS: &str = "Works while the server runs and while it does not
                                status: 0 if it was done, 1 if the answer is no (there is no such \
                                upload, or it has ended), 2 if there is no answer.";
 
+const STATUS_OF_AUDIT: &str = "Works while the server runs and while it does not, and changes \
+                               nothing.\n\nExit status: 0, or 2 if there is no answer.";
+
 fn upload_state() -> impl TypedValueParser<Value = UploadState> {
     let words = UploadState::ALL.map(UploadState::as_str);
     PossibleValuesParser::new(words)
@@ -230,6 +256,7 @@ impl Command {
             | Self::Uploads { .. }
             | Self::User { .. }
             | Self::Token { .. }
+            | Self::Audit(_)
             | Self::Sweep { .. } => true,
         }
     }

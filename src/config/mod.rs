@@ -30,7 +30,7 @@ pub use crate::{
     mail::Sender,
 };
 pub use check::Contradiction;
-pub use cli::{Chosen, Cli, Command, Named, NewToken, Tokens, Uploads, Users};
+pub use cli::{Audit, Chosen, Cli, Command, Named, NewToken, Tokens, Uploads, Users};
 pub use mail::{MailServer, SmtpTls};
 pub use resolve::Config;
 pub use settings::Settings;

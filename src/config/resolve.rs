@@ -57,6 +57,8 @@ pub struct Config {
     pub result_ttl: Duration,
     pub cancel_grace: Duration,
     pub tombstone_ttl: Duration,
+    /// For ever, if nothing is said.
+    pub audit_ttl: Option<Duration>,
     pub sweep_interval: Duration,
     pub completion_wait: Duration,
     /// Empty for none.
@@ -142,6 +144,7 @@ impl Settings {
             result_ttl: span(self.result_ttl, limits::RESULT_TTL),
             cancel_grace: span(self.cancel_grace, limits::CANCEL_GRACE),
             tombstone_ttl: span(self.tombstone_ttl, limits::TOMBSTONE_TTL),
+            audit_ttl: self.audit_ttl.and_then(|most| most.0).map(|it| it.0),
             sweep_interval: span(self.sweep_interval, limits::SWEEP_INTERVAL),
             completion_wait: span(self.completion_wait, limits::COMPLETION_WAIT),
             scan_command: self.scan_command.unwrap_or_default(),
@@ -207,6 +210,7 @@ impl Config {
             result_ttl: span(self.result_ttl),
             cancel_grace: span(self.cancel_grace),
             tombstone_ttl: span(self.tombstone_ttl),
+            audit_ttl: Some(AtMost(self.audit_ttl.map(TimeSpan))),
             sweep_interval: span(self.sweep_interval),
             completion_wait: span(self.completion_wait),
             scan_command: Some(self.scan_command.clone()),

@@ -166,6 +166,10 @@ pub struct Settings {
     #[arg(long, value_name = "TIME")]
     pub tombstone_ttl: Option<TimeSpan>,
 
+    /// How long lines of the audit trail are kept: a time, or none for ever
+    #[arg(long, value_name = "TIME")]
+    pub audit_ttl: Option<AtMost<TimeSpan>>,
+
     /// Time between two sweeps of what has expired
     #[arg(long, value_name = "TIME")]
     pub sweep_interval: Option<TimeSpan>,
@@ -296,6 +300,7 @@ impl Settings {
             result_ttl: self.result_ttl.or(lower.result_ttl),
             cancel_grace: self.cancel_grace.or(lower.cancel_grace),
             tombstone_ttl: self.tombstone_ttl.or(lower.tombstone_ttl),
+            audit_ttl: self.audit_ttl.or(lower.audit_ttl),
             sweep_interval: self.sweep_interval.or(lower.sweep_interval),
             completion_wait: self.completion_wait.or(lower.completion_wait),
             scan_command: self.scan_command.or(lower.scan_command),

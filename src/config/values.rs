@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tracing_subscriber::EnvFilter;
 
-use super::units::{ByteSize, serde_as_text};
+use super::units::{ByteSize, TimeSpan, serde_as_text};
 use crate::{
     http::{
         origin::{AllowedOrigin, PublicUrl},
@@ -30,7 +30,8 @@ serde_as_text!(
     ScopeList,
     TrustedProxy,
     AtMost<u64>,
-    AtMost<ByteSize>
+    AtMost<ByteSize>,
+    AtMost<TimeSpan>
 );
 
 /// Whether an upload must say for which day it is.
@@ -186,7 +187,7 @@ pub struct AtMost<T>(pub Option<T>);
 
 /// A text that is neither.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("write none, or a number; of bytes, a size like 512 MiB")]
+#[error("write none, or a number; of bytes, a size like 512 MiB; of time, a span like 365 days")]
 pub struct InvalidBound;
 
 impl<T: FromStr> FromStr for AtMost<T> {

@@ -122,8 +122,8 @@ async fn receive(
     // An identity that nobody else can have: the same picture twice is two creatives.
     let identity = Identity::new(grant.principal.clone(), UploadId::new().to_string(), "", plan)
         .expect("an id is short");
-    let permit = grant.permit.clone();
-    let intent = Intent { identity, filename, scheduled: Some(day), sha256: None, permit };
+    let (permit, by) = (grant.permit.clone(), grant.by.clone());
+    let intent = Intent { identity, filename, scheduled: Some(day), sha256: None, permit, by };
     let piece = Piece { range, sha256: None };
     Ok(engine.receive(&intent, piece, file.into_body()).await?.snapshot)
 }

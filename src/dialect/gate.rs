@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::Refusal;
-use crate::upload::{Day, Permit, Principal};
+use crate::upload::{By, Day, Permit, Principal};
 
 /// On whose behalf a request is carried out, and what may be done so.
 #[derive(Debug, Clone)]
@@ -14,6 +14,8 @@ pub struct Grant {
     pub principal: Principal,
     /// What the ticket allows that it came with.
     pub permit: Option<Arc<Permit>>,
+    /// Whose request it is, for the audit trail.
+    pub by: By,
 }
 
 /// Knows who sends a request.

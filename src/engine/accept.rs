@@ -60,7 +60,7 @@ impl Shared {
         let _wish = live.wants_to_end();
         let _progress = live.progress.lock().await;
         live.lock().refused = Some(*why);
-        let ended = self.end(live, UploadState::Failed, Some(reason.clone())).await;
+        let ended = self.end(live, UploadState::Failed, Some(reason.clone()), None).await;
         ended.map_or_else(|error| error, |_| error)
     }
 }

@@ -160,7 +160,8 @@ impl Shared {
             touched_at: now,
             ended_at: None,
         };
-        Self::begin(shared, Live::opened(record, allowance), intent.identity.key()).await
+        Self::begin(shared, Live::opened(record, allowance, &intent.by), intent.identity.key())
+            .await
     }
 
     /// Whether the ticket that an upload is begun with allows it. How many may be begun is decided

@@ -195,7 +195,7 @@ fn facts(shared: &Shared, groups: Vec<Group>) -> (Vec<Group>, Vec<Fact>) {
             state.terms_changed = false;
             let spent = |allowance| Fact::Spent { upload: live.id, allowance };
             facts.extend(state.allowance.map(spent));
-            facts.push(Fact::Opened(Box::new(state.record.clone())));
+            facts.extend(super::opening(&state));
         }
         let new: Vec<StoredRange> = group.ranges.iter().map(|p| p.stored).collect();
         facts.extend(new.iter().map(|stored| Fact::Stored {

@@ -8,7 +8,7 @@ use super::{Engine, UploadError, registry::Registry};
 use crate::{
     catalog::CreativeQuery,
     store::PublishedName,
-    upload::{ByteRange, Creative, CreativeId, Day, Principal, limits},
+    upload::{By, ByteRange, Creative, CreativeId, Day, Principal, limits},
 };
 
 impl Engine {
@@ -58,10 +58,11 @@ impl Engine {
         principal: &Principal,
         id: CreativeId,
         day: Day,
+        by: &By,
     ) -> Result<Option<Creative>, UploadError> {
         self.shared.check_day(Some(day))?;
         let Some(known) = self.creative(principal, id).await? else { return Ok(None) };
-        let moved = self.shared.catalog.reschedule(id, day).await;
+        let moved = self.shared.catalog.reschedule(id, day, by).await;
         if moved.is_err() {
             self.question(&known).await;
         }
@@ -79,9 +80,10 @@ impl Engine {
         &self,
         principal: &Principal,
         id: CreativeId,
+        by: &By,
     ) -> Result<bool, UploadError> {
         let Some(creative) = self.creative(principal, id).await? else { return Ok(false) };
-        let deleted = match self.shared.catalog.delete_creative(id).await {
+        let deleted = match self.shared.catalog.delete_creative(id, by).await {
             Ok(deleted) => deleted,
             // What seems to fail may have taken effect. Then nobody may be told of it any more.
             Err(error) => match self.shared.catalog.creative(id).await {

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     store::PublishedName,
     upload::{
-        Accept, Allowance, ByteRange, Checksum, Coverage, Creative, Day, FileName, Plan,
+        Accept, Allowance, By, ByteRange, Checksum, Coverage, Creative, Day, FileName, Plan,
         Sha256Digest, StoredRange, UploadId, UploadRecord, UploadState,
     },
 };
@@ -55,6 +55,8 @@ pub(super) struct LiveState {
     pub(super) persisted: bool,
     /// What the ticket allows with which it was begun.
     pub(super) allowance: Option<Allowance>,
+    /// Whose request began it, until the catalog knows the upload.
+    pub(super) opener: Option<Box<By>>,
     /// Whether the client named a day or a digest that the catalog does not know yet.
     pub(super) terms_changed: bool,
     pub(super) coverage: Coverage<Checksum>,
@@ -125,9 +127,12 @@ impl LiveState {
 
 impl Live {
     /// An upload that nobody but this process knows yet.
-    pub(super) fn opened(record: UploadRecord, allowance: Option<Allowance>) -> Self {
+    pub(super) fn opened(record: UploadRecord, allowance: Option<Allowance>, by: &By) -> Self {
         let live = Self::build(record, Coverage::new(), None, false);
-        live.lock().allowance = allowance;
+        {
+            let mut state = live.lock();
+            (state.allowance, state.opener) = (allowance, Some(Box::new(by.clone())));
+        }
         live
     }
 
@@ -158,6 +163,7 @@ impl Live {
                 record,
                 persisted,
                 allowance: None,
+                opener: None,
                 terms_changed: false,
                 coverage,
                 in_doubt: Vec::new(),

@@ -41,7 +41,11 @@ use tokio::sync::mpsc;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
-    budget::Budget, commit::Pending, live::Live, quota::Begun, registry::Registry,
+    budget::Budget,
+    commit::Pending,
+    live::{Live, LiveState},
+    quota::Begun,
+    registry::Registry,
     snapshot::Lifetimes,
 };
 pub use self::{
@@ -60,7 +64,8 @@ use crate::{
     metrics::Metrics,
     store::ChunkStore,
     upload::{
-        ByteRange, Day, FileName, Identity, Permit, Sha256Digest, UploadId, UploadRecord, limits,
+        By, ByteRange, Day, FileName, Identity, Permit, Sha256Digest, UploadId, UploadRecord,
+        limits,
     },
 };
 
@@ -95,6 +100,8 @@ pub struct Intent {
     pub sha256: Option<Sha256Digest>,
     /// What its sender's ticket allows, if it came with one.
     pub permit: Option<Arc<Permit>>,
+    /// Whose request it is, for the audit trail.
+    pub by: By,
 }
 
 /// The one range that a request brings.
@@ -287,6 +294,14 @@ impl Shared {
             tracing::warn!(upload.id = %id, error, "Cannot remove the bytes of an upload");
         }
     }
+}
+
+/// An upload that the catalog does not know yet, as facts.
+fn opening(state: &LiveState) -> Vec<Fact> {
+    let upload = state.record.id;
+    let opened = Fact::Opened(Box::new(state.record.clone()));
+    let by = state.opener.clone().map(|by| Fact::OpenedBy { upload, by });
+    [opened].into_iter().chain(by).collect()
 }
 
 /// The terms of an upload as facts.

@@ -7,7 +7,7 @@ use crate::{
     catalog::{CreativeQuery, UploadQuery},
     store::PublishedName,
     upload::{
-        FileName, Principal, Timestamp, UploadId, UploadState,
+        AuditEntry, By, FileName, Principal, Timestamp, UploadId, UploadState,
         limits::{OPERATOR_WAIT, PAGE_LEN_MAX, SWEEP_PLAN_LEN_MAX},
     },
 };
@@ -38,15 +38,19 @@ pub struct Expiring {
 impl Engine {
     /// Gives up an upload. How it stands then, and whether it was running until now; nothing if it
     /// is not known.
-    pub async fn cancel_any(&self, id: UploadId) -> Result<Option<(Snapshot, bool)>, UploadError> {
+    pub async fn cancel_any(
+        &self,
+        id: UploadId,
+        by: &By,
+    ) -> Result<Option<(Snapshot, bool)>, UploadError> {
         let Some(live) = Shared::by_id(&self.shared, id).await? else { return Ok(None) };
-        let was_running = self.cancel_in_a_task(&live).await?;
+        let was_running = self.cancel_in_a_task(&live, by).await?;
         Ok(Some((self.shared.snapshot(&live), was_running)))
     }
 
     /// Gives up all uploads of a principal and deletes all its creatives with their files. What
     /// comes in meanwhile may stay: the caller has seen to it that the principal is let in no more.
-    pub async fn remove_all_of(&self, principal: &Principal) -> Result<(), UploadError> {
+    pub async fn remove_all_of(&self, principal: &Principal, by: &By) -> Result<(), UploadError> {
         for state in [UploadState::Receiving, UploadState::Stitching] {
             let query = UploadQuery {
                 principal: principal.clone(),
@@ -54,7 +58,7 @@ impl Engine {
                 before: None,
                 limit: PAGE_LEN_MAX,
             };
-            self.cancel_all(query).await?;
+            self.cancel_all(query, by).await?;
         }
         let (from, to, after) = (None, None, None);
         let mut query =
@@ -64,18 +68,23 @@ impl Engine {
             let Some(last) = page.last() else { return Ok(()) };
             query.after = Some((last.scheduled, last.id));
             for creative in page {
-                self.delete_creative(principal, creative.id).await?;
+                self.delete_creative(principal, creative.id, by).await?;
             }
         }
     }
 
-    async fn cancel_all(&self, mut query: UploadQuery) -> Result<(), UploadError> {
+    /// Writes a line of the audit trail about something that is no business of the engine's.
+    pub async fn note(&self, entry: &AuditEntry) -> Result<(), UploadError> {
+        Ok(self.shared.catalog.trail().note(entry).await?)
+    }
+
+    async fn cancel_all(&self, mut query: UploadQuery, by: &By) -> Result<(), UploadError> {
         loop {
             let page = self.shared.catalog.uploads(&query).await?;
             let Some(last) = page.last() else { return Ok(()) };
             query.before = Some(last.id);
             for upload in page {
-                self.cancel_any(upload.id).await?;
+                self.cancel_any(upload.id, by).await?;
             }
         }
     }

@@ -36,6 +36,8 @@ pub struct Options {
     pub cancel_grace: Duration,
     /// How long anything is known of an upload that has ended.
     pub tombstone_ttl: Duration,
+    /// How long lines of the audit trail are kept; for ever, if nothing is said.
+    pub audit_ttl: Option<Duration>,
     /// How often the sweep runs.
     pub sweep_interval: Duration,
     /// How long an answer waits for the stitch.
@@ -62,6 +64,7 @@ impl Default for Options {
             result_ttl: limits::RESULT_TTL,
             cancel_grace: limits::CANCEL_GRACE,
             tombstone_ttl: limits::TOMBSTONE_TTL,
+            audit_ttl: None,
             sweep_interval: limits::SWEEP_INTERVAL,
             completion_wait: limits::COMPLETION_WAIT,
             scanners: Vec::new(),

@@ -10,12 +10,9 @@ use super::{
     Refused, Shared, UploadError, commit::learn_whether_opened, live::Live, quarantine::Checked,
     stitch::Pass,
 };
-use crate::{
-    catalog::Fact,
-    upload::{
-        ByteRange, Creative, Durability, EndReason, Sha256Digest, UploadState, limits::HEAD_LEN,
-        media_type,
-    },
+use crate::upload::{
+    By, ByteRange, Creative, Durability, EndReason, Sha256Digest, UploadState, limits::HEAD_LEN,
+    media_type,
 };
 
 impl Shared {
@@ -136,8 +133,11 @@ impl Shared {
     /// record was being written, and whoever named it is about to hear that it counts.
     async fn moved(&self, live: &Live, creative: Creative) -> Result<Creative, UploadError> {
         let named = live.lock().record.scheduled;
+        let by = By::server(self.clock.now());
         match named.filter(|day| *day != creative.scheduled) {
-            Some(day) => Ok(self.catalog.reschedule(creative.id, day).await?.unwrap_or(creative)),
+            Some(day) => {
+                Ok(self.catalog.reschedule(creative.id, day, &by).await?.unwrap_or(creative))
+            }
             None => Ok(creative),
         }
     }
@@ -181,10 +181,11 @@ impl Shared {
         reason: EndReason,
     ) -> Result<Pass, UploadError> {
         live.lock().refused = Some(why);
-        self.end(live, UploadState::Failed, Some(reason)).await.map(|_| Pass::Done)
+        self.end(live, UploadState::Failed, Some(reason), None).await.map(|_| Pass::Done)
     }
 
-    /// Ends a running upload without a file. Returns false if it had ended before or cannot end so.
+    /// Ends a running upload without a file, by the server's own choice unless it is somebody
+    /// else's. Returns false if it had ended before or cannot end so.
     ///
     /// The caller holds the claim to stitch, so that nothing is being published meanwhile.
     pub(super) async fn end(
@@ -192,20 +193,22 @@ impl Shared {
         live: &Arc<Live>,
         how: UploadState,
         reason: Option<EndReason>,
+        by: Option<&By>,
     ) -> Result<bool, UploadError> {
         let at = self.clock.now();
+        let by = by.map_or_else(|| By::server(at), |by| By { at, ..by.clone() });
         let ledger = self.ledger.lock().await;
         let (unknown, was_full) = {
             let state = live.lock();
             if !state.record.state.is_running() {
                 return Ok(false);
             }
-            let opened = (!state.persisted).then(|| Fact::Opened(Box::new(state.record.clone())));
+            let opened = (!state.persisted).then(|| super::opening(&state));
             (opened, state.record.state == UploadState::Stitching)
         };
         if let Some(opened) = unknown {
             // Late ranges of it are to find a tombstone.
-            match self.catalog.commit(vec![opened], Durability::Strict).await {
+            match self.catalog.commit(opened, Durability::Strict).await {
                 Ok(_) => live.lock().persisted = true,
                 Err(error) => {
                     learn_whether_opened(self, live).await;
@@ -213,7 +216,7 @@ impl Shared {
                 }
             }
         }
-        let ended = match self.catalog.end(live.id, how, reason.clone(), at).await {
+        let ended = match self.catalog.end(live.id, how, reason.clone(), &by).await {
             Ok(ended) => ended,
             Err(error) => self.has_ended(live, how).await.then_some(true).ok_or(error)?,
         };
@@ -311,9 +314,9 @@ impl Shared {
     }
 
     /// Gives up an upload because its client wants to: a stitch that runs is asked to let go.
-    pub(super) async fn cancel(&self, live: &Arc<Live>) -> Result<bool, UploadError> {
+    pub(super) async fn cancel(&self, live: &Arc<Live>, by: &By) -> Result<bool, UploadError> {
         let _wish = live.wants_to_end();
         let _progress = live.progress.lock().await;
-        self.end(live, UploadState::Cancelled, None).await
+        self.end(live, UploadState::Cancelled, None, Some(by)).await
     }
 }

@@ -76,6 +76,7 @@ async fn sweep(shared: &Arc<Shared>) -> Result<(), UploadError> {
             == SWEEP_BATCH_LEN_MAX
     {}
     forget_sign_ins(shared).await?;
+    prune(shared).await?;
     clear(shared).await
 }
 
@@ -88,6 +89,17 @@ async fn forget_sign_ins(shared: &Arc<Shared>) -> Result<(), UploadError> {
     while !shared.stop.is_cancelled()
         && users.purge_codes(now, SWEEP_BATCH_LEN_MAX).await? == SWEEP_BATCH_LEN_MAX
     {}
+    Ok(())
+}
+
+/// Forgets lines of the audit trail that are too old.
+async fn prune(shared: &Arc<Shared>) -> Result<(), UploadError> {
+    let Some(ttl) = shared.options.audit_ttl else { return Ok(()) };
+    let before = ago(shared, ttl);
+    while !shared.stop.is_cancelled()
+        && shared.catalog.trail().prune(before, SWEEP_BATCH_LEN_MAX).await? == SWEEP_BATCH_LEN_MAX
+    {
+    }
     Ok(())
 }
 
@@ -151,7 +163,7 @@ async fn expire_one(
         return Ok(false);
     }
     let reason = EndReason("nothing came for too long".into());
-    let expired = shared.end(&live, UploadState::Expired, Some(reason)).await?;
+    let expired = shared.end(&live, UploadState::Expired, Some(reason), None).await?;
     shared.metrics.expired.inc_by(u64::from(expired));
     Ok(expired)
 }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     catalog::{Resemblance, UploadQuery},
     store::Space,
-    upload::{Coverage, Creative, Principal, UploadId, UploadRecord, UploadState},
+    upload::{By, Coverage, Creative, Principal, UploadId, UploadRecord, UploadState},
 };
 
 /// Follows one upload from change to change.
@@ -81,9 +81,10 @@ impl Engine {
         &self,
         principal: &Principal,
         id: UploadId,
+        by: &By,
     ) -> Result<Option<Cancelled>, UploadError> {
         let Some(live) = self.own(principal, id).await? else { return Ok(None) };
-        self.cancel_in_a_task(&live).await?;
+        self.cancel_in_a_task(&live, by).await?;
         Ok(Some(match live.upload_state() {
             UploadState::Complete => Cancelled::Complete,
             UploadState::Receiving
@@ -95,10 +96,10 @@ impl Engine {
     }
 
     /// Returns whether it was running until now.
-    pub(super) async fn cancel_in_a_task(&self, live: &Use) -> Result<bool, UploadError> {
+    pub(super) async fn cancel_in_a_task(&self, live: &Use, by: &By) -> Result<bool, UploadError> {
         // Given up half-way, it would hold up the stitch for good.
-        let (shared, own) = (self.shared.clone(), Arc::clone(live));
-        let cancelled = self.shared.requests.spawn(async move { shared.cancel(&own).await });
+        let (shared, own, by) = (self.shared.clone(), Arc::clone(live), by.clone());
+        let cancelled = self.shared.requests.spawn(async move { shared.cancel(&own, &by).await });
         cancelled.await.map_err(|error| UploadError::Unavailable(error.into()))?
     }
 

@@ -10,14 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     body::{self, RequestBody},
-    gate,
+    by, gate,
     problem::Problem,
     route::Route,
     state::{Answer, State},
 };
 use crate::{
     access::{Access, NoCode},
-    upload::{Timestamp, TokenId},
+    upload::{Means, Timestamp, TokenId},
 };
 
 /// When to try again when too many codes are waiting.
@@ -73,14 +73,15 @@ pub(super) async fn answer(
         Route::Code => send_code(&state.access, parts, body).await,
         Route::Session if parts.method == Method::DELETE => {
             let session = gate::session(state, &caller).await?;
-            let ended = state.access.revoke_token(session).await;
+            let by = by::of(state, parts, (&caller.means).into());
+            let ended = state.access.revoke_token(session, &by).await;
             ended.map(|_| body::no_content()).map_err(gate::unavailable)
         }
         // Whoever shows a session wants it to last.
         Route::Session if parts.headers.contains_key(header::AUTHORIZATION) => {
             renew(state, parts).await
         }
-        Route::Session => open(&state.access, parts, body).await,
+        Route::Session => open(state, parts, body).await,
         _ => Ok(ways(&state.access)),
     }
 }
@@ -101,9 +102,10 @@ async fn send_code(access: &Access, parts: &request::Parts, body: RequestBody) -
 }
 
 /// `POST /auth/session`, with a code.
-async fn open(access: &Access, parts: &request::Parts, body: RequestBody) -> Answer {
+async fn open(state: &State, parts: &request::Parts, body: RequestBody) -> Answer {
     let SessionRequest { email, code } = body::read_json(body).await?;
-    let (token, record) = access.sign_in(email.trim(), code.trim(), gate::peer(parts)).await?;
+    let by = by::of(state, parts, Means::Code);
+    let (token, record) = state.access.sign_in(email.trim(), code.trim(), &by).await?;
     let ends = record.expires_at.unwrap_or(Timestamp::MAX);
     let session = Session { token: token.reveal(), expires_at: ends.to_string() };
     Ok(body::json(StatusCode::CREATED, &session))

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use self::people::{Issued, Person, TokenBody};
 use super::{
     body::{self, Request, Response},
+    by,
     problem::Problem,
     query::Parameters,
     request_id,
@@ -22,7 +23,7 @@ use super::{
 use crate::{
     dialect::Status,
     engine::{Engine, SweepPlan, UploadError},
-    upload::{UploadId, UploadState},
+    upload::{By, Means, UploadId, UploadState},
 };
 
 /// What a sweep does, or did.
@@ -128,12 +129,13 @@ async fn dispatch(state: &State, request: &request::Parts) -> Answer {
     if known && request.method != Method::POST {
         return Err(Problem::method_not_allowed(&[Method::POST]));
     }
+    let by = &by::of(state, request, Means::Operator);
     let id = |text: &str| text.parse::<UploadId>().map_err(|_| unknown());
     let query = request.uri.query().unwrap_or_default();
     match segments[..] {
-        ["users", what] => people::users(state, what, query).await,
-        ["tokens", what] => people::tokens(state, what, query).await,
-        ["uploads", upload, "cancel"] => cancel(&state.engine, id(upload)?).await,
+        ["users", what] => people::users(state, what, query, by).await,
+        ["tokens", what] => people::tokens(state, what, query, by).await,
+        ["uploads", upload, "cancel"] => cancel(&state.engine, id(upload)?, by).await,
         ["uploads", upload, "retry"] => {
             // A stop does not wait for somebody who does nothing but wait.
             let retry = retry(&state.engine, id(upload)?);
@@ -154,8 +156,8 @@ fn unknown() -> Problem {
 }
 
 /// `POST /uploads/{id}/cancel`.
-async fn cancel(engine: &Engine, id: UploadId) -> Answer {
-    let (snapshot, was_running) = engine.cancel_any(id).await?.ok_or_else(unknown)?;
+async fn cancel(engine: &Engine, id: UploadId, by: &By) -> Answer {
+    let (snapshot, was_running) = engine.cancel_any(id, by).await?.ok_or_else(unknown)?;
     match snapshot.state {
         UploadState::Complete => {
             Err(conflict("The upload is complete: delete its creative instead.".into()))

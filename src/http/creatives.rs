@@ -146,7 +146,7 @@ async fn find(state: &State, principal: &Principal, id: CreativeId) -> Result<Cr
 /// `PATCH /creatives/{id}`.
 pub(super) async fn reschedule(
     state: &State,
-    principal: &Principal,
+    grant: &Grant,
     id: CreativeId,
     body: RequestBody,
 ) -> Answer {
@@ -155,13 +155,13 @@ pub(super) async fn reschedule(
         .scheduled_at
         .parse::<Day>()
         .map_err(|error| Problem::bad_request("invalid_scheduled_at", sentence(&error)))?;
-    let creative = state.engine.reschedule(principal, id, day).await?;
+    let creative = state.engine.reschedule(&grant.principal, id, day, &grant.by).await?;
     Ok(one(StatusCode::OK, &creative.ok_or_else(Problem::not_found)?.into()))
 }
 
 /// `DELETE /creatives/{id}`.
-pub(super) async fn delete(state: &State, principal: &Principal, id: CreativeId) -> Answer {
-    let deleted = state.engine.delete_creative(principal, id).await?;
+pub(super) async fn delete(state: &State, grant: &Grant, id: CreativeId) -> Answer {
+    let deleted = state.engine.delete_creative(&grant.principal, id, &grant.by).await?;
     if deleted { Ok(body::no_content()) } else { Err(Problem::not_found()) }
 }
 

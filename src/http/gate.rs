@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use http::{HeaderMap, Method, StatusCode, header, request};
 use tokio::time::{Instant, sleep_until};
 
-use super::{problem::Problem, route::Route, state::State, tickets, trouble::sentence};
+use super::{by, problem::Problem, route::Route, state::State, tickets, trouble::sentence};
 use crate::{
     access::{Caller, Denied},
     dialect::{Gate, Grant, Refusal},
@@ -147,6 +147,19 @@ pub(super) async fn session(state: &State, caller: &Caller) -> Result<TokenId, P
     session.ok_or_else(no_session)
 }
 
+/// As [`admit`]: what is granted to the caller.
+pub(super) async fn grant(
+    state: &State,
+    route: Route,
+    parts: &request::Parts,
+    ticket: Option<&str>,
+) -> Result<Grant, Problem> {
+    let caller = admit(state, route, parts, ticket).await?;
+    let permit = caller.ticket().map(|ticket| ticket.permit.clone());
+    let by = by::of(state, parts, (&caller.means).into());
+    Ok(Grant { principal: caller.principal, permit, by })
+}
+
 /// The gate of a request whose ticket may stand among its fields.
 pub(super) struct FlowGate<'a> {
     pub(super) state: &'a State,
@@ -157,7 +170,7 @@ pub(super) struct FlowGate<'a> {
 #[async_trait]
 impl Gate for FlowGate<'_> {
     async fn admit(&self, ticket: Option<&str>) -> Result<Grant, Refusal> {
-        Ok(admit(self.state, self.route, self.parts, ticket).await?.into())
+        grant(self.state, self.route, self.parts, ticket).await.map_err(Into::into)
     }
 
     fn counts_uploads(&self) -> bool {
@@ -166,13 +179,6 @@ impl Gate for FlowGate<'_> {
 
     async fn begin(&self, principal: &Principal) {
         begin(self.state, self.parts, principal).await;
-    }
-}
-
-impl From<Caller> for Grant {
-    fn from(caller: Caller) -> Self {
-        let permit = caller.ticket().map(|ticket| ticket.permit.clone());
-        Self { principal: caller.principal, permit }
     }
 }
 

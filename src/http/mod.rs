@@ -12,6 +12,7 @@
 pub mod assets;
 mod auth;
 pub mod body;
+mod by;
 pub mod content;
 pub mod control;
 pub mod cors;

@@ -1,11 +1,12 @@
 //! `/openapi.json`: the interface as an OpenAPI 3.1 document, made from the types that serve it.
 //!
-//! What holds for every operation is said once, in the description: HEAD, and the problems that
-//! are the `default` of all answers.
+//! What holds for every operation is said once, in the description: HEAD, what is no method of an
+//! address, and requests that are none.
 
 #![expect(clippy::needless_pass_by_value, reason = "values are made where they are passed")]
 
 mod fields;
+mod problems;
 mod sign_in;
 
 use std::sync::LazyLock;
@@ -19,7 +20,7 @@ use super::{
     gate::{self, Need},
     limits::Limits,
     operation::Health,
-    problem::{self, ProblemDocument},
+    problem::ProblemDocument,
     route::Route,
     tickets::{Issued, TicketRequest},
     uploads::UploadList,
@@ -34,7 +35,9 @@ use crate::{
 
 const DESCRIPTION: &str = "Takes files in chunks from browsers that speak flow.js, and publishes \
     each exactly once. HEAD works where GET does, except on /upload. Every answer carries \
-    X-Request-ID; errors are problems by RFC 9457, and `code` tells them apart.";
+    X-Request-ID; errors are problems by RFC 9457, and `code` tells them apart. A method that an \
+    address has not is answered by 405 with Allow; what is no HTTP request by 400 or 431 without a \
+    body, and the connection ends.";
 
 /// The document. Built once.
 #[must_use]
@@ -50,7 +53,8 @@ fn build() -> Value {
         .with(|settings| settings.definitions_path = "/components/schemas".into());
     let mut say = Say { schemas: settings.into_generator() };
     let mut paths = say.paths();
-    say_who_may(&mut paths);
+    let problem = say.schema::<ProblemDocument<'_>>();
+    say_who_may(&mut paths, &problem);
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -67,15 +71,18 @@ fn build() -> Value {
     })
 }
 
-/// Says of each operation what its caller needs, by the table that is enforced. Where no users are
-/// known, nothing is needed: hence the empty alternative.
-fn say_who_may(paths: &mut Value) {
+/// Says of each operation what its caller needs, by the table that is enforced, and how it may be
+/// refused. Where no users are known, nothing is needed: hence the empty alternative.
+fn say_who_may(paths: &mut Value, problem: &Value) {
     let id = UploadId::new().to_string();
     for (path, operations) in paths.as_object_mut().into_iter().flatten() {
         let route = Route::of(&path.replace("{id}", &id));
         for (method, operation) in operations.as_object_mut().into_iter().flatten() {
             let method = method.to_uppercase().parse().ok();
             let (Some(route), Some(method)) = (route, method) else { continue };
+            if let Some(answers) = operation["responses"].as_object_mut() {
+                answers.extend(problems::of(route, &method, problem));
+            }
             let need = gate::need(route, &method);
             if need != Need::Nothing {
                 operation["security"] = json!([{ "bearer": [] }, {}]);
@@ -99,11 +106,11 @@ impl Say {
             "/uploads": self.uploads(),
             "/uploads/lookup": self.lookup(),
             "/uploads/{id}": self.upload(),
-            "/uploads/{id}/events": self.events(),
+            "/uploads/{id}/events": events(),
             "/scheduled": self.scheduled(),
             "/creatives": self.creatives(),
             "/creatives/{id}": self.creative(),
-            "/creatives/{id}/content": self.content(),
+            "/creatives/{id}/content": file("content", "The bytes of a creative", id()),
             "/tickets": self.tickets(),
             "/limits": self.limits(),
             "/auth": self.ways(),
@@ -111,10 +118,10 @@ impl Say {
             "/auth/session": self.session(),
             "/healthz": self.health("health", "Alive?", "The process serves."),
             "/readyz": self.health("ready", "Ready?", "Uploads can be taken."),
-            "/metrics": self.metrics(),
-            "/openapi.json": self.openapi(),
-            "/": self.file("page", "The page", json!([])),
-            "/static/{name}": self.file("asset", "A file of the page", json!([
+            "/metrics": metrics(),
+            "/openapi.json": openapi(),
+            "/": file("page", "The page", json!([])),
+            "/static/{name}": file("asset", "A file of the page", json!([
                 path("name", json!({ "type": "string" })),
             ])),
         })
@@ -128,21 +135,6 @@ impl Say {
         answer(description, "application/json", self.schema::<T>())
     }
 
-    /// An operation: its answers, and a problem for everything else.
-    fn operation(&mut self, id: &str, summary: &str, parameters: Value, answers: Value) -> Value {
-        let problem = self.schema::<ProblemDocument<'_>>();
-        let mut operation = json!({
-            "operationId": id, "summary": summary, "parameters": parameters, "responses": answers,
-        });
-        let description = "A problem: `code` and `detail` say which.";
-        operation["responses"]["default"] = answer(description, problem::CONTENT_TYPE, problem);
-        operation
-    }
-
-    fn get(&mut self, id: &str, summary: &str, parameters: Value, answers: Value) -> Value {
-        json!({ "get": self.operation(id, summary, parameters, answers) })
-    }
-
     fn flow(&mut self) -> Value {
         let here = self.json::<Status>("The chunk is safely here, or the upload is complete.");
         let completed = self.json::<Status>("This request completed the upload.");
@@ -154,15 +146,15 @@ impl Say {
             "description": "What this chunk must hash to (RFC 9530, `sha-256`).",
         });
         let fields: Vec<Value> = flow_query(&FLOW_FIELDS).into_iter().chain([digest]).collect();
-        let mut operation = |id| {
+        let sending = |id| {
             let summary = "Send a chunk; without a file part, a probe";
-            let mut operation = self.operation(id, summary, json!(fields), sent.clone());
+            let mut operation = operation(id, summary, json!(fields), sent.clone());
             operation["requestBody"] = flow_body();
             operation
         };
-        let (post, put) = (operation("sendChunk"), operation("putChunk"));
+        let (post, put) = (sending("sendChunk"), sending("putChunk"));
         let probe = flow_query(&FLOW_FIELDS);
-        let get = self.operation("probeChunk", "Is this chunk here?", json!(probe), probed);
+        let get = operation("probeChunk", "Is this chunk here?", json!(probe), probed);
         json!({ "get": get, "post": post, "put": put })
     }
 
@@ -171,7 +163,7 @@ impl Say {
         let accepted = self.json::<Status>("Safe, and still being checked: ask for the upload.");
         let answers = json!({ "201": created, "202": accepted });
         let summary = "Upload one picture in one request";
-        let mut post = self.operation("uploadCreative", summary, json!([]), answers);
+        let mut post = operation("uploadCreative", summary, json!([]), answers);
         let form = json!({
             "type": "object",
             "required": ["file", "scheduled_at"],
@@ -186,34 +178,28 @@ impl Say {
         let state = self.schema::<UploadState>();
         let [limit, cursor] = page();
         let parameters = json!([query("state", state, "Only those in this state."), limit, cursor]);
-        self.get("listUploads", "My uploads", parameters, json!({ "200": list }))
+        get("listUploads", "My uploads", parameters, json!({ "200": list }))
     }
 
     fn lookup(&mut self) -> Value {
         let status = self.json::<Status>("How the upload stands.");
         let summary = "One question instead of a probe per chunk";
         let parameters = json!(flow_query(&FLOW_FIELDS[OF_A_CHUNK..]));
-        self.get("lookupUpload", summary, parameters, json!({ "200": status }))
+        get("lookupUpload", summary, parameters, json!({ "200": status }))
     }
 
     fn upload(&mut self) -> Value {
         let status = json!({ "200": self.json::<Status>("How the upload stands.") });
         let gone = json!({ "204": { "description": "It has no file and will have none." } });
         json!({
-            "get": self.operation("showUpload", "One upload", id(), status),
-            "delete": self.operation("cancelUpload", "Give an upload up", id(), gone),
+            "get": operation("showUpload", "One upload", id(), status),
+            "delete": operation("cancelUpload", "Give an upload up", id(), gone),
         })
-    }
-
-    fn events(&mut self) -> Value {
-        let description = "A status body at each change; ends when the upload has ended.";
-        let events = json!({ "200": answer(description, "text/event-stream", text()) });
-        self.get("followUpload", "Follow an upload", id(), events)
     }
 
     fn scheduled(&mut self) -> Value {
         let days = self.json::<Scheduled>("The creatives of today and tomorrow.");
-        self.get("scheduled", "What is scheduled now", json!([]), json!({ "200": days }))
+        get("scheduled", "What is scheduled now", json!([]), json!({ "200": days }))
     }
 
     fn creatives(&mut self) -> Value {
@@ -221,68 +207,85 @@ impl Say {
         let [limit, cursor] = page();
         let from = query("from", date(), "The first day.");
         let parameters = json!([from, query("to", date(), "The last day."), limit, cursor]);
-        self.get("listCreatives", "My creatives", parameters, json!({ "200": list }))
+        get("listCreatives", "My creatives", parameters, json!({ "200": list }))
     }
 
     fn creative(&mut self) -> Value {
         let one = json!({ "200": self.json::<OneCreative>("The creative.") });
         let deleted = json!({ "204": { "description": "Record and file are gone." } });
         let day = self.schema::<Reschedule>();
-        let mut patch = self.operation("reschedule", "Choose another day", id(), one.clone());
+        let mut patch = operation("reschedule", "Choose another day", id(), one.clone());
         patch["requestBody"] = body(&json!({ "application/json": { "schema": day } }));
         json!({
-            "get": self.operation("showCreative", "One creative", id(), one),
+            "get": operation("showCreative", "One creative", id(), one),
             "patch": patch,
-            "delete": self.operation("deleteCreative", "Delete record and file", id(), deleted),
+            "delete": operation("deleteCreative", "Delete record and file", id(), deleted),
         })
-    }
-
-    fn content(&mut self) -> Value {
-        self.file("content", "The bytes of a creative", id())
-    }
-
-    /// A file, with ranges and preconditions.
-    fn file(&mut self, id: &str, summary: &str, mut parameters: Value) -> Value {
-        for name in ["Range", "If-Range", "If-None-Match", "If-Modified-Since"] {
-            let header = json!({ "name": name, "in": "header", "schema": text() });
-            parameters.as_array_mut().expect("a list of parameters").push(header);
-        }
-        let answers = json!({
-            "200": answer("The whole file.", "*/*", binary()),
-            "206": answer("The range that was asked for.", "*/*", binary()),
-            "304": { "description": "Not modified." },
-        });
-        self.get(id, summary, parameters, answers)
     }
 
     fn tickets(&mut self) -> Value {
         let issued = json!({ "201": self.json::<Issued>("The ticket.") });
         let request = self.schema::<TicketRequest>();
-        let mut post = self.operation("issueTicket", "Issue a ticket", json!([]), issued);
+        let mut post = operation("issueTicket", "Issue a ticket", json!([]), issued);
         post["requestBody"] = body(&json!({ "application/json": { "schema": request } }));
         json!({ "post": post })
     }
 
     fn limits(&mut self) -> Value {
         let limits = self.json::<Limits>("The limits, and what the caller has of them.");
-        self.get("limits", "What I may have", json!([]), json!({ "200": limits }))
+        get("limits", "What I may have", json!([]), json!({ "200": limits }))
     }
 
     fn health(&mut self, id: &str, summary: &str, well: &str) -> Value {
         let ok = self.json::<Health>(well);
-        self.get(id, summary, json!([]), json!({ "200": ok }))
+        get(id, summary, json!([]), json!({ "200": ok }))
     }
+}
 
-    fn metrics(&mut self) -> Value {
-        let page = answer("OpenMetrics text.", "application/openmetrics-text", text());
-        self.get("metrics", "Measurements", json!([]), json!({ "200": page }))
+/// A file, with ranges and preconditions.
+fn file(id: &str, summary: &str, mut parameters: Value) -> Value {
+    for name in ["Range", "If-Range", "If-None-Match", "If-Modified-Since"] {
+        let header = json!({ "name": name, "in": "header", "schema": text() });
+        parameters.as_array_mut().expect("a list of parameters").push(header);
     }
+    let answers = json!({
+        "200": answer("The whole file.", "*/*", binary()),
+        "206": answer("The range that was asked for.", "*/*", binary()),
+        "304": { "description": "Not modified." },
+    });
+    get(id, summary, parameters, answers)
+}
 
-    fn openapi(&mut self) -> Value {
-        let object = json!({ "type": "object" });
-        let document = answer("This document.", "application/json", object);
-        self.get("openapi", "The interface", json!([]), json!({ "200": document }))
-    }
+fn events() -> Value {
+    let description = "A status body at each change; ends when the upload has ended.";
+    let event = json!({
+        "type": "object",
+        "properties": { "data": { "type": "string", "contentMediaType": "application/json" } },
+    });
+    let events = json!({ "200": answer(description, "text/event-stream", event) });
+    get("followUpload", "Follow an upload", id(), events)
+}
+
+fn metrics() -> Value {
+    let page = answer("OpenMetrics text.", "application/openmetrics-text", text());
+    get("metrics", "Measurements", json!([]), json!({ "200": page }))
+}
+
+fn openapi() -> Value {
+    let object = json!({ "type": "object" });
+    let document = answer("This document.", "application/json", object);
+    get("openapi", "The interface", json!([]), json!({ "200": document }))
+}
+
+fn get(id: &str, summary: &str, parameters: Value, answers: Value) -> Value {
+    json!({ "get": operation(id, summary, parameters, answers) })
+}
+
+/// An operation with its answers; the problems are added at the end.
+fn operation(id: &str, summary: &str, parameters: Value, answers: Value) -> Value {
+    json!({
+        "operationId": id, "summary": summary, "parameters": parameters, "responses": answers,
+    })
 }
 
 fn answer(description: &str, content_type: &str, schema: Value) -> Value {

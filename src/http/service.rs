@@ -17,7 +17,7 @@ use super::{
     state::{Answer, State},
     tickets, uploads,
 };
-use crate::{dialect::Grant, metrics::RequestLabels};
+use crate::metrics::RequestLabels;
 
 /// The service: answers every request, be it with a problem.
 #[derive(Debug, Clone)]
@@ -134,7 +134,7 @@ async fn dispatch(state: Arc<State>, route: Option<Route>, request: Request) -> 
     if let Route::Auth | Route::Code | Route::Session = route {
         return auth::answer(&state, route, &parts, body).await;
     }
-    let grant = Grant::from(gate::admit(&state, route, &parts, None).await?);
+    let grant = gate::grant(&state, route, &parts, None).await?;
     let principal = &grant.principal;
     let query = parts.uri.query().unwrap_or_default();
     match route {
@@ -146,18 +146,16 @@ async fn dispatch(state: Arc<State>, route: Option<Route>, request: Request) -> 
             creatives::upload(&state, &grant, &parts.headers, body).await
         }
         Route::Uploads => uploads::list(&state, principal, query).await,
-        Route::Upload(id) if method == Method::DELETE => {
-            uploads::cancel(&state, principal, id).await
-        }
+        Route::Upload(id) if method == Method::DELETE => uploads::cancel(&state, &grant, id).await,
         Route::Upload(id) => uploads::show(&state, principal, id).await,
         Route::Events(id) => events::follow(&state, principal, id).await,
         Route::Scheduled => creatives::scheduled(&state, principal).await,
         Route::Creatives => creatives::list(&state, principal, query).await,
         Route::Creative(id) if method == Method::DELETE => {
-            creatives::delete(&state, principal, id).await
+            creatives::delete(&state, &grant, id).await
         }
         Route::Creative(id) if method == Method::PATCH => {
-            creatives::reschedule(&state, principal, id, body).await
+            creatives::reschedule(&state, &grant, id, body).await
         }
         Route::Creative(id) => creatives::show(&state, principal, id).await,
         Route::Content(id) => {
@@ -171,7 +169,7 @@ async fn dispatch(state: Arc<State>, route: Option<Route>, request: Request) -> 
             )
             .await
         }
-        Route::Tickets => tickets::issue(&state, body).await,
+        Route::Tickets => tickets::issue(&state, &grant.by, body).await,
         Route::Limits => limits::show(&state, principal).await,
         Route::Health => Ok(operation::health()),
         Route::Ready => operation::ready(&state).await,

@@ -14,9 +14,9 @@ use super::{
     trouble::sentence,
 };
 use crate::{
-    access::{NewTicket, Ticket},
+    access::{self, NewTicket, Ticket},
     upload::{
-        Accept, Day, FileName, Principal,
+        Accept, By, Day, Deed, FileName, Principal,
         limits::{TICKET_LEN_MAX, TICKET_LIFETIME, TICKET_LIFETIME_MAX},
     },
 };
@@ -55,9 +55,11 @@ pub(super) struct Issued {
 }
 
 /// `POST /tickets`.
-pub(super) async fn issue(state: &State, body: RequestBody) -> Answer {
+pub(super) async fn issue(state: &State, by: &By, body: RequestBody) -> Answer {
     let request: TicketRequest = body::read_json(body).await?;
-    let Some((ticket, ends)) = state.access.issue_ticket(request.check()?) else {
+    let new = request.check()?;
+    let user = new.user.clone();
+    let Some(access::Issued { id, ticket, ends }) = state.access.issue_ticket(new) else {
         let detail = "This server has no key to sign tickets with: its operator sets `ticket_key`.";
         return Err(Problem::new(StatusCode::CONFLICT, "tickets_not_configured", detail));
     };
@@ -66,6 +68,7 @@ pub(super) async fn issue(state: &State, body: RequestBody) -> Answer {
             &"the ticket would be too long to be sent: shorten `filename`, or `accept`",
         ));
     }
+    state.engine.note(&by.entry(Deed::TicketIssued, &user, &id)).await?;
     let issued = Issued { ticket, expires_at: ends.to_string() };
     Ok(body::json(StatusCode::CREATED, &issued))
 }

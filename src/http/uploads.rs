@@ -11,7 +11,7 @@ use super::{
     state::{Answer, State},
 };
 use crate::{
-    dialect::Status,
+    dialect::{Grant, Status},
     engine::{Cancelled, UploadQuery},
     upload::{Principal, UploadId, UploadState},
 };
@@ -50,8 +50,8 @@ pub(super) async fn list(state: &State, principal: &Principal, query: &str) -> A
 }
 
 /// `DELETE /uploads/{id}`.
-pub(super) async fn cancel(state: &State, principal: &Principal, id: UploadId) -> Answer {
-    match state.engine.cancel(principal, id).await? {
+pub(super) async fn cancel(state: &State, grant: &Grant, id: UploadId) -> Answer {
+    match state.engine.cancel(&grant.principal, id, &grant.by).await? {
         Some(Cancelled::Ended) => Ok(body::no_content()),
         Some(Cancelled::Complete) => Err(Problem::new(
             StatusCode::CONFLICT,

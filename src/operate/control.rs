@@ -171,5 +171,5 @@ pub(super) fn read<T: DeserializeOwned>(
 /// server's to end when it is back, and not a side effect of this.
 fn for_one_thing(config: &Config) -> Config {
     let never = Duration::MAX;
-    Config { upload_ttl: never, tombstone_ttl: never, ..config.clone() }
+    Config { upload_ttl: never, tombstone_ttl: never, audit_ttl: None, ..config.clone() }
 }

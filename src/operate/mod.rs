@@ -5,6 +5,7 @@
 //! no change. Whatever changes something is done by the one process that has the data, which may be
 //! this one: see `control`.
 
+mod audit;
 mod control;
 mod data;
 mod error;
@@ -25,8 +26,8 @@ use std::{
 use serde::Serialize;
 use serde_json::json;
 
+pub use self::{audit::audit, error::Failure, tokens::tokens, users::users};
 use self::{control::Answer, data::Data, finding::Finding, progress::Progress};
-pub use self::{error::Failure, tokens::tokens, users::users};
 use crate::{
     config::Config,
     dialect::{Standing, Status},

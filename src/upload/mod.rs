@@ -4,6 +4,7 @@
 //! types is the proof that it was checked; the layers above never check it again.
 
 mod accept;
+mod audit;
 mod code;
 mod coverage;
 mod day;
@@ -24,6 +25,7 @@ mod state;
 mod user;
 
 pub use accept::{Accept, InvalidPattern, Pattern};
+pub use audit::{AuditEntry, By, Deed, Means};
 pub use code::CodeRecord;
 pub use coverage::Coverage;
 pub use day::{Day, InvalidDay};

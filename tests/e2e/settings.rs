@@ -109,6 +109,7 @@ fn migrations_are_shown_and_applied() {
         "0005 usage",
         "0006 accept",
         "0007 codes",
+        "0008 audit",
     ];
     let all = |state: &str| names.map(|name| format!("{name} {state}\n")).concat();
     assert_eq!(migrate(&["--dry-run"]), all("missing"));

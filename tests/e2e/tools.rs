@@ -286,3 +286,36 @@ fn two_servers_that_share_a_socket_by_mistake_do_not_take_it_from_each_other() {
     assert!(path.exists());
     tool(server.setup(), &["sweep"]).assert(0, &["expired 0"]);
 }
+
+#[test]
+fn the_audit_trail_is_shown() {
+    both_ways(|setup, id| {
+        tool(setup, &["uploads", "cancel", id]).assert(0, &["cancelled"]);
+        let audit = tool(setup, &["audit", "--json"]).json(0);
+        let lines = audit["audit"].as_array().expect("a list");
+        let [cancelled, opened] = &lines[..] else { panic!("{audit}") };
+        assert_eq!(
+            (&cancelled["action"], &opened["action"]),
+            (&"upload_cancelled".into(), &"upload_opened".into())
+        );
+        assert_eq!(
+            (&cancelled["means"], &cancelled["address"]),
+            (&"operator".into(), &Value::Null)
+        );
+        assert_eq!(
+            (&opened["means"], &opened["address"]),
+            (&"nothing".into(), &"127.0.0.1".into())
+        );
+        assert_eq!((&opened["upload_id"], &opened["detail"]), (&id.into(), &"half.bin".into()));
+        let some = |filter: &str| {
+            let list = tool(setup, &["audit", "--json", filter]).json(0)["audit"].clone();
+            list.as_array().map(Vec::len)
+        };
+        let (this, other) = (format!("--upload={id}"), format!("--upload={NOBODY}"));
+        assert_eq!((some(&this), some(&other)), (Some(2), Some(0)));
+        assert_eq!((some("--user=anonymous"), some("--user=ann")), (Some(2), Some(0)));
+        assert_eq!((some("--since=1h"), some("--limit=1")), (Some(2), Some(1)));
+        tool(setup, &["audit"]).assert(0, &["AT  ", "upload_cancelled", "half.bin", "127.0.0.1"]);
+        tool(setup, &["audit", "--upload=1"]).assert(2, &["not an id"]);
+    });
+}

@@ -2,6 +2,7 @@
 
 mod accept;
 mod access;
+mod audit;
 mod claims;
 mod config;
 mod content;
@@ -22,6 +23,7 @@ mod flow_troubles;
 mod forward;
 mod headers;
 mod held_up;
+mod hostile_callers;
 mod kth;
 mod late_fields;
 mod memory;

@@ -88,8 +88,7 @@ impl Judge {
         let what = format!("{method} {path}: {}", reply.status);
         let answers = &self.document["paths"][path][&name]["responses"];
         let exact = &answers[reply.status.as_str()];
-        let is_problem = reply.status.is_client_error() || reply.status.is_server_error();
-        let answer = if is_problem { &answers["default"] } else { exact };
+        let answer = if reply.status.is_server_error() { &answers["5XX"] } else { exact };
         assert!(answer.is_object(), "{what} is not in the document");
         match (reply.header("content-type"), answer["content"].as_object()) {
             (_, None) => assert!(reply.body.is_empty(), "{what}"),
@@ -131,10 +130,10 @@ async fn the_document_is_openapi_3_1() {
         assert!(path.starts_with('/') && METHODS.contains(&method), "{what}");
         assert!(ids.insert(operation["operationId"].as_str().expect("an id")), "{what}");
         let answers = operation["responses"].as_object().expect("answers");
-        assert!(answers.contains_key("default") && 1 < answers.len(), "{what}");
+        assert!(answers.contains_key("5XX") && 1 < answers.len(), "{what}");
         for (status, answer) in answers {
-            let is_status = status.len() == 3 && status.starts_with(['2', '3']);
-            assert!(status == "default" || is_status, "{what}: {status}");
+            let is_status = status.len() == 3 && status.starts_with(['2', '3', '4']);
+            assert!(status == "5XX" || is_status, "{what}: {status}");
             assert!(answer["description"].is_string(), "{what}: {status}");
         }
         assert_parameters(path, operation);
@@ -249,7 +248,8 @@ async fn every_real_answer_is_as_the_document_says() {
     let mut not_seen = Vec::new();
     for (path, method, operation) in operations(&judge.document) {
         for status in operation["responses"].as_object().expect("answers").keys() {
-            let Ok(status) = status.parse() else { continue };
+            // Each success is seen here; the problems that are not have tests of their own.
+            let Some(status) = status.parse().ok().filter(|status| *status < 400) else { continue };
             if !judge.seen.contains(&(path.into(), method.into(), status)) {
                 not_seen.push(format!("{method} {path} {status}"));
             }

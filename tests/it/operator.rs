@@ -2,7 +2,10 @@
 
 use std::io::ErrorKind;
 
-use flowstitch::{store::StoreOp, upload::UploadId};
+use flowstitch::{
+    store::StoreOp,
+    upload::{By, UploadId},
+};
 
 use crate::support::{Machine, TestApp};
 
@@ -68,14 +71,14 @@ fn any_upload_is_cancelled_once() {
     let machine = Machine::new();
     machine.process(async |app| {
         let id = id_of(&app.flow(CONTENT).send([1]).await.upload_id());
-        let engine = app.app().engine();
+        let (engine, by) = (app.app().engine(), By::server(app.clock().now()));
         for running in [true, false] {
             let (snapshot, was_running) =
-                engine.cancel_any(id).await.expect("an answer").expect("it is known");
+                engine.cancel_any(id, &by).await.expect("an answer").expect("it is known");
             assert_eq!((snapshot.state.as_str(), was_running), ("cancelled", running));
         }
         assert_eq!(machine.files().await, (0, 0));
-        assert!(engine.cancel_any(UploadId::new()).await.expect("an answer").is_none());
+        assert!(engine.cancel_any(UploadId::new(), &by).await.expect("an answer").is_none());
     });
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use flowstitch::{
     catalog::Catalog,
-    upload::{UploadState, limits},
+    upload::{By, UploadState, limits},
 };
 use serde_json::json;
 
@@ -76,8 +76,8 @@ fn an_upload_that_nobody_uses_leaves_memory() {
         };
         // Behind the back of the engine: what it still has in memory does not know of it.
         let (catalog, upload) = (&machine.facts, id.parse().expect("an id"));
-        let at = app.clock().now();
-        assert!(catalog.end(upload, UploadState::Failed, None, at).await.expect("ended"));
+        let by = By::server(app.clock().now());
+        assert!(catalog.end(upload, UploadState::Failed, None, &by).await.expect("ended"));
         assert_eq!(state().await, "receiving");
         let waited = tokio::time::timeout(limits::LIVE_IDLE * 3, std::future::pending::<()>());
         waited.await.expect_err("nobody comes");

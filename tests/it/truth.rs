@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use flowstitch::{
     catalog::Catalog,
     store::{ChunkStore, MemoryStore, StoreOp},
-    upload::{UploadId, UploadState},
+    upload::{By, UploadId, UploadState},
 };
 
 use crate::support::{CatalogOp, Gate, Machine, Reply, idle, sha256_hex};
@@ -281,8 +281,8 @@ fn a_chunk_of_an_upload_that_ended_elsewhere_leaves_no_bytes_behind() {
     machine.process(async |app| {
         let file = app.flow(CONTENT);
         let id = id_of(&file.send([1]).await);
-        let at = app.clock().now();
-        let ended = machine.facts.reopened().end(id, UploadState::Cancelled, None, at).await;
+        let by = By::server(app.clock().now());
+        let ended = machine.facts.reopened().end(id, UploadState::Cancelled, None, &by).await;
         assert!(ended.expect("it is open"));
         file.post(2).await.assert_problem(415, "upload_gone");
         app.app().engine().sweep().await.expect("a sweep");
@@ -298,8 +298,8 @@ fn what_is_published_for_an_upload_that_ended_meanwhile_is_removed_again() {
         let held = machine.store.hold_next(StoreOp::Publish);
         let id = id_of(&app.flow(CONTENT).send(1..=COUNT).await);
         held.reached().await;
-        let at = app.clock().now();
-        let ended = machine.facts.reopened().end(id, UploadState::Cancelled, None, at).await;
+        let by = By::server(app.clock().now());
+        let ended = machine.facts.reopened().end(id, UploadState::Cancelled, None, &by).await;
         assert!(ended.expect("it is open"));
         // There is nothing to remove yet.
         app.app().engine().sweep().await.expect("a sweep");

@@ -1,6 +1,6 @@
 //! `/uploads`: what became of them, and how to give one up.
 
-use flowstitch::upload::{Principal, UploadId};
+use flowstitch::upload::{By, Principal, UploadId};
 use http::{Method, Request};
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -212,18 +212,19 @@ async fn a_client_that_leaves_does_not_stop_a_cancellation_half_way() {
 async fn nobody_else_sees_follows_or_gives_up_an_upload() {
     let app = TestApp::start().await;
     let (engine, other) = (app.app().engine(), Principal::named("somebody else"));
+    let by = By::server(app.clock().now());
     let running = app.flow("0123456789").send([1]).await.json();
     let id: UploadId = running["upload"]["id"].as_str().expect("an id").parse().expect("an id");
     assert!(engine.upload(&other, id).await.expect("an answer").is_none());
     assert!(engine.watch(&other, id).await.expect("an answer").is_none());
-    assert!(engine.cancel(&other, id).await.expect("an answer").is_none());
+    assert!(engine.cancel(&other, id, &by).await.expect("an answer").is_none());
     assert_eq!(app.get(&path(&running)).await.json(), running);
 
     let creative = app.flow("a whole file").name("b.bin").upload().await;
     let id = creative["id"].as_str().expect("an id").parse().expect("an id");
     let day = app.clock().today();
     assert!(engine.creative(&other, id).await.expect("an answer").is_none());
-    assert!(engine.reschedule(&other, id, day).await.expect("an answer").is_none());
-    assert!(!engine.delete_creative(&other, id).await.expect("an answer"));
+    assert!(engine.reschedule(&other, id, day, &by).await.expect("an answer").is_none());
+    assert!(!engine.delete_creative(&other, id, &by).await.expect("an answer"));
     assert_eq!(app.creatives().await, [creative]);
 }

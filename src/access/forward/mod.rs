@@ -24,7 +24,7 @@ use tokio_rustls::rustls::{self, ClientConfig, RootCertStore, crypto::ring};
 use self::{known::Known, question::Question};
 use super::{Access, Caller, Denied, Means};
 use crate::upload::{
-    Principal, Scopes,
+    By, Principal, Scopes,
     limits::{FORWARD_ANSWER_LEN_MAX, FORWARD_ATTEMPTS_MAX, FORWARD_PAUSE_MIN, FORWARD_TIMEOUT},
 };
 
@@ -214,12 +214,13 @@ impl Access {
             Answer::Unknown => return Err(Denied::Unknown),
             Answer::Refused => return Err(Denied::Refused),
         };
-        let known = self.known_user(&user).await?;
+        let means = Means::Forwarded;
+        let by = By { means: (&means).into(), address: peer, ..By::server(self.clock.now()) };
+        let known = self.known_user(&user, &by).await?;
         if known.is_none_or(|user| user.disabled_at.is_some()) {
             return Err(Denied::Refused);
         }
-        let scopes = forward.options.scopes;
-        Ok(Caller { principal: user, scopes, means: Means::Forwarded })
+        Ok(Caller { principal: user, scopes: forward.options.scopes, means })
     }
 }
 

@@ -15,7 +15,9 @@ pub use self::{
     keys::{KeyError, TicketKeys},
 };
 use super::{Access, Caller, Denied, Means};
-use crate::upload::{Accept, Day, FileName, Permit, Principal, Scope, Scopes, Timestamp, TokenId};
+use crate::upload::{
+    Accept, By, Day, FileName, Permit, Principal, Scope, Scopes, Timestamp, TokenId,
+};
 
 /// A ticket that was found good.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +51,17 @@ pub struct NewTicket {
     pub origin: Option<String>,
 }
 
+/// A ticket that was issued.
+#[derive(Debug)]
+pub struct Issued {
+    /// What it is called (`jti`).
+    pub id: TokenId,
+    /// The ticket.
+    pub ticket: String,
+    /// When it ends.
+    pub ends: Timestamp,
+}
+
 impl Access {
     /// Accepts tickets that were signed with these keys. From now on there are credentials: the
     /// public may not come any more where it might only for want of any.
@@ -57,23 +70,26 @@ impl Access {
         Self { tickets: Some(keys), ..self }
     }
 
-    /// Issues a ticket; says also when it ends. Nothing if there is no key to sign with.
+    /// Issues a ticket. Nothing if there is no key to sign with.
     #[must_use]
-    pub fn issue_ticket(&self, new: NewTicket) -> Option<(String, Timestamp)> {
-        let claims = Claims::of(new, TokenId::new().to_string(), self.clock.now());
+    pub fn issue_ticket(&self, new: NewTicket) -> Option<Issued> {
+        let id = TokenId::new();
+        let claims = Claims::of(new, id.to_string(), self.clock.now());
         let ticket = self.tickets.as_ref()?.sign(&claims)?;
-        Some((ticket, claims.ends()))
+        Some(Issued { id, ticket, ends: claims.ends() })
     }
 
     /// Who shows this ticket.
     pub(super) async fn ticket(&self, text: &str) -> Result<Caller, Denied> {
         let keys = self.tickets.as_ref().ok_or(Denied::Invalid)?;
         let (user, ticket) = keys.verify(text)?.read(self.clock.now())?;
-        let known = self.known_user(&user).await?;
+        let means = Means::Ticket(ticket);
+        let by = By { means: (&means).into(), ..By::server(self.clock.now()) };
+        let known = self.known_user(&user, &by).await?;
         if known.is_none_or(|user| user.disabled_at.is_some()) {
             return Err(Denied::Invalid);
         }
         let scopes = Scopes::of(&[Scope::Upload]);
-        Ok(Caller { principal: user, scopes, means: Means::Ticket(ticket) })
+        Ok(Caller { principal: user, scopes, means })
     }
 }

@@ -1,6 +1,6 @@
 //! Codes to sign in with.
 
-use super::{Shared, sample_time, sample_user};
+use super::{Shared, sample_by, sample_time, sample_user};
 use crate::upload::{CodeRecord, Principal, Sha256Digest, User};
 
 const EMAIL: &str = "ann@example.com";
@@ -20,7 +20,7 @@ fn sample_code(user: &str, hash: u8) -> CodeRecord {
 async fn know_ann(catalog: &Shared) -> User {
     let ann = sample_user(&Principal::named("ann"));
     let ann = User { email: Some(EMAIL.into()), ..ann };
-    assert!(catalog.directory().add_user(&ann).await.expect("added"));
+    assert!(catalog.directory().add_user(&ann, &sample_by(0)).await.expect("added"));
     ann
 }
 
@@ -51,12 +51,12 @@ pub(super) async fn a_user_has_one_code_at_a_time(catalog: Shared) {
         assert!(users.put_code(code).await.expect("kept"));
     }
     assert!(!users.spend_code(&first).await.expect("answered"), "it was replaced");
-    users.disable_user(&ann.name, Some(sample_time(5))).await.expect("disabled");
+    users.disable_user(&ann.name, Some(sample_time(5)), &sample_by(5)).await.expect("disabled");
     assert_eq!(users.try_code(EMAIL, sample_time(6)).await.expect("tried"), None, "disabled");
-    users.disable_user(&ann.name, None).await.expect("enabled");
+    users.disable_user(&ann.name, None, &sample_by(6)).await.expect("enabled");
     let tried = users.try_code(EMAIL, sample_time(6)).await.expect("tried");
     assert_eq!(tried.map(|code| code.hash), Some(second.hash));
-    users.remove_user(&ann.name).await.expect("removed");
+    users.remove_user(&ann.name, &sample_by(7)).await.expect("removed");
     know_ann(&catalog).await;
     assert_eq!(users.try_code(EMAIL, sample_time(6)).await.expect("tried"), None, "it went, too");
 }
@@ -87,7 +87,7 @@ pub(super) async fn codes_that_were_not_sent_are_listed_and_those_that_are_over_
 ) {
     know_ann(&catalog).await;
     let users = catalog.directory();
-    users.add_user(&sample_user(&Principal::named("bob"))).await.expect("added");
+    users.add_user(&sample_user(&Principal::named("bob")), &sample_by(0)).await.expect("added");
     let (anns, bobs) = (sample_code("ann", 1), sample_code("bob", 2));
     let bobs = CodeRecord { expires_at: sample_time(2000), ..bobs };
     for code in [&bobs, &anns] {

@@ -1,7 +1,7 @@
 //! Creatives: by day, from one day to another, deleted with their files.
 
 use super::{
-    Shared, open_complete, open_ended, open_full, sample_creative, sample_day, sample_time,
+    Shared, open_complete, open_ended, open_full, sample_by, sample_creative, sample_day,
     sample_upload, sample_upload_of, state,
 };
 use crate::{
@@ -55,11 +55,12 @@ pub(super) async fn a_creative_is_rescheduled(catalog: Shared) {
     let other = publish(&catalog, &ann, "2026-12-02").await;
     let day = sample_day("2026-12-24");
     let moved = Creative { scheduled: day, ..creative.clone() };
-    let answer = catalog.reschedule(creative.id, day).await.expect("rescheduled");
+    let answer = catalog.reschedule(creative.id, day, &sample_by(0)).await.expect("rescheduled");
     assert_eq!(answer, Some(moved.clone()));
     assert_eq!(catalog.creative(creative.id).await.expect("read"), Some(moved));
     assert_eq!(catalog.creative(other.id).await.expect("read"), Some(other));
-    let nothing = catalog.reschedule(CreativeId::new(), day).await.expect("no effect");
+    let nothing =
+        catalog.reschedule(CreativeId::new(), day, &sample_by(0)).await.expect("no effect");
     assert_eq!(nothing, None);
 }
 
@@ -70,7 +71,7 @@ pub(super) async fn a_deleted_creative_leaves_a_doomed_file(catalog: Shared) {
     let second = publish(&catalog, &ann, "2026-12-02").await;
     assert_eq!(catalog.doomed().await.expect("listed"), []);
 
-    let deleted = catalog.delete_creative(first.id).await.expect("deleted");
+    let deleted = catalog.delete_creative(first.id, &sample_by(0)).await.expect("deleted");
     assert_eq!(deleted, Some(first.clone()));
     assert_eq!(catalog.creative(first.id).await.expect("read"), None);
     assert_eq!(state(&*catalog, upload.id).await, UploadState::Complete);
@@ -78,8 +79,11 @@ pub(super) async fn a_deleted_creative_leaves_a_doomed_file(catalog: Shared) {
     assert_eq!(catalog.doomed().await.expect("listed"), doomed);
 
     // Again, and what was never there: nothing new is doomed.
-    assert_eq!(catalog.delete_creative(first.id).await.expect("no effect"), None);
-    assert_eq!(catalog.delete_creative(CreativeId::new()).await.expect("no effect"), None);
+    assert_eq!(catalog.delete_creative(first.id, &sample_by(0)).await.expect("no effect"), None);
+    assert_eq!(
+        catalog.delete_creative(CreativeId::new(), &sample_by(0)).await.expect("no effect"),
+        None
+    );
     assert_eq!(catalog.doomed().await.expect("listed"), doomed);
 
     catalog.buried(first.id).await.expect("buried");
@@ -95,7 +99,8 @@ pub(super) async fn a_full_upload_that_ends_without_a_file_dooms_what_it_may_hav
     open_ended(&*catalog, &receiving, UploadState::Cancelled).await;
     assert_eq!(catalog.doomed().await.expect("listed"), []);
     open_full(&*catalog, &full).await;
-    let cancel = || catalog.end(full.id, UploadState::Cancelled, None, sample_time(1));
+    let by = sample_by(1);
+    let cancel = || catalog.end(full.id, UploadState::Cancelled, None, &by);
     assert!(cancel().await.expect("ended"));
     let doomed = [(full.creative_id, full.filename.clone())];
     assert_eq!(catalog.doomed().await.expect("listed"), doomed);

@@ -1,8 +1,8 @@
 //! What is committed is found, as it was said, all of a batch or nothing.
 
 use super::{
-    Fact, Shared, commit, find, open, open_ended, open_full, sample_creative, sample_day,
-    sample_name, sample_range, sample_time, sample_upload, sample_upload_of, state,
+    Fact, Shared, commit, find, open, open_ended, open_full, sample_by, sample_creative,
+    sample_day, sample_name, sample_range, sample_time, sample_upload, sample_upload_of, state,
 };
 use crate::{
     catalog::{CatalogError, Committed},
@@ -56,7 +56,7 @@ pub(super) async fn what_is_not_there_is_not_found(catalog: Shared) {
     assert_eq!(catalog.ranges(record.id).await.expect("read"), []);
     assert_eq!(catalog.creative(CreativeId::new()).await.expect("read"), None);
     assert!(!catalog.complete(&sample_creative(&record)).await.expect("nothing to complete"));
-    let ended = catalog.end(record.id, UploadState::Cancelled, None, sample_time(0)).await;
+    let ended = catalog.end(record.id, UploadState::Cancelled, None, &sample_by(0)).await;
     assert!(!ended.expect("nothing to end"));
     catalog.release(record.id).await.expect("nothing to release");
     catalog.forget(record.id, &[sample_range(0, 10).range]).await.expect("nothing to forget");
@@ -74,7 +74,7 @@ pub(super) async fn one_identity_has_one_running_upload(catalog: Shared) {
 
     // Neither another principal's upload nor an ended one stands in the way.
     commit(&*catalog, opened(&sample_upload_of(&Principal::named("other"), "x"))).await;
-    catalog.end(first.id, UploadState::Failed, None, sample_time(1)).await.expect("ended");
+    catalog.end(first.id, UploadState::Failed, None, &sample_by(1)).await.expect("ended");
     commit(&*catalog, opened(&second)).await;
 
     // Nor do two in one batch pass.

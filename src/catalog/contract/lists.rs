@@ -1,8 +1,8 @@
 //! Lists hold what was asked for, in the order that was promised, and no more than allowed.
 
 use super::{
-    Shared, find, ids, open, open_complete, open_ended, open_full, sample_name, sample_time,
-    sample_upload, sample_upload_of,
+    Shared, find, ids, open, open_complete, open_ended, open_full, sample_by, sample_name,
+    sample_time, sample_upload, sample_upload_of,
 };
 use crate::{
     catalog::{Resemblance, UploadQuery},
@@ -17,7 +17,7 @@ pub(super) async fn uploads_of_one_principal_newest_first(catalog: Shared) {
         open(&*catalog, &mine[n]).await;
     }
     open(&*catalog, &sample_upload_of(&Principal::named("bob"), "0")).await;
-    catalog.end(mine[1].id, UploadState::Cancelled, None, sample_time(1)).await.expect("ended");
+    catalog.end(mine[1].id, UploadState::Cancelled, None, &sample_by(1)).await.expect("ended");
 
     let list = |state, before, limit| {
         let query = UploadQuery { principal: ann.clone(), state, before, limit };
@@ -103,7 +103,7 @@ pub(super) async fn complete_uploads_resemble_while_they_are_fresh(catalog: Shar
     open_full(&*catalog, &full).await;
     open_complete(&*catalog, &done).await;
     let creative = open_complete(&*catalog, &deleted).await;
-    catalog.delete_creative(creative.id).await.expect("deleted");
+    catalog.delete_creative(creative.id, &sample_by(0)).await.expect("deleted");
     open_ended(&*catalog, &failed, UploadState::Failed).await;
 
     let ended_at = creative.created_at.as_millisecond() - sample_time(0).as_millisecond();

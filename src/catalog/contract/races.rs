@@ -3,7 +3,7 @@
 use std::{future::Future, sync::Arc};
 
 use super::{
-    CatalogError, Fact, Shared, find, open, open_full, sample_creative, sample_time, sample_upload,
+    CatalogError, Fact, Shared, find, open, open_full, sample_by, sample_creative, sample_upload,
     state,
 };
 use crate::upload::{CreativeId, Durability, UploadState};
@@ -105,7 +105,7 @@ pub(super) async fn of_many_that_end_an_upload_one_does(catalog: Shared) {
         let ends = [UploadState::Failed, UploadState::Cancelled, UploadState::Expired];
         let results = race(|racer| {
             let (catalog, id, last) = (Shared::clone(&catalog), record.id, ends[racer % 3]);
-            async move { catalog.end(id, last, None, sample_time(1)).await.map(|was| (was, last)) }
+            async move { catalog.end(id, last, None, &sample_by(1)).await.map(|was| (was, last)) }
         })
         .await;
         let results = results.into_iter().map(|result| result.expect("a call that succeeds"));
@@ -125,7 +125,7 @@ pub(super) async fn an_upload_completes_or_is_cancelled(catalog: Shared) {
                     catalog.complete(&creative).await
                 } else {
                     let last = UploadState::Cancelled;
-                    catalog.end(creative.upload_id, last, None, sample_time(1)).await
+                    catalog.end(creative.upload_id, last, None, &sample_by(1)).await
                 }
             }
         })

@@ -1,8 +1,8 @@
 //! What the sweep asks for and takes away: what is over, and nothing else.
 
 use super::{
-    Fact, Shared, commit, find, open, open_complete, open_ended, open_full, sample_range,
-    sample_time, sample_upload, state,
+    Fact, Shared, commit, find, open, open_complete, open_ended, open_full, sample_by,
+    sample_range, sample_time, sample_upload, state,
 };
 use crate::upload::{UploadRecord, UploadState};
 
@@ -41,7 +41,7 @@ pub(super) async fn the_purge_takes_what_ended_and_leaves_creatives(catalog: Sha
     for ms in [30, 10, 20] {
         let record = sample_upload(&format!("ended at {ms}"));
         open(&*catalog, &record).await;
-        let was_it = catalog.end(record.id, UploadState::Failed, None, sample_time(ms)).await;
+        let was_it = catalog.end(record.id, UploadState::Failed, None, &sample_by(ms)).await;
         assert!(was_it.expect("ended"));
         ended.push(record.id);
     }

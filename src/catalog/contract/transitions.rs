@@ -1,8 +1,8 @@
 //! An upload goes from state to state as the rules have it, and no other way.
 
 use super::{
-    Fact, Shared, commit, find, open, open_complete, open_ended, open_full, sample_creative,
-    sample_range, sample_time, sample_upload, state,
+    Fact, Shared, commit, find, open, open_complete, open_ended, open_full, sample_by,
+    sample_creative, sample_range, sample_time, sample_upload, state,
 };
 use crate::upload::{EndReason, Trouble, UploadId, UploadRecord, UploadState};
 
@@ -57,13 +57,13 @@ pub(super) async fn an_upload_ends_once(catalog: Shared) {
         let record = sample_upload(last.as_str());
         open(&*catalog, &record).await;
         let reason = Some(EndReason(format!("it {}", last.as_str())));
-        let ended = catalog.end(record.id, last, reason.clone(), sample_time(3)).await;
+        let ended = catalog.end(record.id, last, reason.clone(), &sample_by(3)).await;
         assert!(ended.expect("ended"));
         let expected =
             UploadRecord { state: last, reason, ended_at: Some(sample_time(3)), ..record.clone() };
         assert_eq!(find(&*catalog, record.id).await, expected);
         for next in [Failed, Cancelled, Expired] {
-            let ended = catalog.end(record.id, next, None, sample_time(4)).await;
+            let ended = catalog.end(record.id, next, None, &sample_by(4)).await;
             assert!(!ended.expect("it had ended"));
         }
         assert_eq!(find(&*catalog, record.id).await, expected);
@@ -71,17 +71,17 @@ pub(super) async fn an_upload_ends_once(catalog: Shared) {
     let done = sample_upload("done");
     open_complete(&*catalog, &done).await;
     let complete = find(&*catalog, done.id).await;
-    assert!(!catalog.end(done.id, Failed, None, sample_time(4)).await.expect("it was complete"));
+    assert!(!catalog.end(done.id, Failed, None, &sample_by(4)).await.expect("it was complete"));
     assert_eq!(find(&*catalog, done.id).await, complete);
 }
 
 pub(super) async fn an_upload_that_is_being_stitched_does_not_expire(catalog: Shared) {
     let record = sample_upload("x");
     open_full(&*catalog, &record).await;
-    let expired = catalog.end(record.id, UploadState::Expired, None, sample_time(1)).await;
+    let expired = catalog.end(record.id, UploadState::Expired, None, &sample_by(1)).await;
     assert!(!expired.expect("it is stitching"));
     assert_eq!(state(&*catalog, record.id).await, UploadState::Stitching);
-    let failed = catalog.end(record.id, UploadState::Failed, None, sample_time(1)).await;
+    let failed = catalog.end(record.id, UploadState::Failed, None, &sample_by(1)).await;
     assert!(failed.expect("ended"));
 }
 
@@ -89,7 +89,7 @@ pub(super) async fn an_upload_ends_in_three_states_only(catalog: Shared) {
     use UploadState::{Complete, Receiving, Stitching};
     for wrong in [Receiving, Stitching, Complete] {
         let catalog = Shared::clone(&catalog);
-        let end = async move { catalog.end(UploadId::new(), wrong, None, sample_time(0)).await };
+        let end = async move { catalog.end(UploadId::new(), wrong, None, &sample_by(0)).await };
         let ended = tokio::spawn(end).await;
         assert!(ended.is_err_and(|error| error.is_panic()), "{wrong:?}");
     }
@@ -114,7 +114,7 @@ pub(super) async fn what_holds_up_a_completion_is_known_until_it_is_over(catalog
     }
     catalog.forget(forgotten.id, &[sample_range(0, 10).range]).await.expect("forgotten");
     assert!(catalog.complete(&sample_creative(&done)).await.expect("completed"));
-    let ended = catalog.end(failed.id, UploadState::Failed, None, sample_time(1)).await;
+    let ended = catalog.end(failed.id, UploadState::Failed, None, &sample_by(1)).await;
     assert!(ended.expect("ended"));
     for record in [&forgotten, &done, &failed] {
         assert_eq!(held_up(record.id).await, None);
@@ -188,7 +188,7 @@ pub(super) async fn the_current_upload_is_running_or_was_opened_last(catalog: Sh
     assert_eq!(current().await, Some(third.id));
     open(&*catalog, &second).await;
     assert_eq!(current().await, Some(second.id));
-    catalog.end(second.id, UploadState::Failed, None, sample_time(1)).await.expect("ended");
+    catalog.end(second.id, UploadState::Failed, None, &sample_by(1)).await.expect("ended");
     assert_eq!(current().await, Some(second.id));
 }
 
@@ -199,7 +199,7 @@ pub(super) async fn a_complete_upload_counts_while_its_creative_exists(catalog: 
     let creative = open_complete(&*catalog, &newer).await;
     let current = || async { catalog.current(&key).await.expect("read").map(|upload| upload.id) };
     assert_eq!(current().await, Some(newer.id));
-    catalog.delete_creative(creative.id).await.expect("deleted");
+    catalog.delete_creative(creative.id, &sample_by(0)).await.expect("deleted");
     assert_eq!(current().await, None);
     assert_eq!(state(&*catalog, newer.id).await, UploadState::Complete);
     open(&*catalog, &again).await;

@@ -1,7 +1,7 @@
 //! What a principal has: it follows every change, of whatever kind.
 
 use super::{
-    Shared, open, open_complete, open_ended, open_full, sample_time, sample_upload,
+    Shared, open, open_complete, open_ended, open_full, sample_by, sample_time, sample_upload,
     sample_upload_of,
 };
 use crate::upload::{Principal, UploadId, UploadState, Usage};
@@ -30,14 +30,14 @@ pub(super) async fn what_a_principal_has_is_known_at_any_time(catalog: Shared) {
     for (upload, left) in [(&uploads[0], (1, 30, 30)), (&uploads[1], (0, 0, 30))] {
         for _ in 0..2 {
             // The second time it has no effect.
-            let ended = catalog.end(upload.id, UploadState::Failed, None, sample_time(1)).await;
+            let ended = catalog.end(upload.id, UploadState::Failed, None, &sample_by(1)).await;
             ended.expect("answered");
             assert_eq!(usage(&catalog, &ann, &[]).await, left);
         }
     }
     catalog.purge(sample_time(5000), 10).await.expect("purged");
     assert_eq!(usage(&catalog, &ann, &[]).await, (0, 0, 30), "a creative outlives its upload");
-    catalog.delete_creative(creative.id).await.expect("deleted");
+    catalog.delete_creative(creative.id, &sample_by(0)).await.expect("deleted");
     assert_eq!(usage(&catalog, &ann, &[]).await, (0, 0, 0));
 }
 

@@ -1,8 +1,8 @@
 //! Users: their names, what is theirs, and their tokens.
 
 use super::{
-    Fact, Shared, commit, find, open, open_complete, open_ended, sample_range, sample_time,
-    sample_upload, sample_upload_of, sample_user,
+    Fact, Shared, commit, find, open, open_complete, open_ended, sample_by, sample_range,
+    sample_time, sample_upload, sample_upload_of, sample_user,
 };
 use crate::upload::{
     Durability, Principal, Scopes, Sha256Digest, TokenId, TokenKind, TokenRecord, UploadState, User,
@@ -31,11 +31,11 @@ pub(super) async fn a_user_has_a_name_and_an_address_of_its_own(catalog: Shared)
     let users = catalog.directory();
     assert!(!users.has_users().await.expect("read"));
     let ann = User { email: Some("Ann@example.com".into()), ..sample_user(&named("ann")) };
-    assert!(users.add_user(&ann).await.expect("added"));
+    assert!(users.add_user(&ann, &sample_by(0)).await.expect("added"));
     assert!(users.has_users().await.expect("read"));
-    assert!(!users.add_user(&sample_user(&named("ann"))).await.expect("answered"));
+    assert!(!users.add_user(&sample_user(&named("ann")), &sample_by(0)).await.expect("answered"));
     let rival = User { email: Some("ann@EXAMPLE.com".into()), ..sample_user(&named("bob")) };
-    assert!(!users.add_user(&rival).await.expect("answered"));
+    assert!(!users.add_user(&rival, &sample_by(0)).await.expect("answered"));
     assert_eq!(users.user(&named("ann")).await.expect("read"), Some(ann.clone()));
     assert_eq!(users.user(&named("bob")).await.expect("read"), None);
     for email in ["Ann@example.com", "aNN@example.COM"] {
@@ -43,19 +43,21 @@ pub(super) async fn a_user_has_a_name_and_an_address_of_its_own(catalog: Shared)
     }
     // Several users without an address do not stand in each other's way.
     for name in ["bob", "carl"] {
-        assert!(users.add_user(&sample_user(&named(name))).await.expect("added"));
+        assert!(users.add_user(&sample_user(&named(name)), &sample_by(0)).await.expect("added"));
     }
     let page = users.users(None, 2).await.expect("listed");
     assert_eq!(page.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["ann", "bob"]);
     let rest = users.users(Some(&named("bob")), 2).await.expect("listed");
     assert_eq!(rest.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["carl"]);
 
-    assert!(users.disable_user(&ann.name, Some(sample_time(5))).await.expect("disabled"));
+    assert!(
+        users.disable_user(&ann.name, Some(sample_time(5)), &sample_by(0)).await.expect("disabled")
+    );
     let found = users.user(&ann.name).await.expect("read").expect("there");
     assert_eq!(found.disabled_at, Some(sample_time(5)));
-    assert!(users.disable_user(&ann.name, None).await.expect("enabled"));
+    assert!(users.disable_user(&ann.name, None, &sample_by(0)).await.expect("enabled"));
     assert_eq!(users.user(&ann.name).await.expect("read"), Some(ann));
-    assert!(!users.disable_user(&named("dan"), None).await.expect("answered"));
+    assert!(!users.disable_user(&named("dan"), None, &sample_by(0)).await.expect("answered"));
 }
 
 pub(super) async fn a_user_who_has_something_is_not_removed(catalog: Shared) {
@@ -63,18 +65,21 @@ pub(super) async fn a_user_who_has_something_is_not_removed(catalog: Shared) {
     let [running, done, over] = ["running", "done", "over"].map(|it| sample_upload_of(&ann, it));
     open(&*catalog, &running).await;
     open_ended(&*catalog, &over, UploadState::Failed).await;
-    assert!(!users.remove_user(&ann).await.expect("answered"), "with a running upload");
+    assert!(
+        !users.remove_user(&ann, &sample_by(0)).await.expect("answered"),
+        "with a running upload"
+    );
     let cancelled = UploadState::Cancelled;
-    assert!(catalog.end(running.id, cancelled, None, sample_time(9)).await.expect("ended"));
+    assert!(catalog.end(running.id, cancelled, None, &sample_by(9)).await.expect("ended"));
     let creative = open_complete(&*catalog, &done).await;
-    assert!(!users.remove_user(&ann).await.expect("answered"), "with a creative");
-    catalog.delete_creative(creative.id).await.expect("deleted");
-    assert!(users.remove_user(&ann).await.expect("removed"));
+    assert!(!users.remove_user(&ann, &sample_by(0)).await.expect("answered"), "with a creative");
+    catalog.delete_creative(creative.id, &sample_by(0)).await.expect("deleted");
+    assert!(users.remove_user(&ann, &sample_by(0)).await.expect("removed"));
     assert_eq!(users.user(&ann).await.expect("read"), None);
     for upload in [&running, &done, &over] {
         assert_eq!(catalog.upload(upload.id).await.expect("read"), None, "what is left goes, too");
     }
-    assert!(!users.remove_user(&ann).await.expect("answered"), "twice");
+    assert!(!users.remove_user(&ann, &sample_by(0)).await.expect("answered"), "twice");
 }
 
 pub(super) async fn an_upload_of_nobody_is_not_opened_and_disturbs_no_other(catalog: Shared) {
@@ -96,15 +101,15 @@ pub(super) async fn an_upload_of_nobody_is_not_opened_and_disturbs_no_other(cata
 pub(super) async fn a_token_belongs_to_a_user_and_goes_with_it(catalog: Shared) {
     let (users, ann) = (catalog.directory(), named("ann"));
     let token = sample_token(&ann, TokenKind::Key);
-    assert!(!users.add_token(&token).await.expect("answered"), "of nobody");
+    assert!(!users.add_token(&token, &sample_by(0)).await.expect("answered"), "of nobody");
     let user = sample_user(&ann);
-    users.add_user(&user).await.expect("added");
-    users.add_user(&sample_user(&named("bob"))).await.expect("added");
-    assert!(users.add_token(&token).await.expect("added"));
+    users.add_user(&user, &sample_by(0)).await.expect("added");
+    users.add_user(&sample_user(&named("bob")), &sample_by(0)).await.expect("added");
+    assert!(users.add_token(&token, &sample_by(0)).await.expect("added"));
     assert_eq!(users.token(token.id).await.expect("read"), Some((token.clone(), user)));
     let bobs = sample_token(&named("bob"), TokenKind::Key);
-    users.add_token(&bobs).await.expect("added");
-    users.add_token(&sample_token(&ann, TokenKind::Session)).await.expect("added");
+    users.add_token(&bobs, &sample_by(0)).await.expect("added");
+    users.add_token(&sample_token(&ann, TokenKind::Session), &sample_by(0)).await.expect("added");
 
     users.token_used(token.id, sample_time(7)).await.expect("written");
     users.extend_token(token.id, sample_time(2000)).await.expect("written");
@@ -116,33 +121,33 @@ pub(super) async fn a_token_belongs_to_a_user_and_goes_with_it(catalog: Shared) 
     assert_eq!(listed, [bobs.clone(), token.clone()]);
     assert_eq!(users.tokens(None, TokenKind::Key, 1).await.expect("listed"), [bobs]);
 
-    assert!(users.remove_user(&ann).await.expect("removed"));
+    assert!(users.remove_user(&ann, &sample_by(0)).await.expect("removed"));
     assert_eq!(users.token(token.id).await.expect("read"), None);
 }
 
 pub(super) async fn a_token_is_taken_back_once(catalog: Shared) {
     let (users, ann) = (catalog.directory(), named("ann"));
-    users.add_user(&sample_user(&ann)).await.expect("added");
+    users.add_user(&sample_user(&ann), &sample_by(0)).await.expect("added");
     let token = sample_token(&ann, TokenKind::Key);
-    users.add_token(&token).await.expect("added");
-    assert!(users.revoke_token(token.id, sample_time(8)).await.expect("taken back"));
-    assert!(!users.revoke_token(token.id, sample_time(9)).await.expect("answered"));
+    users.add_token(&token, &sample_by(0)).await.expect("added");
+    assert!(users.revoke_token(token.id, &sample_by(8)).await.expect("taken back"));
+    assert!(!users.revoke_token(token.id, &sample_by(9)).await.expect("answered"));
     users.extend_token(token.id, sample_time(5000)).await.expect("without effect");
     let (found, _) = users.token(token.id).await.expect("read").expect("there");
     assert_eq!(found, TokenRecord { revoked_at: Some(sample_time(8)), ..token });
     assert!(!found.is_valid(sample_time(0)));
-    assert!(!users.revoke_token(TokenId::new(), sample_time(9)).await.expect("answered"));
+    assert!(!users.revoke_token(TokenId::new(), &sample_by(9)).await.expect("answered"));
 }
 
 pub(super) async fn sessions_that_are_over_are_forgotten(catalog: Shared) {
     let (users, ann) = (catalog.directory(), named("ann"));
-    users.add_user(&sample_user(&ann)).await.expect("added");
+    users.add_user(&sample_user(&ann), &sample_by(0)).await.expect("added");
     let key = sample_token(&ann, TokenKind::Key);
     let over = sample_token(&ann, TokenKind::Session);
     let later = sample_token(&ann, TokenKind::Session);
     let later = TokenRecord { expires_at: Some(sample_time(3000)), ..later };
     for token in [&key, &over, &later] {
-        users.add_token(token).await.expect("added");
+        users.add_token(token, &sample_by(0)).await.expect("added");
     }
     assert_eq!(users.purge_sessions(sample_time(2000), 10).await.expect("purged"), 1);
     assert_eq!(users.purge_sessions(sample_time(2000), 10).await.expect("purged"), 0);

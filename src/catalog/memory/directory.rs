@@ -5,12 +5,15 @@ use async_trait::async_trait;
 use super::{MemoryCatalog, facts::to_millis};
 use crate::{
     catalog::{CatalogError, Directory},
-    upload::{CodeRecord, Principal, TicketKey, Timestamp, TokenId, TokenKind, TokenRecord, User},
+    upload::{
+        By, CodeRecord, Deed, Principal, TicketKey, Timestamp, TokenId, TokenKind, TokenRecord,
+        User,
+    },
 };
 
 #[async_trait]
 impl Directory for MemoryCatalog {
-    async fn add_user(&self, user: &User) -> Result<bool, CatalogError> {
+    async fn add_user(&self, user: &User, by: &By) -> Result<bool, CatalogError> {
         let user = User {
             created_at: to_millis(user.created_at),
             disabled_at: user.disabled_at.map(to_millis),
@@ -23,6 +26,7 @@ impl Directory for MemoryCatalog {
             };
             let taken = facts.users.contains_key(&user.name) || facts.users.values().any(email);
             if !taken {
+                facts.note(by.entry(Deed::UserAdded, &user.name, user.name.as_str()));
                 facts.users.insert(user.name.clone(), user);
             }
             !taken
@@ -55,14 +59,18 @@ impl Directory for MemoryCatalog {
         &self,
         name: &Principal,
         at: Option<Timestamp>,
+        by: &By,
     ) -> Result<bool, CatalogError> {
         self.change(|facts| {
-            let user = facts.users.get_mut(name);
-            user.map(|user| user.disabled_at = at.map(to_millis)).is_some()
+            let Some(user) = facts.users.get_mut(name) else { return false };
+            user.disabled_at = at.map(to_millis);
+            let deed = if at.is_some() { Deed::UserDisabled } else { Deed::UserEnabled };
+            facts.note(by.entry(deed, name, name.as_str()));
+            true
         })
     }
 
-    async fn remove_user(&self, name: &Principal) -> Result<bool, CatalogError> {
+    async fn remove_user(&self, name: &Principal, by: &By) -> Result<bool, CatalogError> {
         self.change(|facts| {
             let owns = facts.creatives.values().any(|creative| creative.principal == *name)
                 || facts
@@ -75,11 +83,12 @@ impl Directory for MemoryCatalog {
             facts.tokens.retain(|_, token| token.user != *name);
             facts.codes.remove(name);
             facts.uploads.retain(|_, upload| upload.identity.principal() != name);
+            facts.note(by.entry(Deed::UserRemoved, name, name.as_str()));
             true
         })
     }
 
-    async fn add_token(&self, token: &TokenRecord) -> Result<bool, CatalogError> {
+    async fn add_token(&self, token: &TokenRecord, by: &By) -> Result<bool, CatalogError> {
         let token = TokenRecord {
             created_at: to_millis(token.created_at),
             expires_at: token.expires_at.map(to_millis),
@@ -90,6 +99,8 @@ impl Directory for MemoryCatalog {
         self.change(|facts| {
             let known = facts.users.contains_key(&token.user);
             if known {
+                let entry = by.entry(Deed::TokenCreated, &token.user, &token.id);
+                facts.note(entry.saying(&token.scopes));
                 facts.tokens.insert(token.id, token);
             }
             known
@@ -117,10 +128,14 @@ impl Directory for MemoryCatalog {
         })
     }
 
-    async fn revoke_token(&self, id: TokenId, at: Timestamp) -> Result<bool, CatalogError> {
+    async fn revoke_token(&self, id: TokenId, by: &By) -> Result<bool, CatalogError> {
         self.change(|facts| {
             let token = facts.tokens.get_mut(&id).filter(|token| token.revoked_at.is_none());
-            token.map(|token| token.revoked_at = Some(to_millis(at))).is_some()
+            let Some(token) = token else { return false };
+            token.revoked_at = Some(to_millis(by.at));
+            let entry = by.entry(Deed::TokenRevoked, &token.user, &id);
+            facts.note(entry);
+            true
         })
     }
 

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use crate::{
     catalog::{CatalogError, Committed, Fact, Resemblance},
     upload::{
-        Allowance, ByteRange, CodeRecord, Creative, CreativeId, EndReason, FileName, IdentityKey,
-        Principal, StoredRange, TicketKey, Timestamp, TokenId, TokenRecord, UploadId, UploadRecord,
-        UploadState, Usage, User,
+        Allowance, AuditEntry, By, ByteRange, CodeRecord, Creative, CreativeId, Deed, EndReason,
+        FileName, IdentityKey, Principal, StoredRange, TicketKey, Timestamp, TokenId, TokenRecord,
+        UploadId, UploadRecord, UploadState, Usage, User,
     },
 };
 
@@ -26,6 +26,8 @@ pub(super) struct Facts {
     pub(super) codes: BTreeMap<Principal, CodeRecord>,
     /// How many uploads were begun with each, and until when that matters.
     pub(super) tickets: BTreeMap<TicketKey, (u32, Timestamp)>,
+    /// The audit trail, the oldest line first.
+    pub(super) trail: Vec<AuditEntry>,
 }
 
 #[derive(Debug, Clone)]
@@ -95,6 +97,11 @@ impl Facts {
                 self.opened.push(record.id);
                 self.uploads.insert(record.id, *record);
             }
+            Fact::OpenedBy { upload, by } => {
+                let record = self.uploads.get(&upload);
+                let name = record.map(|record| record.filename.as_str().to_owned());
+                self.note_upload(upload, Deed::UploadOpened, &by, name);
+            }
             Fact::Stored { upload, stored, at } => {
                 if let Some(record) = self.running(upload) {
                     record.touched_at = to_millis(at);
@@ -160,18 +167,19 @@ impl Facts {
     pub(super) fn end(
         &mut self,
         upload: UploadId,
-        state: UploadState,
+        (state, deed): (UploadState, Deed),
         reason: Option<EndReason>,
-        at: Timestamp,
+        by: &By,
     ) -> bool {
         let was_full = self.uploads.get(&upload).is_some_and(|u| u.state == UploadState::Stitching);
         let Some(record) = self.advance(upload, state) else { return false };
-        record.reason = reason;
-        record.ended_at = Some(to_millis(at));
+        record.reason.clone_from(&reason);
+        record.ended_at = Some(to_millis(by.at));
         let (id, filename) = (record.creative_id, record.filename.clone());
         if was_full {
             self.doomed.insert(id, filename);
         }
+        self.note_upload(upload, deed, by, reason.map(|reason| reason.0));
         true
     }
 
@@ -181,6 +189,8 @@ impl Facts {
             return false;
         };
         record.ended_at = Some(creative.created_at);
+        let (by, id) = (By::server(creative.created_at), creative.id.to_string());
+        self.note_upload(creative.upload_id, Deed::UploadCompleted, &by, Some(id));
         self.creatives.insert(creative.id, creative);
         true
     }

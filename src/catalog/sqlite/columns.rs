@@ -8,9 +8,9 @@ use rusqlite::{
 };
 
 use crate::upload::{
-    Accept, ByteRange, Checksum, Creative, CreativeId, Day, EndReason, FileName, Identity,
-    IdentityKey, Plan, Principal, Scopes, Sha256Digest, StoredRange, TicketKey, Timestamp, TokenId,
-    TokenKind, TokenRecord, Trouble, UploadId, UploadRecord, UploadState, User,
+    Accept, AuditEntry, ByteRange, Checksum, Creative, CreativeId, Day, Deed, EndReason, FileName,
+    Identity, IdentityKey, Plan, Principal, Scopes, Sha256Digest, StoredRange, TicketKey,
+    Timestamp, TokenId, TokenKind, TokenRecord, Trouble, UploadId, UploadRecord, UploadState, User,
 };
 
 /// Implements a column as what `$write` makes of the value, read back by `$read`.
@@ -48,6 +48,9 @@ column!(FileName, String, |name| name.as_str(), |raw| Self::new(raw).map_err(Fro
 column!(Accept, String, |it| it.to_string(), |raw| raw.parse().map_err(FromSqlError::other));
 column!(Day, String, |day| day.to_string(), |raw| raw.parse().map_err(FromSqlError::other));
 column!(UploadState, String, |state| state.as_str(), |raw| {
+    Self::from_word(&raw).ok_or(FromSqlError::InvalidType)
+});
+column!(Deed, String, |deed| deed.as_str(), |raw| {
     Self::from_word(&raw).ok_or(FromSqlError::InvalidType)
 });
 column!(Millis, i64, |millis| millis.0.as_millisecond(), |raw| {
@@ -148,6 +151,21 @@ pub(super) fn token(row: &Row<'_>) -> rusqlite::Result<TokenRecord> {
         expires_at: time_or_none(row, "expires_at")?,
         used_at: time_or_none(row, "used_at")?,
         revoked_at: time_or_none(row, "revoked_at")?,
+    })
+}
+
+/// A row of `audit`.
+pub(super) fn audit_entry(row: &Row<'_>) -> rusqlite::Result<AuditEntry> {
+    Ok(AuditEntry {
+        at: time(row, "at")?,
+        deed: row.get("action")?,
+        principal: row.get("principal")?,
+        subject: row.get("subject")?,
+        upload: row.get("upload")?,
+        detail: row.get("detail")?,
+        means: row.get("means")?,
+        address: row.get("address")?,
+        request_id: row.get("request_id")?,
     })
 }
 

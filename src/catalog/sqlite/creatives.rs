@@ -3,12 +3,13 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
+    audit,
     columns::{self, Millis, comparable},
     uploads,
 };
 use crate::{
     catalog::{CatalogError, CreativeQuery},
-    upload::{Creative, CreativeId, Day, FileName},
+    upload::{By, Creative, CreativeId, Day, Deed, FileName},
 };
 
 type Result<T> = std::result::Result<T, CatalogError>;
@@ -18,6 +19,9 @@ pub(super) fn complete(tx: &Connection, creative: &Creative) -> Result<bool> {
     let was_it = uploads::complete(tx, creative.upload_id, creative.created_at)?;
     if was_it {
         insert(tx, creative)?;
+        let by = By::server(creative.created_at);
+        let entry = by.entry(Deed::UploadCompleted, &creative.principal, &creative.upload_id);
+        audit::append(tx, &entry.of_upload(creative.upload_id).saying(&creative.id))?;
     }
     Ok(was_it)
 }
@@ -64,18 +68,30 @@ pub(super) fn list(db: &Connection, query: &CreativeQuery) -> Result<Vec<Creativ
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-pub(super) fn reschedule(tx: &Connection, id: CreativeId, day: Day) -> Result<Option<Creative>> {
+pub(super) fn reschedule(
+    tx: &Connection,
+    id: CreativeId,
+    day: Day,
+    by: &By,
+) -> Result<Option<Creative>> {
     const SQL: &str = "UPDATE creatives SET scheduled = ?2 WHERE id = ?1 RETURNING *";
-    Ok(tx.prepare_cached(SQL)?.query_row(params![id, day], columns::creative).optional()?)
+    let row = params![id, day];
+    let moved = tx.prepare_cached(SQL)?.query_row(row, columns::creative).optional()?;
+    if let Some(creative) = &moved {
+        audit::of_creative(tx, creative, Deed::CreativeRescheduled, by, &day)?;
+    }
+    Ok(moved)
 }
 
 /// Deletes the record and dooms the file, or neither.
-pub(super) fn delete(tx: &Connection, id: CreativeId) -> Result<Option<Creative>> {
+pub(super) fn delete(tx: &Connection, id: CreativeId, by: &By) -> Result<Option<Creative>> {
     const DELETE: &str = "DELETE FROM creatives WHERE id = ?1 RETURNING *";
     const DOOM: &str = "INSERT INTO doomed (id, filename) VALUES (?1, ?2)";
     let deleted = tx.prepare_cached(DELETE)?.query_row([id], columns::creative).optional()?;
     if let Some(creative) = &deleted {
         tx.prepare_cached(DOOM)?.execute(params![creative.id, creative.filename])?;
+        let name = creative.filename.as_str();
+        audit::of_creative(tx, creative, Deed::CreativeDeleted, by, name)?;
     }
     Ok(deleted)
 }

@@ -5,14 +5,16 @@ use async_trait::async_trait;
 use super::{SqliteCatalog, codes, tickets, users};
 use crate::{
     catalog::{CatalogError, Directory},
-    upload::{CodeRecord, Principal, TicketKey, Timestamp, TokenId, TokenKind, TokenRecord, User},
+    upload::{
+        By, CodeRecord, Principal, TicketKey, Timestamp, TokenId, TokenKind, TokenRecord, User,
+    },
 };
 
 #[async_trait]
 impl Directory for SqliteCatalog {
-    async fn add_user(&self, user: &User) -> Result<bool, CatalogError> {
-        let user = user.clone();
-        self.write(move |tx| users::add(tx, &user)).await
+    async fn add_user(&self, user: &User, by: &By) -> Result<bool, CatalogError> {
+        let (user, by) = (user.clone(), by.clone());
+        self.write(move |tx| users::add(tx, &user, &by)).await
     }
 
     async fn user(&self, name: &Principal) -> Result<Option<User>, CatalogError> {
@@ -38,19 +40,20 @@ impl Directory for SqliteCatalog {
         &self,
         name: &Principal,
         at: Option<Timestamp>,
+        by: &By,
     ) -> Result<bool, CatalogError> {
-        let name = name.clone();
-        self.write(move |tx| users::disable(tx, &name, at)).await
+        let (name, by) = (name.clone(), by.clone());
+        self.write(move |tx| users::disable(tx, &name, at, &by)).await
     }
 
-    async fn remove_user(&self, name: &Principal) -> Result<bool, CatalogError> {
-        let name = name.clone();
-        self.write(move |tx| users::remove(tx, &name)).await
+    async fn remove_user(&self, name: &Principal, by: &By) -> Result<bool, CatalogError> {
+        let (name, by) = (name.clone(), by.clone());
+        self.write(move |tx| users::remove(tx, &name, &by)).await
     }
 
-    async fn add_token(&self, token: &TokenRecord) -> Result<bool, CatalogError> {
-        let token = token.clone();
-        self.write(move |tx| users::add_token(tx, &token)).await
+    async fn add_token(&self, token: &TokenRecord, by: &By) -> Result<bool, CatalogError> {
+        let (token, by) = (token.clone(), by.clone());
+        self.write(move |tx| users::add_token(tx, &token, &by)).await
     }
 
     async fn token(&self, id: TokenId) -> Result<Option<(TokenRecord, User)>, CatalogError> {
@@ -67,8 +70,9 @@ impl Directory for SqliteCatalog {
         self.readers.read(move |db| users::tokens(db, user.as_ref(), kind, limit)).await
     }
 
-    async fn revoke_token(&self, id: TokenId, at: Timestamp) -> Result<bool, CatalogError> {
-        self.write(move |tx| users::revoke(tx, id, at)).await
+    async fn revoke_token(&self, id: TokenId, by: &By) -> Result<bool, CatalogError> {
+        let by = by.clone();
+        self.write(move |tx| users::revoke(tx, id, &by)).await
     }
 
     async fn token_used(&self, id: TokenId, at: Timestamp) -> Result<(), CatalogError> {

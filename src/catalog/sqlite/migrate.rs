@@ -21,6 +21,7 @@ const MIGRATIONS: &Migrations = &[
     ("usage", include_str!("../../../migrations/0005_usage.sql")),
     ("accept", include_str!("../../../migrations/0006_accept.sql")),
     ("codes", include_str!("../../../migrations/0007_codes.sql")),
+    ("audit", include_str!("../../../migrations/0008_audit.sql")),
 ];
 
 /// What the first migration writes into the file's header: "flst".

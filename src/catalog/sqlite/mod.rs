@@ -4,6 +4,7 @@
 //! owns the one writing connection; calls that read use a few other connections and wait for nobody
 //! (write-ahead log). A call that has returned is seen by every call that begins later.
 
+mod audit;
 mod codes;
 mod columns;
 mod connection;
@@ -36,12 +37,12 @@ pub use self::{
 };
 use self::{readers::Readers, writer::Writer};
 use super::{
-    Catalog, CatalogError, Committed, CreativeQuery, Directory, Fact, Resemblance, UploadQuery,
-    assert_endable,
+    Catalog, CatalogError, Committed, CreativeQuery, Directory, Fact, Resemblance, Trail,
+    UploadQuery, deed_of,
 };
 use crate::upload::{
-    ByteRange, Creative, CreativeId, Day, Durability, EndReason, FileName, IdentityKey, Principal,
-    StoredRange, Timestamp, Trouble, UploadId, UploadRecord, UploadState, Usage,
+    By, ByteRange, Creative, CreativeId, Day, Durability, EndReason, FileName, IdentityKey,
+    Principal, StoredRange, Timestamp, Trouble, UploadId, UploadRecord, UploadState, Usage,
 };
 
 /// A [`Catalog`] in one `SQLite` file.
@@ -98,6 +99,10 @@ impl Catalog for SqliteCatalog {
         self
     }
 
+    fn trail(&self) -> &dyn Trail {
+        self
+    }
+
     async fn ping(&self) -> Result<(), CatalogError> {
         // By way of the writer: what has nothing to write flushes nothing.
         self.write(|tx| session::ping(tx)).await
@@ -121,10 +126,10 @@ impl Catalog for SqliteCatalog {
         upload: UploadId,
         state: UploadState,
         reason: Option<EndReason>,
-        at: Timestamp,
+        by: &By,
     ) -> Result<bool, CatalogError> {
-        assert_endable(state);
-        self.write(move |tx| uploads::end(tx, upload, state, reason.as_ref(), at)).await
+        let (deed, by) = (deed_of(state), by.clone());
+        self.write(move |tx| uploads::end(tx, upload, (state, deed), reason.as_ref(), &by)).await
     }
 
     async fn forget(&self, upload: UploadId, ranges: &[ByteRange]) -> Result<(), CatalogError> {
@@ -206,12 +211,23 @@ impl Catalog for SqliteCatalog {
         self.readers.read(move |db| creatives::list(db, &query)).await
     }
 
-    async fn reschedule(&self, id: CreativeId, day: Day) -> Result<Option<Creative>, CatalogError> {
-        self.write(move |tx| creatives::reschedule(tx, id, day)).await
+    async fn reschedule(
+        &self,
+        id: CreativeId,
+        day: Day,
+        by: &By,
+    ) -> Result<Option<Creative>, CatalogError> {
+        let by = by.clone();
+        self.write(move |tx| creatives::reschedule(tx, id, day, &by)).await
     }
 
-    async fn delete_creative(&self, id: CreativeId) -> Result<Option<Creative>, CatalogError> {
-        self.write(move |tx| creatives::delete(tx, id)).await
+    async fn delete_creative(
+        &self,
+        id: CreativeId,
+        by: &By,
+    ) -> Result<Option<Creative>, CatalogError> {
+        let by = by.clone();
+        self.write(move |tx| creatives::delete(tx, id, &by)).await
     }
 
     async fn doomed(&self) -> Result<Vec<(CreativeId, FileName)>, CatalogError> {

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::catalog::contract::{
-    self, open, open_complete, sample_day, sample_range, sample_time, sample_upload,
+    self, open, open_complete, sample_by, sample_day, sample_range, sample_time, sample_upload,
 };
 
 type Shared = Arc<dyn Catalog>;
@@ -249,7 +249,7 @@ async fn call_everything(catalog: &SqliteCatalog) {
     ];
     catalog.commit(facts, Durability::Relaxed).await.expect("committed");
     catalog.forget(other.id, &[sample_range(0, 10).range]).await.expect("forgotten");
-    catalog.end(other.id, UploadState::Failed, None, sample_time(1)).await.expect("ended");
+    catalog.end(other.id, UploadState::Failed, None, &sample_by(1)).await.expect("ended");
     catalog.release(other.id).await.expect("released");
     catalog.drop_ranges(other.id).await.expect("dropped");
     catalog.current(&record.identity.key()).await.expect("read");
@@ -279,12 +279,16 @@ async fn call_everything(catalog: &SqliteCatalog) {
     let query = CreativeQuery { principal, from: None, to: None, after: None, limit: 1 };
     catalog.creatives(&query).await.expect("listed");
     catalog.usage(&record.identity.principal().clone(), &[record.id]).await.expect("added up");
-    catalog.reschedule(creative.id, sample_day("2026-12-02")).await.expect("rescheduled");
-    catalog.delete_creative(creative.id).await.expect("deleted");
+    catalog
+        .reschedule(creative.id, sample_day("2026-12-02"), &sample_by(0))
+        .await
+        .expect("rescheduled");
+    catalog.delete_creative(creative.id, &sample_by(0)).await.expect("deleted");
     catalog.doomed().await.expect("listed");
     catalog.buried(creative.id).await.expect("buried");
     catalog.purgeable(sample_time(5000)).await.expect("counted");
     catalog.purge(sample_time(5000), 10).await.expect("purged");
+    audit::tests::call_everything(catalog, other.id).await;
     catalog.ping().await.expect("it answers");
 }
 

@@ -6,14 +6,15 @@
 use rusqlite::{Connection, OptionalExtension, ToSql, named_params, params};
 
 use super::{
+    audit,
     columns::{self, Millis, comparable},
     ranges, tickets, users,
 };
 use crate::{
     catalog::{CatalogError, Committed, Fact, Resemblance, UploadQuery},
     upload::{
-        Day, EndReason, IdentityKey, Principal, Sha256Digest, Timestamp, Trouble, UploadId,
-        UploadRecord, UploadState, limits,
+        By, Day, Deed, EndReason, IdentityKey, Principal, Sha256Digest, Timestamp, Trouble,
+        UploadId, UploadRecord, UploadState, limits,
     },
 };
 
@@ -33,6 +34,7 @@ pub(super) fn commit(tx: &Connection, facts: &[Fact]) -> Result<Committed> {
                 }
             }
             Fact::Opened(record) => open(tx, record)?,
+            Fact::OpenedBy { upload, by } => opened_by(tx, *upload, by)?,
             Fact::Stored { upload, stored, at } => {
                 if touch(tx, *upload, *at)? {
                     ranges::store(tx, *upload, *stored)?;
@@ -94,6 +96,12 @@ fn open(tx: &Connection, record: &UploadRecord) -> Result<()> {
     if inserted == 0 { Err(CatalogError::Taken) } else { Ok(()) }
 }
 
+fn opened_by(tx: &Connection, upload: UploadId, by: &By) -> Result<()> {
+    let Some(record) = by_id(tx, upload)? else { return Ok(()) };
+    let name = record.filename.as_str().to_owned();
+    audit::of_upload(tx, &record, Deed::UploadOpened, by, Some(name))
+}
+
 fn may_own(tx: &Connection, principal: &Principal) -> Result<bool> {
     Ok(principal.is_anonymous() || users::by_name(tx, principal)?.is_some())
 }
@@ -140,18 +148,20 @@ fn state(tx: &Connection, upload: UploadId) -> Result<Option<UploadState>> {
 pub(super) fn end(
     tx: &Connection,
     upload: UploadId,
-    how: UploadState,
+    (how, deed): (UploadState, Deed),
     reason: Option<&EndReason>,
-    at: Timestamp,
+    by: &By,
 ) -> Result<bool> {
     const DOOM: &str = "INSERT OR IGNORE INTO doomed (id, filename)
         SELECT creative_id, filename FROM uploads WHERE id = ?1";
-    let was_full = state(tx, upload)? == Some(UploadState::Stitching);
-    let ended = finish(tx, upload, how, reason, at)?;
-    if ended && was_full {
+    let before = by_id(tx, upload)?;
+    let ended = finish(tx, upload, how, reason, by.at)?;
+    let Some(record) = before.filter(|_| ended) else { return Ok(false) };
+    if record.state == UploadState::Stitching {
         tx.prepare_cached(DOOM)?.execute([upload])?;
     }
-    Ok(ended)
+    audit::of_upload(tx, &record, deed, by, reason.map(|reason| reason.0.clone()))?;
+    Ok(true)
 }
 
 /// Goes to a final state. False if there is no way there from the present one.

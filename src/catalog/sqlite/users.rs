@@ -2,20 +2,32 @@
 
 use rusqlite::{Connection, OptionalExtension, named_params, params};
 
-use super::columns::{self, Millis, comparable};
+use super::{
+    audit,
+    columns::{self, Millis, comparable},
+};
 use crate::{
     catalog::CatalogError,
-    upload::{Principal, Timestamp, TokenId, TokenKind, TokenRecord, User},
+    upload::{By, Deed, Principal, Timestamp, TokenId, TokenKind, TokenRecord, User},
 };
 
 type Result<T> = std::result::Result<T, CatalogError>;
 
-pub(super) fn add(tx: &Connection, user: &User) -> Result<bool> {
+pub(super) fn add(tx: &Connection, user: &User, by: &By) -> Result<bool> {
     const SQL: &str = "INSERT INTO users (name, email, created_at, disabled_at)
         VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
     let disabled_at = user.disabled_at.map(Millis);
     let row = params![user.name, user.email, Millis(user.created_at), disabled_at];
-    Ok(tx.prepare_cached(SQL)?.execute(row)? == 1)
+    if tx.prepare_cached(SQL)?.execute(row)? == 0 {
+        return Ok(false);
+    }
+    note(tx, &user.name, Deed::UserAdded, by)
+}
+
+/// What was done to a user, and that it was.
+fn note(tx: &Connection, name: &Principal, deed: Deed, by: &By) -> Result<bool> {
+    audit::append(tx, &by.entry(deed, name, name.as_str()))?;
+    Ok(true)
 }
 
 pub(super) fn by_name(db: &Connection, name: &Principal) -> Result<Option<User>> {
@@ -35,13 +47,21 @@ pub(super) fn list(db: &Connection, after: &str, limit: usize) -> Result<Vec<Use
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-pub(super) fn disable(tx: &Connection, name: &Principal, at: Option<Timestamp>) -> Result<bool> {
+pub(super) fn disable(
+    tx: &Connection,
+    name: &Principal,
+    at: Option<Timestamp>,
+    by: &By,
+) -> Result<bool> {
     const SQL: &str = "UPDATE users SET disabled_at = ?2 WHERE name = ?1";
-    Ok(tx.prepare_cached(SQL)?.execute(params![name, at.map(Millis)])? == 1)
+    if tx.prepare_cached(SQL)?.execute(params![name, at.map(Millis)])? == 0 {
+        return Ok(false);
+    }
+    note(tx, name, if at.is_some() { Deed::UserDisabled } else { Deed::UserEnabled }, by)
 }
 
 /// The foreign keys would refuse it, too: what is looked at here is what can be said of it.
-pub(super) fn remove(tx: &Connection, name: &Principal) -> Result<bool> {
+pub(super) fn remove(tx: &Connection, name: &Principal, by: &By) -> Result<bool> {
     const OWNS: &str = "SELECT EXISTS (SELECT 1 FROM creatives WHERE owner = ?1)
         OR EXISTS (SELECT 1 FROM uploads WHERE owner = ?1 AND ended_at IS NULL)";
     const TOMBSTONES: &str = "DELETE FROM uploads WHERE owner = ?1";
@@ -50,10 +70,13 @@ pub(super) fn remove(tx: &Connection, name: &Principal) -> Result<bool> {
         return Ok(false);
     }
     tx.prepare_cached(TOMBSTONES)?.execute([name])?;
-    Ok(tx.prepare_cached(USER)?.execute([name])? == 1)
+    if tx.prepare_cached(USER)?.execute([name])? == 0 {
+        return Ok(false);
+    }
+    note(tx, name, Deed::UserRemoved, by)
 }
 
-pub(super) fn add_token(tx: &Connection, token: &TokenRecord) -> Result<bool> {
+pub(super) fn add_token(tx: &Connection, token: &TokenRecord, by: &By) -> Result<bool> {
     const SQL: &str = "INSERT INTO tokens (id, user, label, hash, scopes, kind, created_at,
             expires_at, used_at, revoked_at)
         SELECT :id, name, :label, :hash, :scopes, :kind, :created_at, :expires_at, :used_at,
@@ -70,6 +93,10 @@ pub(super) fn add_token(tx: &Connection, token: &TokenRecord) -> Result<bool> {
         ":used_at": token.used_at.map(Millis),
         ":revoked_at": token.revoked_at.map(Millis),
     })?;
+    if added == 1 {
+        let entry = by.entry(Deed::TokenCreated, &token.user, &token.id);
+        audit::append(tx, &entry.saying(&token.scopes))?;
+    }
     Ok(added == 1)
 }
 
@@ -100,9 +127,16 @@ pub(super) fn tokens(
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
-pub(super) fn revoke(tx: &Connection, id: TokenId, at: Timestamp) -> Result<bool> {
-    const SQL: &str = "UPDATE tokens SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL";
-    Ok(tx.prepare_cached(SQL)?.execute(params![id, Millis(at)])? == 1)
+pub(super) fn revoke(tx: &Connection, id: TokenId, by: &By) -> Result<bool> {
+    const SQL: &str = "UPDATE tokens SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL
+        RETURNING user";
+    let row = params![id, Millis(by.at)];
+    let user: Option<Principal> =
+        tx.prepare_cached(SQL)?.query_row(row, |row| row.get(0)).optional()?;
+    if let Some(user) = &user {
+        audit::append(tx, &by.entry(Deed::TokenRevoked, user, &id))?;
+    }
+    Ok(user.is_some())
 }
 
 pub(super) fn used(tx: &Connection, id: TokenId, at: Timestamp) -> Result<()> {

@@ -7,10 +7,12 @@ use std::{
 
 use rusqlite::{Connection, OptionalExtension, Params, params, types::FromSql};
 
-use super::{columns::comparable, connection, creatives, migrate, uploads};
+use super::{audit, columns::comparable, connection, creatives, migrate, uploads};
 use crate::{
-    catalog::CatalogError,
-    upload::{Creative, CreativeId, FileName, Timestamp, UploadId, UploadRecord, UploadState},
+    catalog::{AuditQuery, CatalogError},
+    upload::{
+        AuditEntry, Creative, CreativeId, FileName, Timestamp, UploadId, UploadRecord, UploadState,
+    },
 };
 
 type Result<T> = std::result::Result<T, CatalogError>;
@@ -127,6 +129,11 @@ impl CatalogView {
     /// See [`crate::catalog::Catalog::doomed`].
     pub fn doomed(&self) -> Result<Vec<(CreativeId, FileName)>> {
         creatives::doomed(&self.db())
+    }
+
+    /// See [`crate::catalog::Trail::entries`].
+    pub fn audit(&self, query: &AuditQuery) -> Result<Vec<AuditEntry>> {
+        audit::list(&self.db(), query)
     }
 
     fn column<T: FromSql>(&self, sql: &str, values: impl Params) -> Result<Vec<T>> {

@@ -319,7 +319,8 @@ fn intent<A>(
 ) -> Intent {
     let scheduled = request.scheduled.or_else(|| grant.day());
     let (sha256, permit) = (request.sha256, grant.permit.clone());
-    Intent { identity, filename, scheduled, sha256, permit }
+    let by = grant.by.clone();
+    Intent { identity, filename, scheduled, sha256, permit, by }
 }
 
 fn resemblance(principal: &Principal, named: &Named) -> Resemblance {

@@ -14,7 +14,7 @@ use crate::{
         state::{Answer, State},
         trouble::sentence,
     },
-    upload::{Principal, Scopes, TokenId, TokenRecord, User},
+    upload::{By, Principal, Scopes, TokenId, TokenRecord, User},
 };
 
 /// A user.
@@ -88,7 +88,7 @@ pub struct Issued {
 }
 
 /// `POST /users/…`.
-pub(super) async fn users(state: &State, what: &str, query: &str) -> Answer {
+pub(super) async fn users(state: &State, what: &str, query: &str, by: &By) -> Answer {
     let query = Parameters::read(query, &["name", "email"])?;
     let access = &state.access;
     match what {
@@ -99,26 +99,26 @@ pub(super) async fn users(state: &State, what: &str, query: &str) -> Answer {
         }
         "add" => {
             let email = query.get("email", "an e-mail address")?;
-            Ok(json(&Person::from(access.add_user(&name(&query)?, email).await?)))
+            Ok(json(&Person::from(access.add_user(&name(&query)?, email, by).await?)))
         }
         "disable" | "enable" => {
             let name = name(&query)?;
-            let found = access.disable_user(&name, what == "disable").await;
+            let found = access.disable_user(&name, what == "disable", by).await;
             found.map_err(UserError::from)?.then(|| json(&())).ok_or(UserError::Unknown.into())
         }
-        "remove" => remove(state, &name(&query)?).await,
+        "remove" => remove(state, &name(&query)?, by).await,
         _ => Err(Problem::not_found()),
     }
 }
 
 /// All that is the user's, and then the user. Disabled first, so that nothing comes in meanwhile.
-async fn remove(state: &State, name: &Principal) -> Answer {
+async fn remove(state: &State, name: &Principal, by: &By) -> Answer {
     let access = &state.access;
-    if !access.disable_user(name, true).await.map_err(UserError::from)? {
+    if !access.disable_user(name, true, by).await.map_err(UserError::from)? {
         return Err(UserError::Unknown.into());
     }
-    state.engine.remove_all_of(name).await?;
-    if access.remove_user(name).await.map_err(UserError::from)? {
+    state.engine.remove_all_of(name, by).await?;
+    if access.remove_user(name, by).await.map_err(UserError::from)? {
         return Ok(json(&()));
     }
     let detail = "Something of the user came in meanwhile: the user is disabled; run it again.";
@@ -126,7 +126,7 @@ async fn remove(state: &State, name: &Principal) -> Answer {
 }
 
 /// `POST /tokens/…`.
-pub(super) async fn tokens(state: &State, what: &str, query: &str) -> Answer {
+pub(super) async fn tokens(state: &State, what: &str, query: &str, by: &By) -> Answer {
     let query = Parameters::read(query, &["name", "scopes", "seconds", "label", "id"])?;
     let access = &state.access;
     match what {
@@ -141,12 +141,12 @@ pub(super) async fn tokens(state: &State, what: &str, query: &str) -> Answer {
             let label = query.get("label", "a text")?.unwrap_or_default();
             let scopes = scopes.unwrap_or(Scopes::NONE);
             let new = NewToken { user: name(&query)?, label, scopes, lifetime };
-            let (token, record) = access.create_token(new).await?;
+            let (token, record) = access.create_token(new, by).await?;
             Ok(json(&Issued { token: token.reveal(), record: record.into() }))
         }
         "revoke" => {
             let id = query.get::<TokenId>("id", "a token's id")?.ok_or_else(unknown_token)?;
-            let revoked = access.revoke_token(id).await.map_err(UserError::from)?;
+            let revoked = access.revoke_token(id, by).await.map_err(UserError::from)?;
             revoked.then(|| json(&())).ok_or_else(unknown_token)
         }
         _ => Err(Problem::not_found()),

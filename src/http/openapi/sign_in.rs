@@ -2,20 +2,20 @@
 
 use serde_json::{Value, json};
 
-use super::{Say, body};
+use super::{Say, body, get, operation};
 use crate::http::auth;
 
 impl Say {
     pub(super) fn ways(&mut self) -> Value {
         let ways = json!({ "200": self.json::<auth::Ways>("How one signs in here.") });
-        self.get("waysToSignIn", "How do I sign in?", json!([]), ways)
+        get("waysToSignIn", "How do I sign in?", json!([]), ways)
     }
 
     pub(super) fn code(&mut self) -> Value {
         let taken = "A code is sent if a user has this address; whether one has, nothing tells.";
         let taken = json!({ "202": { "description": taken } });
         let request = self.schema::<auth::CodeRequest>();
-        let mut post = self.operation("sendCode", "Send me a code", json!([]), taken);
+        let mut post = operation("sendCode", "Send me a code", json!([]), taken);
         post["requestBody"] = body(&json!({ "application/json": { "schema": request } }));
         json!({ "post": post })
     }
@@ -26,12 +26,12 @@ impl Say {
         let answers = json!({ "200": renewed, "201": begun });
         let request = self.schema::<auth::SessionRequest>();
         let summary = "Sign in with a code; or, with a session and no body, renew it";
-        let mut post = self.operation("signIn", summary, json!([]), answers);
+        let mut post = operation("signIn", summary, json!([]), answers);
         let content = json!({ "application/json": { "schema": request } });
         post["requestBody"] = json!({ "content": content });
         post["security"] = json!([{}, { "bearer": [] }]);
         let ended = json!({ "204": { "description": "The session has ended." } });
-        let delete = self.operation("signOut", "Sign out", json!([]), ended);
+        let delete = operation("signOut", "Sign out", json!([]), ended);
         json!({ "post": post, "delete": delete })
     }
 }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use flowstitch::{
     catalog::{
-        Catalog, CatalogError, Committed, CreativeQuery, Directory, Fact, Resemblance, UploadQuery,
+        Catalog, CatalogError, Committed, CreativeQuery, Directory, Fact, Resemblance, Trail,
+        UploadQuery,
     },
     upload::{
-        ByteRange, Creative, CreativeId, Day, Durability, EndReason, FileName, IdentityKey,
+        By, ByteRange, Creative, CreativeId, Day, Durability, EndReason, FileName, IdentityKey,
         Principal, StoredRange, Timestamp, Trouble, UploadId, UploadRecord, UploadState, Usage,
     },
 };
@@ -141,6 +142,10 @@ impl Catalog for StagedCatalog {
         self.inner.directory()
     }
 
+    fn trail(&self) -> &dyn Trail {
+        self.inner.trail()
+    }
+
     async fn ping(&self) -> Result<(), CatalogError> {
         self.inner.ping().await
     }
@@ -162,9 +167,9 @@ impl Catalog for StagedCatalog {
         upload: UploadId,
         state: UploadState,
         reason: Option<EndReason>,
-        at: Timestamp,
+        by: &By,
     ) -> Result<bool, CatalogError> {
-        self.call(CatalogOp::End, self.inner.end(upload, state, reason, at)).await
+        self.call(CatalogOp::End, self.inner.end(upload, state, reason, by)).await
     }
 
     async fn forget(&self, upload: UploadId, ranges: &[ByteRange]) -> Result<(), CatalogError> {
@@ -239,12 +244,21 @@ impl Catalog for StagedCatalog {
         self.call(CatalogOp::Look, self.inner.creatives(query)).await
     }
 
-    async fn reschedule(&self, id: CreativeId, day: Day) -> Result<Option<Creative>, CatalogError> {
-        self.inner.reschedule(id, day).await
+    async fn reschedule(
+        &self,
+        id: CreativeId,
+        day: Day,
+        by: &By,
+    ) -> Result<Option<Creative>, CatalogError> {
+        self.inner.reschedule(id, day, by).await
     }
 
-    async fn delete_creative(&self, id: CreativeId) -> Result<Option<Creative>, CatalogError> {
-        self.call(CatalogOp::DeleteCreative, self.inner.delete_creative(id)).await
+    async fn delete_creative(
+        &self,
+        id: CreativeId,
+        by: &By,
+    ) -> Result<Option<Creative>, CatalogError> {
+        self.call(CatalogOp::DeleteCreative, self.inner.delete_creative(id, by)).await
     }
 
     async fn doomed(&self) -> Result<Vec<(CreativeId, FileName)>, CatalogError> {
