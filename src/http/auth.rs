@@ -59,6 +59,14 @@ pub(super) struct Session {
     /// When it ends (RFC 3339), unless it is renewed before that.
     #[schemars(extend("format" = "date-time"))]
     expires_at: String,
+    /// In how many seconds that is, for those whose clock is another one.
+    expires_in: u64,
+}
+
+impl Session {
+    fn new(access: &Access, token: String, ends: Timestamp) -> Self {
+        Self { token, expires_at: ends.to_string(), expires_in: access.time_until(ends).as_secs() }
+    }
 }
 
 /// Whatever is asked of one of these addresses.
@@ -105,8 +113,7 @@ async fn open(access: &Access, parts: &request::Parts, body: RequestBody) -> Ans
     let SessionRequest { email, code } = body::read_json(body).await?;
     let (token, record) = access.sign_in(email.trim(), code.trim(), peer(parts)).await?;
     let ends = record.expires_at.unwrap_or(Timestamp::MAX);
-    let session = Session { token: token.reveal(), expires_at: ends.to_string() };
-    Ok(body::json(StatusCode::CREATED, &session))
+    Ok(body::json(StatusCode::CREATED, &Session::new(access, token.reveal(), ends)))
 }
 
 /// `POST /auth/session`, with a session.
@@ -116,7 +123,7 @@ async fn renew(state: &State, parts: &request::Parts) -> Answer {
     let ends = state.access.renew(id).await.map_err(gate::unavailable)?;
     let ends = ends.ok_or_else(gate::no_session)?;
     let token = gate::bearer(&parts.headers)?.unwrap_or_default().to_owned();
-    Ok(body::json(StatusCode::OK, &Session { token, expires_at: ends.to_string() }))
+    Ok(body::json(StatusCode::OK, &Session::new(&state.access, token, ends)))
 }
 
 fn peer(parts: &request::Parts) -> Option<std::net::IpAddr> {

@@ -38,6 +38,7 @@ mod room;
 mod scan;
 mod shuttle_claim;
 mod sign_in;
+mod smtp;
 mod support;
 mod sweep;
 mod tickets;
