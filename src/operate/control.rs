@@ -167,9 +167,10 @@ pub(super) fn read<T: DeserializeOwned>(
     }
 }
 
-/// The settings for doing one thing without a server: what else has expired meanwhile is the
-/// server's to end when it is back, and not a side effect of this.
+/// The settings for doing one thing without a server: what else has expired meanwhile, and codes
+/// that were not sent, are the server's when it is back, and not a side effect of this.
 fn for_one_thing(config: &Config) -> Config {
     let never = Duration::MAX;
-    Config { upload_ttl: never, tombstone_ttl: never, ..config.clone() }
+    let no_mail = String::new();
+    Config { upload_ttl: never, tombstone_ttl: never, smtp_host: no_mail, ..config.clone() }
 }
