@@ -2,6 +2,9 @@
 
 import { fitsHeader, session } from './session.js';
 
+const ENDED =
+  'You are not signed in any more. Sign in again, and what was interrupted goes on.';
+
 /** Wires the panel, whose parts `$` finds; `onSignedIn` is called when one is signed in. */
 export function wireSignIn({ $, api, check, onSignedIn }) {
   const panel = $('sign-in');
@@ -27,7 +30,7 @@ export function wireSignIn({ $, api, check, onSignedIn }) {
   const show = async () => {
     if (!panel.hidden) return;
     panel.hidden = false;
-    say(session.signedIn ? 'You are not signed in any more: what you used is not valid now.' : '');
+    say(session.signedIn ? ENDED : '');
     asked ??= api.waysToSignIn().catch(() => ({ otp: false }));
     const { otp } = await asked;
     step(otp ? 'email' : null);

@@ -55,11 +55,23 @@ async function enter(page, code) {
   await press(page, 'Sign in');
 }
 
+/** Enters a code that is right; gives what the page got for it. */
+async function enterRight(page, code) {
+  const opened = page.waitForResponse(
+    (answer) => answer.url().endsWith('/auth/session') && answer.status() === 201,
+  );
+  await enter(page, code);
+  const { token } = await (await opened).json();
+  await panel(page).waitFor({ state: 'hidden' });
+  return token;
+}
+
 async function signIn(page, mail) {
   await ask(page, EMAIL);
-  await enter(page, await mail.code());
-  await panel(page).waitFor({ state: 'hidden' });
+  return enterRight(page, await mail.code());
 }
+
+const bearer = (token) => ({ Authorization: `Bearer ${token}` });
 
 test('a code from a mail signs in, what is uploaded is seen, and signing out ends it', async (t) => {
   const { mail, gate, server, page, folder } = await setUp(t, PHONE);
@@ -79,19 +91,14 @@ test('a code from a mail signs in, what is uploaded is seen, and signing out end
   await enter(page, wrong);
   await page.getByText('not valid').waitFor();
   await picture(page, 'code-3-wrong');
-  const opened = page.waitForResponse(
-    (answer) => answer.url().endsWith('/auth/session') && answer.status() === 201,
-  );
-  await enter(page, ` ${code.slice(0, 3)} ${code.slice(3)} `);
-  const { token } = await (await opened).json();
-  await panel(page).waitFor({ state: 'hidden' });
+  const token = await enterRight(page, ` ${code.slice(0, 3)} ${code.slice(3)} `);
 
   const file = path.join(folder, 'dot.png');
   await writeFile(file, PIXEL);
   await page.locator('#choose-files').setInputFiles([file]);
   await page.waitForFunction(() => document.querySelector('#today img')?.naturalWidth === 1);
   await picture(page, 'code-4-signed-in');
-  const headers = { Authorization: `Bearer ${token}` };
+  const headers = bearer(token);
   const { creatives } = await (await fetch(`${server.origin}/creatives`, { headers })).json();
   assert.equal(creatives[0].user_id, 'ann');
 
@@ -106,16 +113,17 @@ test('a code from a mail signs in, what is uploaded is seen, and signing out end
 
 test('an upload that met the end of the session goes on after signing in again', async (t) => {
   const { mail, server, gate, page, folder } = await setUp(t);
-  await signIn(page, mail);
+  const token = await signIn(page, mail);
   const file = await sourceFile(folder, 'campaign.bin', 12 * MIB + 17);
   const hold = gate.hold('POST', '/upload', { passing: 5, held: 3 });
   await page.locator('#choose-files').setInputFiles([file]);
   await hold.reached;
-  await server.tool('user', 'disable', 'ann');
+  const session = { method: 'DELETE', headers: bearer(token) };
+  assert.equal((await fetch(`${server.origin}/auth/session`, session)).status, 204);
   hold.release();
   await page.locator('.upload[data-state=failed]').waitFor();
   await panel(page).waitFor();
-  await server.tool('user', 'enable', 'ann');
+  await picture(page, 'code-5-ended');
   gate.forget();
   await signIn(page, mail);
   await page.locator('.upload[data-state=complete]').waitFor();

@@ -90,7 +90,7 @@ test('a token that is taken back asks again', async (t) => {
   await server.tool('token', 'revoke', id);
   await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
   await panel(page).waitFor();
-  await page.getByText('not valid').waitFor();
+  await page.getByText('not signed in any more').waitFor();
   const other = await server.tool('token', 'create', 'ann');
   await signIn(page, other);
   await panel(page).waitFor({ state: 'hidden' });
