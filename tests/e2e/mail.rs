@@ -7,7 +7,7 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        mpsc::{Receiver, channel},
+        mpsc::{Receiver, sync_channel},
     },
     thread,
 };
@@ -37,7 +37,7 @@ impl MailServer {
         let config = Arc::new(config.expect("a pair"));
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("an address").port();
-        let (tell, told) = channel();
+        let (tell, told) = sync_channel(16);
         thread::spawn(move || {
             // It ends with the test, which nobody listens to any more then.
             while let Ok((stream, _)) = listener.accept() {
