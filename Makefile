@@ -134,6 +134,12 @@ browser-tools:
 	    { apt-get update -qq && apt-get install -qq -y --no-install-recommends $$missing; } \
 	        >/dev/null || echo "Could not install them."; \
 	fi
+	@[ -x target/browser-venv/bin/python ] || { \
+	    echo "Installing for the browser tests: aiosmtpd"; \
+	    { python3 -m venv target/browser-venv \
+	        && target/browser-venv/bin/pip install --quiet aiosmtpd==1.4.6; } >/dev/null 2>&1 \
+	        || { rm -rf target/browser-venv; echo "Could not install it."; }; \
+	}
 
 # The targets are plain programs that bring libFuzzer along: any stable toolchain builds them, and
 # nothing needs to be installed but a C++ compiler. Without sanitizers: no unsafe code is ours.

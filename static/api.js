@@ -37,7 +37,8 @@ export function parseJson(text) {
   }
 }
 
-async function request(method, path, { body, signal, as = 'text' } = {}) {
+/** `bare` requests show nothing, and a 401 to them says nothing of what is held. */
+async function request(method, path, { body, signal, as = 'text', bare = false } = {}) {
   let response;
   let content;
   try {
@@ -45,7 +46,7 @@ async function request(method, path, { body, signal, as = 'text' } = {}) {
     response = await fetch(path, {
       method,
       signal,
-      headers: { ...session.headers, ...type },
+      headers: { ...(bare ? {} : session.headers), ...type },
       body: body ? JSON.stringify(body) : undefined,
     });
     content = await (response.ok ? response[as]() : response.text());
@@ -53,7 +54,7 @@ async function request(method, path, { body, signal, as = 'text' } = {}) {
     if (signal?.aborted) throw error;
     throw noAnswer();
   }
-  session.answered(response.status);
+  if (!bare) session.answered(response.status);
   if (response.ok) return as === 'text' ? parseJson(content) : content;
   throw errorOf(response.status, parseJson(content), response.headers.get('Retry-After'));
 }
@@ -86,4 +87,13 @@ export const api = {
   content: (url) => request('GET', url, { as: 'blob' }),
   /** Deletes a creative and its file. */
   deleteCreative: (id) => orNull(request('DELETE', at('creatives', id))),
+  /** How one signs in here. */
+  waysToSignIn: () => request('GET', '/auth', { bare: true }),
+  /** Has a code sent to this address, if it is a user's. */
+  sendCode: (email) => request('POST', '/auth/otp', { body: { email }, bare: true }),
+  /** A session for the code that was sent. */
+  signIn: (email, code) => request('POST', '/auth/session', { body: { email, code }, bare: true }),
+  /** More time for the session. */
+  renew: () => request('POST', '/auth/session'),
+  signOut: () => request('DELETE', '/auth/session'),
 };

@@ -5,6 +5,8 @@ import { CreativeLists } from './creative-list.js';
 import { carriesFiles, chosenFiles, droppedFiles } from './files.js';
 import { formatBytes, formatDuration, localDay } from './format.js';
 import { Memory } from './memory.js';
+import { keepSignedIn } from './renewal.js';
+import { session } from './session.js';
 import { wireSignIn } from './sign-in.js';
 import { UnfinishedHint } from './unfinished.js';
 import { UploadRow } from './upload-row.js';
@@ -196,11 +198,8 @@ function wireNetwork() {
 }
 
 wireSignIn({
-  panel: $('sign-in'),
-  form: $('sign-in-form'),
-  field: $('token'),
-  problem: $('sign-in-problem'),
-  signOut: $('sign-out'),
+  $,
+  api,
   check: () => api.scheduled(),
   onSignedIn() {
     announce('Signed in.');
@@ -209,6 +208,7 @@ wireSignIn({
     uploader.signedIn();
   },
 });
+keepSignedIn(session, api.renew);
 offerToday();
 wireChoosers();
 wireDrop();

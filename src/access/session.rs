@@ -113,6 +113,12 @@ impl Access {
         })
     }
 
+    /// How long it is until then.
+    #[must_use]
+    pub fn time_until(&self, then: Timestamp) -> Duration {
+        Duration::try_from(then.duration_since(self.clock.now())).unwrap_or_default()
+    }
+
     /// The session of this caller, if it is one that was shown.
     pub async fn session(&self, caller: &Caller) -> Result<Option<TokenId>, CatalogError> {
         let Means::Token(id) = caller.means else { return Ok(None) };

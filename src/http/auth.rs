@@ -59,6 +59,14 @@ pub(super) struct Session {
     /// When it ends (RFC 3339), unless it is renewed before that.
     #[schemars(extend("format" = "date-time"))]
     expires_at: String,
+    /// In how many seconds that is, for those whose clock is another one.
+    expires_in: u64,
+}
+
+impl Session {
+    fn new(access: &Access, token: String, ends: Timestamp) -> Self {
+        Self { token, expires_at: ends.to_string(), expires_in: access.time_until(ends).as_secs() }
+    }
 }
 
 /// Whatever is asked of one of these addresses.
@@ -107,8 +115,7 @@ async fn open(state: &State, parts: &request::Parts, body: RequestBody) -> Answe
     let by = by::of(state, parts, Means::Code);
     let (token, record) = state.access.sign_in(email.trim(), code.trim(), &by).await?;
     let ends = record.expires_at.unwrap_or(Timestamp::MAX);
-    let session = Session { token: token.reveal(), expires_at: ends.to_string() };
-    Ok(body::json(StatusCode::CREATED, &session))
+    Ok(body::json(StatusCode::CREATED, &Session::new(&state.access, token.reveal(), ends)))
 }
 
 /// `POST /auth/session`, with a session.
@@ -118,7 +125,7 @@ async fn renew(state: &State, parts: &request::Parts) -> Answer {
     let ends = state.access.renew(id).await.map_err(gate::unavailable)?;
     let ends = ends.ok_or_else(gate::no_session)?;
     let token = gate::bearer(&parts.headers)?.unwrap_or_default().to_owned();
-    Ok(body::json(StatusCode::OK, &Session { token, expires_at: ends.to_string() }))
+    Ok(body::json(StatusCode::OK, &Session::new(&state.access, token, ends)))
 }
 
 impl From<NoCode> for Problem {

@@ -47,7 +47,11 @@ pub enum NotSent {
 
 /// Whom mail is from: an address, or `Name <address>`; empty for nobody.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Sender(Option<Mailbox>);
+pub struct Sender {
+    /// As it was written.
+    text: String,
+    mailbox: Option<Mailbox>,
+}
 
 /// A text that is neither.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -58,7 +62,7 @@ impl Sender {
     /// Whether it names anybody.
     #[must_use]
     pub fn is_somebody(&self) -> bool {
-        self.0.is_some()
+        self.mailbox.is_some()
     }
 }
 
@@ -67,15 +71,16 @@ impl FromStr for Sender {
 
     fn from_str(text: &str) -> Result<Self, InvalidSender> {
         if text.is_empty() {
-            return Ok(Self(None));
+            return Ok(Self::default());
         }
-        text.parse().map(|mailbox| Self(Some(mailbox))).map_err(|_| InvalidSender)
+        let mailbox = text.parse().map_err(|_| InvalidSender)?;
+        Ok(Self { text: text.to_owned(), mailbox: Some(mailbox) })
     }
 }
 
 impl fmt::Display for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.as_ref().map_or(Ok(()), |mailbox| mailbox.fmt(f))
+        f.write_str(&self.text)
     }
 }
 

@@ -87,7 +87,7 @@ impl Smtp {
 
     fn message(&self, mail: &Mail) -> Result<Message, NotSent> {
         let never = |error: Box<dyn std::error::Error + Send + Sync>| NotSent::ForGood(error);
-        let from = self.from.0.clone().ok_or_else(|| never("it has no sender".into()))?;
+        let from = self.from.mailbox.clone().ok_or_else(|| never("it has no sender".into()))?;
         let to =
             mail.to.parse().map_err(|error: lettre::address::AddressError| never(error.into()))?;
         let id = format!("<{}@{}>", Uuid::new_v4(), from.email.domain());

@@ -20,7 +20,7 @@ use tower::ServiceExt;
 use super::{Data, Failure};
 use crate::{
     app::{App, StartError},
-    config::Config,
+    config::{Config, MailServer},
     http::body,
     store::OpenError,
     upload::limits::{CONTROL_ANSWER_LEN_MAX, CONTROL_ANSWER_NOTICE, CONTROL_ANSWER_TIMEOUT},
@@ -167,9 +167,11 @@ pub(super) fn read<T: DeserializeOwned>(
     }
 }
 
-/// The settings for doing one thing without a server: what else has expired meanwhile is the
-/// server's to end when it is back, and not a side effect of this.
+/// The settings for doing one thing without a server: what else has expired meanwhile, and codes
+/// that were not sent, are the server's when it is back, and not a side effect of this.
 fn for_one_thing(config: &Config) -> Config {
     let never = Duration::MAX;
-    Config { upload_ttl: never, tombstone_ttl: never, audit_ttl: None, ..config.clone() }
+    let mail = MailServer { host: String::new(), ..config.mail.clone() };
+    let base = config.clone();
+    Config { upload_ttl: never, tombstone_ttl: never, audit_ttl: None, mail, ..base }
 }

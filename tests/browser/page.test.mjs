@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 
-import { launch, openPage, picture } from './support/browser.mjs';
+import { launch, openOwnPage, picture } from './support/browser.mjs';
 import { assertArrived, MIB, partFiles, sourceFile, sourceFolder } from './support/files.mjs';
 import { Gate } from './support/gate.mjs';
 import { Server } from './support/server.mjs';
@@ -21,14 +21,7 @@ after(() => browser?.close());
 async function setUp(t, options) {
   const server = await Server.start(t);
   const gate = await Gate.start(t, server);
-  // The server's days are UTC days, so the browser's are too.
-  const page = await openPage(t, browser, { timezoneId: 'UTC', ...options });
-  const refused = [];
-  page.on('console', (message) => {
-    if (/Content Security Policy/i.test(message.text())) refused.push(message.text());
-  });
-  t.after(() => assert.deepEqual(refused, [], 'the page keeps to its own security policy'));
-  await page.goto(gate.origin);
+  const page = await openOwnPage(t, browser, gate.origin, options);
   return { server, gate, page, folder: await sourceFolder(t) };
 }
 

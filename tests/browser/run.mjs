@@ -7,9 +7,11 @@ import { spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-import { chromiumPath, packagesInstalled, serverBinary } from './support/installed.mjs';
+import { chromiumPath, mailPython, packagesInstalled, serverBinary } from './support/installed.mjs';
 
 const NEED_NO_BROWSER = ['engine.test.mjs', 'uploader.test.mjs'];
+
+const NEED_MAIL = ['code.test.mjs'];
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const chosen = process.argv.slice(2);
@@ -30,6 +32,12 @@ if (inBrowser.length && missing.length) {
     'There is no server to test: build it (cargo build --release) or set FLOWSTITCH_BIN.',
   );
   process.exit(1);
+}
+
+if (!mailPython() && tests.some((name) => NEED_MAIL.includes(name))) {
+  console.error(`Not run: ${NEED_MAIL.join(', ')}. Missing: aiosmtpd (make browser-tools).`);
+  if (process.env.CI === 'true') process.exit(1);
+  tests = tests.filter((name) => !NEED_MAIL.includes(name));
 }
 
 if (tests.length) {

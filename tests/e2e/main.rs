@@ -4,6 +4,7 @@ mod access;
 mod at_rest;
 mod crash;
 mod logs;
+mod mail;
 mod network;
 mod readme;
 mod resources;

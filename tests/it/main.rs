@@ -42,6 +42,7 @@ mod room;
 mod scan;
 mod shuttle_claim;
 mod sign_in;
+mod smtp;
 mod support;
 mod sweep;
 mod tickets;

@@ -61,9 +61,10 @@ pub const CODES_AT_ONCE: u32 = 5;
 /// … and how long until there is one more. Whoever guesses has so many codes to guess at.
 pub const CODE_INTERVAL: Duration = Duration::from_hours(1);
 /// Codes that may be asked for from one address at once, …
-pub const CODES_ASKED_AT_ONCE: u32 = 30;
-/// … and how long until there is one more: a whole office may be behind one address.
-pub const CODES_ASKED_INTERVAL: Duration = Duration::from_mins(1);
+pub const CODES_ASKED_AT_ONCE: u32 = 100;
+/// … and how long until there is one more: a whole office may be behind one address, and everybody
+/// behind that of a proxy that is not trusted.
+pub const CODES_ASKED_INTERVAL: Duration = Duration::from_secs(5);
 /// Addresses that wait to be looked up; more are refused for the moment.
 pub const CODES_WANTED_LEN: usize = 256;
 /// Codes that are being sent, or wait to be tried again.

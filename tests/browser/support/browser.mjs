@@ -1,5 +1,6 @@
 /** Chromium, and pages in it: the real one, and bare ones that run the real flow.js. */
 
+import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import path from 'node:path';
@@ -50,6 +51,28 @@ export async function openPage(t, browser, options = {}) {
   page.on('pageerror', (error) => {
     throw error;
   });
+  return page;
+}
+
+/** The smallest picture there is, as a PNG. */
+export const PIXEL = Buffer.from(
+  'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==',
+  'base64',
+);
+
+/**
+ * The server's own page at `url`, which must keep to its own security policy. Its days are those of
+ * the server, which are UTC days. With `clock` its time can be moved.
+ */
+export async function openOwnPage(t, browser, url, { clock = false, ...options } = {}) {
+  const page = await openPage(t, browser, { timezoneId: 'UTC', ...options });
+  const refused = [];
+  page.on('console', (message) => {
+    if (/Content Security Policy/i.test(message.text())) refused.push(message.text());
+  });
+  t.after(() => assert.deepEqual(refused, [], 'the page keeps to its own security policy'));
+  if (clock) await page.clock.install();
+  await page.goto(url);
   return page;
 }
 

@@ -20,6 +20,11 @@ export function chromiumPath() {
   return first([process.env.CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser']);
 }
 
+/** A Python that has aiosmtpd: `SMTP_PYTHON`, else what `make browser-tools` makes. Null if none. */
+export function mailPython() {
+  return first([process.env.SMTP_PYTHON, `${root}target/browser-venv/bin/python`]);
+}
+
 /** Whether `npm ci` has been run here. */
 export function packagesInstalled() {
   return existsSync(packages);

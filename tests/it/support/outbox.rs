@@ -6,8 +6,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use flowstitch::mail::{Mail, Mailer, NotSent};
-use tokio::sync::Notify;
+use flowstitch::{
+    mail::{Mail, Mailer, NotSent},
+    upload::limits::CODE_LIFETIME,
+};
+use tokio::{sync::Notify, time::timeout};
 
 /// What was sent, in order, until somebody takes it.
 #[derive(Debug, Default)]
@@ -45,8 +48,12 @@ impl Outbox {
         self.state().mails.len()
     }
 
-    /// The next mail; waits for it.
+    /// The next mail; waits for it, though not for ever.
     pub(crate) async fn next(&self) -> Mail {
+        timeout(CODE_LIFETIME, self.wait()).await.expect("a mail comes")
+    }
+
+    async fn wait(&self) -> Mail {
         loop {
             let came = self.came.notified();
             if let Some(mail) = self.state().mails.pop_front() {
