@@ -24,7 +24,7 @@ pub(crate) const ATTACKS: [Attack; 5] =
 /// How often an attacker sends a byte.
 const DRIP: Duration = Duration::from_secs(5);
 /// How long an attacker whose connection was closed waits before it comes again.
-const AGAIN: Duration = Duration::from_secs(1);
+const AGAIN: Duration = Duration::from_secs(5);
 /// How long a connection may take to be made before the attacker tries again.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Addresses from which they come.

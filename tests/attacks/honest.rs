@@ -1,6 +1,7 @@
 //! An honest client: three connections at a time, as flow.js has them.
 
 use std::{
+    fs,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
@@ -18,6 +19,8 @@ pub(crate) struct Upload {
     pub(crate) took: Duration,
     /// How much of it passed before a first question was answered.
     pub(crate) first_answer: Duration,
+    /// Processor time of the server meanwhile: that is its own, whatever else the machine does.
+    pub(crate) cpu: Duration,
     /// Connections that the attackers held when it ended.
     pub(crate) open: usize,
 }
@@ -25,7 +28,7 @@ pub(crate) struct Upload {
 /// Uploads a file of so many MiB, and sees that it completes.
 pub(crate) fn upload(server: &Server, mib: usize, open: impl Fn() -> usize) -> Upload {
     let (next, completed) = (AtomicUsize::new(1), AtomicUsize::new(0));
-    let begun = Instant::now();
+    let (begun, cpu_before) = (Instant::now(), cpu(server));
     // As the page does before it sends: is it there already?
     server.connect().ask(&request("GET", &path(1, mib), &[], b"")).expect("answered");
     let first_answer = begun.elapsed();
@@ -51,7 +54,16 @@ pub(crate) fn upload(server: &Server, mib: usize, open: impl Fn() -> usize) -> U
     });
     let took = begun.elapsed();
     assert_eq!(completed.into_inner(), 1, "it completes, once");
-    Upload { took, first_answer, open: open() }
+    Upload { took, first_answer, cpu: cpu(server).saturating_sub(cpu_before), open: open() }
+}
+
+/// The processor time that a server has had. (Linux counts it in hundredths of a second here.)
+fn cpu(server: &Server) -> Duration {
+    let stat = fs::read_to_string(server.proc("stat")).expect("Linux tells");
+    let (_, fields) = stat.rsplit_once(')').expect("behind its name");
+    let fields = fields.split_whitespace().skip(11).take(2);
+    let ticks: u64 = fields.map(|field| field.parse::<u64>().expect("a count")).sum();
+    Duration::from_millis(10 * ticks)
 }
 
 fn path(number: usize, mib: usize) -> String {

@@ -131,11 +131,12 @@ fn affordable(connections: usize) -> usize {
 
 /// A row for each attack, in medians.
 fn table(attacks: &[Attack], uploads: &[Vec<Upload>], mib: usize) -> String {
-    let head = "| attack | connections held | first answer | MiB/s | of the speed without |\n\
-                | --- | --- | --- | --- | --- |";
+    let columns = ["attack", "connections held", "first answer", "server's CPU", "MiB/s"];
+    let head =
+        format!("| {} | of the speed without |\n{}|", columns.join(" | "), "| --- ".repeat(6));
     let own = attacks.iter().zip(uploads);
     let rows = own.map(|(attack, own)| row(*attack, own, &uploads[0], mib));
-    std::iter::once(head.to_owned()).chain(rows).collect::<Vec<_>>().join("\n")
+    std::iter::once(head).chain(rows).collect::<Vec<_>>().join("\n")
 }
 
 #[expect(clippy::cast_precision_loss, reason = "all far below 2^52")]
@@ -146,8 +147,9 @@ fn row(attack: Attack, uploads: &[Upload], without: &[Upload], mib: usize) -> St
     let ratios = without.iter().zip(uploads).map(|(without, with)| took(without) / took(with));
     let (name, open) = (attack.name(), of(&|upload| upload.open as f64));
     let first = of(&|upload| upload.first_answer.as_secs_f64() * 1000.0);
+    let cpu = of(&|upload| upload.cpu.as_secs_f64());
     let (speed, percent) = (mib as f64 / of(&took), median(ratios.collect()) * 100.0);
-    format!("| {name} | {open:.0} | {first:.0} ms | {speed:.0} | {percent:.0} % |")
+    format!("| {name} | {open:.0} | {first:.0} ms | {cpu:.2} s | {speed:.0} | {percent:.0} % |")
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
