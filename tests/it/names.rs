@@ -1,6 +1,6 @@
 //! Names as they come: kept as metadata to the last byte, and never a path.
 
-use http::Request;
+use http::{Method, Request};
 
 use crate::support::{Form, TestApp, sha256_hex};
 
@@ -201,4 +201,44 @@ async fn a_tab_in_the_name_of_a_part_is_kept_and_not_shown() {
     let shown = content.header("content-disposition").expect("a name");
     assert!(shown.ends_with("filename=\"ab.png\"; filename*=UTF-8''ab.png"), "{shown}");
     app.assert_ends_with(1).await;
+}
+
+/// What is short as it comes and long as it is written: six bytes of JSON for one, and nine of a
+/// header for a character of three.
+#[tokio::test]
+async fn a_name_that_grows_when_it_is_written_stays_within_bounds() {
+    let app = TestApp::builder().flag("--durability=relaxed").start().await;
+    for (number, piece) in
+        ["\u{1}", "\"", "\\", "%", "€", "😀", "e\u{301}\u{301}"].iter().enumerate()
+    {
+        let name = piece.repeat(16 * 1024 / piece.len());
+        let file = app.flow("abc").name(&name).path("p").identifier(&number.to_string());
+        let reply = file.octet(1).await;
+        let creative = file.assert_completed(&reply);
+        assert_eq!(creative["filename"], name.as_str());
+        let content = app.get(creative["creative_url"].as_str().expect("an address")).await;
+        let disposition = content.header("content-disposition").expect("a name").len();
+        assert!(disposition < 4096, "{piece:?}: {disposition}");
+        // Twice: of the upload, and of its creative.
+        assert!(reply.body.len() < 2 * 6 * name.len() + 4096, "{piece:?}: {}", reply.body.len());
+    }
+    app.assert_ends_with(7).await;
+}
+
+/// Nothing is unpacked here: neither a body that says it is packed, nor a file that is.
+#[tokio::test]
+async fn a_bomb_is_stored_as_it_came() {
+    let app = TestApp::start().await;
+    // A mebibyte of zeros, packed.
+    let mut bomb =
+        b"\x1f\x8b\x08\0\0\0\0\0\0\x03\xed\xc1\x01\x0d\0\0\0\xc2\xa0\xf7Om\x0e7\xa0".to_vec();
+    bomb.resize(1045, 0);
+    let file = app.flow(bomb.clone()).chunk_size(2048).name("bomb.gz");
+    let mut packed = file.octet_request(Method::POST, 1, &bomb);
+    packed.headers_mut().insert("content-encoding", "gzip".parse().expect("a header"));
+    let creative = file.assert_completed(&app.send(packed).await);
+    assert_eq!((&creative["size"], &creative["sha256"]), (&1045.into(), &sha256_hex(&bomb).into()));
+    assert_eq!(app.published(&creative), bomb);
+    let content = app.get(creative["creative_url"].as_str().expect("an address")).await;
+    assert_eq!((content.header("content-encoding"), &content.body[..]), (None, &bomb[..]));
 }
