@@ -1,22 +1,16 @@
 //! Whoever asks too often waits, and is served all the same.
 //!
-//! Each sender has a bucket that holds as many requests as a window allows, and is refilled over
-//! that time: what is kept of it is the one moment at which it will be full again (GCRA). Nobody is
-//! refused for being too fast, because flow.js gives a file up then; so a wait is bounded, too.
+//! Nobody is refused for being too fast, because flow.js gives a file up then; so a wait is bounded,
+//! too.
 
-use std::{
-    collections::HashMap,
-    net::IpAddr,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{net::IpAddr, time::Duration};
 
 use tokio::time::Instant;
 
-use super::place;
+use super::{pace::Pace, place};
 use crate::upload::{
     Principal,
-    limits::{RATE_DELAY_MAX, RATE_SENDERS_MAX, RATE_SWEEP_INTERVAL},
+    limits::{RATE_DELAY_MAX, RATE_SENDERS_MAX},
 };
 
 /// How often what may be done. Nothing is no limit.
@@ -40,15 +34,17 @@ enum Sender {
 /// What was done by whom, as far as it is counted.
 #[derive(Debug)]
 pub struct Rates {
-    requests: Option<Rate>,
-    new_uploads: Option<Rate>,
+    requests: Option<Pace<Sender>>,
+    new_uploads: Option<Pace<Sender>>,
 }
 
 impl Rates {
     /// Of nobody anything yet.
     #[must_use]
     pub fn new(limits: RateLimits) -> Self {
-        let rate = |most: Option<u64>| most.map(|most| Rate::new(most, limits.window));
+        let rate = |most: Option<u64>| {
+            most.map(|most| Pace::within(limits.window, most, RATE_SENDERS_MAX))
+        };
         Self { requests: rate(limits.requests), new_uploads: rate(limits.new_uploads) }
     }
 
@@ -84,60 +80,8 @@ fn user(principal: &Principal) -> Option<Sender> {
     (!principal.is_anonymous()).then(|| Sender::User(principal.clone()))
 }
 
-fn later(rate: Option<&Rate>, sender: Option<Sender>, now: Instant) -> Instant {
-    rate.zip(sender).map_or(now, |(rate, sender)| now + rate.count(sender, now))
-}
-
-/// How often one thing may be done by each sender.
-#[derive(Debug)]
-struct Rate {
-    /// How long a bucket takes to get one more.
-    interval: Duration,
-    /// How long it takes to be full.
-    window: Duration,
-    buckets: Mutex<Buckets>,
-}
-
-#[derive(Debug, Default)]
-struct Buckets {
-    /// When each is full again.
-    full_at: HashMap<Sender, Instant>,
-    /// When those that are full were thrown away.
-    swept_at: Option<Instant>,
-}
-
-impl Rate {
-    fn new(most: u64, window: Duration) -> Self {
-        let interval = window.as_nanos() / u128::from(most.max(1));
-        let interval = Duration::from_nanos(u64::try_from(interval).unwrap_or(u64::MAX));
-        Self { interval, window, buckets: Mutex::default() }
-    }
-
-    /// Takes one out of the bucket of a sender, and tells how long he must wait for it.
-    fn count(&self, sender: Sender, now: Instant) -> Duration {
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        if !buckets.full_at.contains_key(&sender) && !buckets.has_room(now) {
-            // Better than to slow those down who did nothing.
-            return Duration::ZERO;
-        }
-        let full_at = buckets.full_at.entry(sender).or_insert(now);
-        let full_after = (*full_at).saturating_duration_since(now) + self.interval;
-        // Served late, it is served: nobody owes more than the longest wait.
-        *full_at = now + full_after.min(self.window + RATE_DELAY_MAX);
-        full_after.saturating_sub(self.window).min(RATE_DELAY_MAX)
-    }
-}
-
-impl Buckets {
-    /// Whether one more is remembered. The full ones need not be.
-    fn has_room(&mut self, now: Instant) -> bool {
-        let is_due = self.swept_at.is_none_or(|at| at + RATE_SWEEP_INTERVAL <= now);
-        if RATE_SENDERS_MAX <= self.full_at.len() && is_due {
-            self.swept_at = Some(now);
-            self.full_at.retain(|_, full_at| now < *full_at);
-        }
-        self.full_at.len() < RATE_SENDERS_MAX
-    }
+fn later(rate: Option<&Pace<Sender>>, sender: Option<Sender>, now: Instant) -> Instant {
+    rate.zip(sender).map_or(now, |(rate, sender)| now + rate.owe(sender, now, RATE_DELAY_MAX))
 }
 
 #[cfg(test)]
@@ -204,10 +148,7 @@ mod tests {
         for n in 0..2 * RATE_SENDERS_MAX {
             let _ = rates.request_from(address(n), Instant::now());
         }
-        let senders = || {
-            let rate = rates.requests.as_ref().expect("a limit");
-            rate.buckets.lock().expect("no panic").full_at.len()
-        };
+        let senders = || rates.requests.as_ref().expect("a limit").len();
         assert_eq!(senders(), RATE_SENDERS_MAX);
         tokio::time::advance(MINUTE).await;
         assert_eq!(waits(&rates, ONE, 2), [0, 30], "the others are forgotten");

@@ -47,7 +47,7 @@ pub const RATE_DELAY_MAX: Duration = Duration::from_secs(30);
 /// Addresses and users whose rates are remembered.
 pub const RATE_SENDERS_MAX: usize = 50_000;
 /// How often those are looked for, when there are so many, who need not be remembered any more.
-pub const RATE_SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+pub const PACE_SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 // Signing in to the page.
 
 /// Digits of a code.
