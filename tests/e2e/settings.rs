@@ -101,7 +101,8 @@ fn the_version_is_told() {
 fn migrations_are_shown_and_applied() {
     let dir = tempfile::tempdir().expect("a directory");
     let migrate = |more: &[&str]| said(&run(dir.path(), &[&["migrate"], more].concat()));
-    let names = ["0001 catalog", "0002 troubles", "0003 users", "0004 tickets", "0005 usage"];
+    let names =
+        ["0001 catalog", "0002 troubles", "0003 users", "0004 tickets", "0005 usage", "0006 audit"];
     let all = |state: &str| names.map(|name| format!("{name} {state}\n")).concat();
     assert_eq!(migrate(&["--dry-run"]), all("missing"));
     assert!(!dir.path().join("flowstitch.db").exists());
