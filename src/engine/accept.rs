@@ -65,6 +65,14 @@ impl Shared {
     }
 }
 
+impl Live {
+    /// What its name says of its file, and which kinds its ticket takes.
+    pub(super) fn kind(&self) -> (FileName, Accept) {
+        let state = self.lock();
+        (state.record.filename.clone(), state.record.accept.clone())
+    }
+}
+
 /// Gathers the beginning of a file as it comes in.
 pub(super) struct Head {
     bytes: Vec<u8>,

@@ -21,8 +21,8 @@ use super::{
 use crate::{
     store::PublishedName,
     upload::{
-        Accept, Allowance, By, ByteRange, Checksum, Coverage, Creative, Day, FileName, Plan,
-        Sha256Digest, StoredRange, UploadId, UploadRecord, UploadState,
+        Allowance, By, ByteRange, Checksum, Coverage, Creative, Day, Plan, Sha256Digest,
+        StoredRange, UploadId, UploadRecord, UploadState,
     },
 };
 
@@ -241,12 +241,6 @@ impl Live {
             }
             _ => error,
         }
-    }
-
-    /// What its name says of its file, and which kinds its ticket takes.
-    pub(super) fn kind(&self) -> (FileName, Accept) {
-        let state = self.lock();
-        (state.record.filename.clone(), state.record.accept.clone())
     }
 
     /// The name that its file will have.
