@@ -1,7 +1,7 @@
 //! Whoever asks too often waits, and is served all the same.
 //!
-//! Nobody is refused for being too fast, because flow.js gives a file up then; so a wait is bounded,
-//! too.
+//! Nobody is refused for being too fast, because flow.js gives a file up then; so a wait is
+//! bounded, too.
 
 use std::{net::IpAddr, time::Duration};
 
