@@ -18,12 +18,9 @@ mod tickets;
 mod tokens;
 mod users;
 
-use std::{
-    net::IpAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
 pub(crate) use self::throttle::place;
@@ -34,7 +31,7 @@ pub use self::{
     rates::{RateLimits, Rates},
     secret::Token,
     session::SessionTerms,
-    tickets::{Issued, KeyError, NewTicket, Ticket, TicketKeys, Unusable},
+    tickets::{Issued, KeyError, NewTicket, NotIssued, Ticket, TicketKeys, Unusable},
     tokens::NewToken,
     users::UserError,
 };
@@ -44,7 +41,7 @@ use self::{courier::Courier, remembered::Remembered, throttle::Throttle};
 use crate::{
     catalog::{Catalog, CatalogError, Directory},
     engine::Clock,
-    upload::{Scope, Scopes},
+    upload::{By, Scope, Scopes},
 };
 
 /// Who may come without credentials.
@@ -160,32 +157,32 @@ impl Access {
         let guarded = self.has_credentials();
         match self.anonymous {
             // Where there is nobody else, nobody is to be kept apart from anybody.
-            Anonymous::UntilUsers | Anonymous::Always if !guarded => Some(Scopes::all()),
+            Anonymous::UntilUsers if !guarded => Some(Scopes::all()),
             Anonymous::Always => Some(Scopes::of(&[Scope::Upload, Scope::Read])),
             Anonymous::UntilUsers | Anonymous::Never => None,
         }
     }
 
     /// Who shows this token or ticket, or nothing. Whoever shows a wrong one waits for the answer,
-    /// the longer the more often: `peer` is where it came from. Of what is none of ours, somebody
+    /// the longer the more often: `by` says where it came from. Of what is none of ours, somebody
     /// else may know whose it is.
     ///
     /// Cancel safety: may be dropped.
     pub async fn caller(
         &self,
         bearer: Option<&str>,
-        peer: Option<IpAddr>,
+        by: &By,
         request: &request::Parts,
     ) -> Result<Caller, Denied> {
         let found = match bearer {
-            Some(bearer) => self.bearer(bearer).await,
+            Some(bearer) => self.bearer(bearer, by).await,
             None => Err(Denied::Missing),
         };
         let found = match (found, &self.forward) {
             (Err(Denied::Missing | Denied::Invalid), Some(forward))
                 if !bearer.is_some_and(Token::looks_like_one) =>
             {
-                self.forwarded(forward, request, peer).await
+                self.forwarded(forward, request, by).await
             }
             (found, _) => found,
         };
@@ -194,16 +191,16 @@ impl Access {
                 self.public().map(Caller::anonymous).ok_or(why)
             }
             Err(Denied::Invalid) => {
-                self.throttle.penalty(peer).await;
+                self.throttle.penalty(by.address).await;
                 Err(Denied::Invalid)
             }
             found => found,
         }
     }
 
-    async fn bearer(&self, text: &str) -> Result<Caller, Denied> {
+    async fn bearer(&self, text: &str, by: &By) -> Result<Caller, Denied> {
         if !Token::looks_like_one(text) {
-            return self.ticket(text).await;
+            return self.ticket(text, by).await;
         }
         let token = text.parse::<Token>().map_err(|_| Denied::Invalid)?;
         let (record, user) = self.known_token(token.id).await?.ok_or(Denied::Invalid)?;

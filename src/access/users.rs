@@ -49,10 +49,11 @@ impl Access {
 
     pub(super) async fn add(&self, user: &User, by: &By) -> Result<bool, CatalogError> {
         // First: in doubt the service is not for everybody any more.
-        self.has_users.store(true, Ordering::SeqCst);
+        let had_users = self.has_users.swap(true, Ordering::SeqCst);
         let added = self.directory().add_user(user, by).await;
-        if let Ok(has_users) = self.directory().has_users().await {
-            self.has_users.store(has_users, Ordering::SeqCst);
+        // A door that was closed before is not opened by what fails.
+        if !had_users && matches!(self.directory().has_users().await, Ok(false)) {
+            self.has_users.store(false, Ordering::SeqCst);
         }
         added
     }

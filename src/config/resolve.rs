@@ -144,7 +144,7 @@ impl Settings {
             result_ttl: span(self.result_ttl, limits::RESULT_TTL),
             cancel_grace: span(self.cancel_grace, limits::CANCEL_GRACE),
             tombstone_ttl: span(self.tombstone_ttl, limits::TOMBSTONE_TTL),
-            audit_ttl: self.audit_ttl.and_then(|most| most.0).map(|it| it.0),
+            audit_ttl: self.audit_ttl.map_or(Some(limits::AUDIT_TTL), |it| it.0.map(|it| it.0)),
             sweep_interval: span(self.sweep_interval, limits::SWEEP_INTERVAL),
             completion_wait: span(self.completion_wait, limits::COMPLETION_WAIT),
             scan_command: self.scan_command.unwrap_or_default(),

@@ -7,7 +7,7 @@ use crate::{
     catalog::{CreativeQuery, UploadQuery},
     store::PublishedName,
     upload::{
-        AuditEntry, By, FileName, Principal, Timestamp, UploadId, UploadState,
+        By, FileName, Principal, Timestamp, UploadId, UploadState,
         limits::{OPERATOR_WAIT, PAGE_LEN_MAX, SWEEP_PLAN_LEN_MAX},
     },
 };
@@ -71,11 +71,6 @@ impl Engine {
                 self.delete_creative(principal, creative.id, by).await?;
             }
         }
-    }
-
-    /// Writes a line of the audit trail about something that is no business of the engine's.
-    pub async fn note(&self, entry: &AuditEntry) -> Result<(), UploadError> {
-        Ok(self.shared.catalog.trail().note(entry).await?)
     }
 
     async fn cancel_all(&self, mut query: UploadQuery, by: &By) -> Result<(), UploadError> {

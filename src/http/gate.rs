@@ -11,13 +11,17 @@ use crate::{
     access::{Caller, Denied},
     dialect::{Gate, Grant, Refusal},
     engine::UploadError,
-    upload::{Principal, Scope, TokenId},
+    upload::{Means, Principal, Scope, TokenId, limits::RATE_DELAY_MAX},
 };
 
 /// Where a request came from: an extension of it, put there by the server. Behind a trusted proxy,
 /// the address of the proxy's client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer(pub IpAddr);
+
+/// When a request came: an extension of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Begun(pub(super) Instant);
 
 /// What a caller needs, to be let through to an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +77,9 @@ pub fn need(route: Route, method: &Method) -> Need {
         Route::Flow | Route::UploadCreative | Route::Lookup => UPLOAD,
         Route::Upload(_) if changes => UPLOAD,
         Route::Creative(_) if changes => Need::InPerson(&[Scope::Upload]),
-        Route::Uploads | Route::Upload(_) | Route::Events(_) | Route::Limits => EITHER,
+        // A list shows what other tickets, and other means, have brought.
+        Route::Uploads => Need::InPerson(&[Scope::Upload, Scope::Read]),
+        Route::Upload(_) | Route::Events(_) | Route::Limits => EITHER,
         Route::Scheduled | Route::Creatives | Route::Creative(_) | Route::Content(_) => READ,
         Route::Tickets | Route::Metrics => ADMIN,
     }
@@ -93,8 +99,8 @@ pub(super) async fn admit(
         Need::Session => return caller(state, parts, ticket).await,
         Need::OneOf(scopes) | Need::InPerson(scopes) => scopes,
     };
-    let (peer, begun) = (peer(parts), Instant::now());
-    wait(state, state.rates.request_from(peer, begun)).await;
+    let begun = begun(parts);
+    wait(state, state.rates.request_from(peer(parts), begun)).await;
     if let Some(caller) = state.access.anybody() {
         return Ok(caller);
     }
@@ -120,11 +126,16 @@ async fn wait(state: &State, moment: Instant) {
     }
 }
 
-/// Waits until one more upload may be begun.
+/// Waits until one more upload may be begun; all in all no longer than anybody has to wait.
 pub(super) async fn begin(state: &State, parts: &request::Parts, principal: &Principal) {
     if state.rates.counts_uploads() {
-        wait(state, state.rates.upload(peer(parts), principal)).await;
+        let last = begun(parts) + RATE_DELAY_MAX;
+        wait(state, state.rates.upload(peer(parts), principal).min(last)).await;
     }
+}
+
+fn begun(parts: &request::Parts) -> Instant {
+    parts.extensions.get::<Begun>().map_or_else(Instant::now, |begun| begun.0)
 }
 
 /// Who asks, by what the head of the request shows, or else a `ticket` among its fields.
@@ -138,7 +149,8 @@ pub(super) async fn caller(
         Err(_) if state.access.asks_elsewhere() => None,
         shown => shown?.or(ticket),
     };
-    Ok(state.access.caller(shown, peer(parts), parts).await?)
+    let by = by::of(state, parts, Means::Nothing);
+    Ok(state.access.caller(shown, &by, parts).await?)
 }
 
 /// The session that this caller showed. Errors: it was something else.

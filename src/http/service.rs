@@ -49,8 +49,9 @@ impl tower::Service<Request> for Service {
     }
 }
 
-async fn answer(state: Arc<State>, request: Request) -> Response {
+async fn answer(state: Arc<State>, mut request: Request) -> Response {
     let begun = Instant::now();
+    request.extensions_mut().insert(gate::Begun(begun));
     let id = request_id::of(request.extensions()).to_owned();
     let route = Route::of(request.uri().path());
     let is_head = request.method() == Method::HEAD;

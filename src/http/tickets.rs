@@ -8,16 +8,17 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     body::{self, RequestBody},
+    gate,
     origin::AllowedOrigin,
     problem::Problem,
     state::{Answer, State},
     trouble::sentence,
 };
 use crate::{
-    access::{self, NewTicket, Ticket},
+    access::{self, NewTicket, NotIssued, Ticket},
     upload::{
-        Accept, By, Day, Deed, FileName, Principal,
-        limits::{TICKET_LEN_MAX, TICKET_LIFETIME, TICKET_LIFETIME_MAX},
+        Accept, By, Day, FileName, Principal,
+        limits::{TICKET_LIFETIME, TICKET_LIFETIME_MAX},
     },
 };
 
@@ -57,18 +58,8 @@ pub(super) struct Issued {
 /// `POST /tickets`.
 pub(super) async fn issue(state: &State, by: &By, body: RequestBody) -> Answer {
     let request: TicketRequest = body::read_json(body).await?;
-    let new = request.check()?;
-    let user = new.user.clone();
-    let Some(access::Issued { id, ticket, ends }) = state.access.issue_ticket(new) else {
-        let detail = "This server has no key to sign tickets with: its operator sets `ticket_key`.";
-        return Err(Problem::new(StatusCode::CONFLICT, "tickets_not_configured", detail));
-    };
-    if TICKET_LEN_MAX < ticket.len() {
-        return Err(invalid(
-            &"the ticket would be too long to be sent: shorten `filename`, or `accept`",
-        ));
-    }
-    state.engine.note(&by.entry(Deed::TicketIssued, &user, &id)).await?;
+    let access::Issued { ticket, ends } =
+        state.access.issue_ticket(request.check()?, by).await.map_err(not_issued)?;
     let issued = Issued { ticket, expires_at: ends.to_string() };
     Ok(body::json(StatusCode::CREATED, &issued))
 }
@@ -123,6 +114,16 @@ impl TicketRequest {
             scheduled: day.map_err(|error| invalid(&error))?,
             origin: self.origin,
         })
+    }
+}
+
+fn not_issued(error: NotIssued) -> Problem {
+    match error {
+        NotIssued::NoKey => {
+            Problem::new(StatusCode::CONFLICT, "tickets_not_configured", sentence(&error))
+        }
+        NotIssued::TooLong => invalid(&error),
+        NotIssued::Catalog(error) => gate::unavailable(error),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr};
 
-use super::{Principal, Timestamp, TokenId, UploadId};
+use super::{Principal, Timestamp, TokenId, UploadId, limits::AUDIT_TEXT_LEN_MAX};
 
 /// By whom something is done, when, and from where.
 ///
@@ -61,7 +61,7 @@ impl By {
             subject: subject.to_string(),
             upload: None,
             detail: None,
-            means: self.means.to_string(),
+            means: cut(&self.means),
             address: self.address.map(|address| address.to_string()),
             request_id: self.request_id.clone(),
         }
@@ -196,8 +196,13 @@ impl AuditEntry {
     /// With what else there is to say.
     #[must_use]
     pub fn saying(self, detail: &(impl ToString + ?Sized)) -> Self {
-        Self { detail: Some(detail.to_string()), ..self }
+        Self { detail: Some(cut(detail)), ..self }
     }
+}
+
+/// A text as the trail keeps it: it is kept for long, and clients write it.
+fn cut(text: &(impl ToString + ?Sized)) -> String {
+    text.to_string().chars().take(AUDIT_TEXT_LEN_MAX).collect()
 }
 
 #[cfg(test)]

@@ -166,6 +166,10 @@ pub const EVENT_KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 // The operator's tools.
 
+/// Characters of a text in a line of the audit trail.
+pub const AUDIT_TEXT_LEN_MAX: usize = 200;
+/// Default of `audit_ttl`.
+pub const AUDIT_TTL: Duration = Duration::from_hours(365 * 24);
 /// Files that `verify` reads at the same time: a disk serves few readers best, and the server, too,
 /// wants to be served.
 pub const VERIFY_AT_ONCE: usize = 2;

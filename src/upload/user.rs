@@ -85,12 +85,6 @@ impl Scopes {
     pub fn contains(self, scope: Scope) -> bool {
         self.0 & scope.bit() != 0
     }
-
-    /// Those that both have.
-    #[must_use]
-    pub fn and(self, other: Self) -> Self {
-        Self(self.0 & other.0)
-    }
 }
 
 impl FromStr for Scopes {

@@ -8,63 +8,70 @@ use flowstitch::{
     store::StoreOp,
 };
 use http::Method;
+use serde_json::json;
 
-use crate::support::{
-    Machine, Reply, TestApp,
-    keys::{SECRET, Signer, claims},
+use crate::{
+    sign_in,
+    support::{
+        Machine, Outbox, Reply, TestApp,
+        authority::Authority,
+        keys::{SECRET, Signer, claims},
+    },
 };
 
 const CONTENT: &str = "hello world";
 
-/// Every kind of caller: its name, and the scopes of its token; none has no token.
-const CALLERS: [(&str, Option<&str>); 7] = [
-    ("nobody", None),
-    ("upload", Some("upload")),
-    ("read", Some("read")),
-    ("admin", Some("admin")),
-    ("upload,read", Some("upload,read")),
-    ("all", Some("upload,read,admin")),
-    // Not by a token, but with the scope that a ticket has.
-    ("ticket", Some("ticket")),
+/// Every kind of caller, by what is shown: the scopes of a token, or another thing.
+const CALLERS: [&str; 9] = [
+    "nobody",
+    "upload",
+    "read",
+    "admin",
+    "upload,read",
+    "upload,read,admin",
+    "ticket",
+    "session",
+    "forwarded",
 ];
 
 /// Every address and method, and which of the [`CALLERS`] are let through: in that order.
 const TABLE: [(&str, &str, &str); 34] = [
-    ("GET", "/upload", "-x--xxx"),
-    ("POST", "/upload", "-x--xxx"),
-    ("PUT", "/upload", "-x--xxx"),
-    ("OPTIONS", "/upload", "xxxxxxx"),
-    ("POST", "/upload-creative", "-x--xxx"),
-    ("GET", "/uploads", "-xx-xxx"),
-    ("HEAD", "/uploads", "-xx-xxx"),
-    ("GET", "/uploads/lookup", "-x--xxx"),
-    ("GET", "/uploads/{upload}", "-xx-xxx"),
-    ("HEAD", "/uploads/{upload}", "-xx-xxx"),
-    ("DELETE", "/uploads/{upload}", "-x--xxx"),
-    ("OPTIONS", "/uploads/{upload}", "xxxxxxx"),
-    ("GET", "/uploads/{upload}/events", "-xx-xxx"),
-    ("GET", "/scheduled", "--x-xx-"),
-    ("GET", "/creatives", "--x-xx-"),
-    ("HEAD", "/creatives", "--x-xx-"),
-    ("GET", "/creatives/{creative}", "--x-xx-"),
-    ("PATCH", "/creatives/{creative}", "-x--xx-"),
-    ("DELETE", "/creatives/{creative}", "-x--xx-"),
-    ("GET", "/creatives/{creative}/content", "--x-xx-"),
-    ("HEAD", "/creatives/{creative}/content", "--x-xx-"),
-    ("POST", "/tickets", "---x-x-"),
-    ("GET", "/limits", "-xx-xxx"),
-    ("GET", "/auth", "xxxxxxx"),
-    ("POST", "/auth/otp", "xxxxxxx"),
-    // Who shows something wants a session to last, and nobody here has one.
-    ("POST", "/auth/session", "x------"),
-    ("DELETE", "/auth/session", "-------"),
-    ("GET", "/healthz", "xxxxxxx"),
-    ("GET", "/readyz", "xxxxxxx"),
-    ("GET", "/metrics", "---x-x-"),
-    ("GET", "/openapi.json", "xxxxxxx"),
-    ("GET", "/", "xxxxxxx"),
-    ("GET", "/static/app.js", "xxxxxxx"),
-    ("OPTIONS", "/metrics", "xxxxxxx"),
+    ("GET", "/upload", "-x--xxxxx"),
+    ("POST", "/upload", "-x--xxxxx"),
+    ("PUT", "/upload", "-x--xxxxx"),
+    ("OPTIONS", "/upload", "xxxxxxxxx"),
+    ("POST", "/upload-creative", "-x--xxxxx"),
+    ("GET", "/uploads", "-xx-xx-xx"),
+    ("HEAD", "/uploads", "-xx-xx-xx"),
+    ("GET", "/uploads/lookup", "-x--xxxxx"),
+    ("GET", "/uploads/{upload}", "-xx-xxxxx"),
+    ("HEAD", "/uploads/{upload}", "-xx-xxxxx"),
+    ("DELETE", "/uploads/{upload}", "-x--xxxxx"),
+    ("OPTIONS", "/uploads/{upload}", "xxxxxxxxx"),
+    ("GET", "/uploads/{upload}/events", "-xx-xxxxx"),
+    ("GET", "/scheduled", "--x-xx-xx"),
+    ("GET", "/creatives", "--x-xx-xx"),
+    ("HEAD", "/creatives", "--x-xx-xx"),
+    ("GET", "/creatives/{creative}", "--x-xx-xx"),
+    ("PATCH", "/creatives/{creative}", "-x--xx-xx"),
+    ("DELETE", "/creatives/{creative}", "-x--xx-xx"),
+    ("GET", "/creatives/{creative}/content", "--x-xx-xx"),
+    ("HEAD", "/creatives/{creative}/content", "--x-xx-xx"),
+    ("POST", "/tickets", "---x-x---"),
+    ("GET", "/limits", "-xx-xxxxx"),
+    ("GET", "/auth", "xxxxxxxxx"),
+    ("POST", "/auth/otp", "xxxxxxxxx"),
+    // A code, or a session that is to last; credentials of other kinds are none.
+    ("POST", "/auth/session", "x------xx"),
+    ("GET", "/healthz", "xxxxxxxxx"),
+    ("GET", "/readyz", "xxxxxxxxx"),
+    ("GET", "/metrics", "---x-x---"),
+    ("GET", "/openapi.json", "xxxxxxxxx"),
+    ("GET", "/", "xxxxxxxxx"),
+    ("GET", "/static/app.js", "xxxxxxxxx"),
+    ("OPTIONS", "/metrics", "xxxxxxxxx"),
+    // The last one: it ends the session.
+    ("DELETE", "/auth/session", "-------x-"),
 ];
 
 /// An address of the table with ids that nobody has.
@@ -73,27 +80,36 @@ fn filled_in(path: &str) -> String {
     path.replace("{upload}", &id).replace("{creative}", &id)
 }
 
-#[tokio::test]
-async fn every_address_lets_through_whom_the_table_names_and_nobody_else() {
-    let app = TestApp::builder().file("--ticket-key", SECRET).start().await;
-    let mut tokens = Vec::new();
-    for (name, scopes) in CALLERS {
-        tokens.push(match scopes {
-            Some("ticket") => Some(Signer::hs256(SECRET).sign(&claims(&serde_json::json!({})))),
-            Some(scopes) => Some(app.token(name, scopes).await),
-            None => None,
+/// What each of the [`CALLERS`] sends along.
+async fn credentials(app: &TestApp, outbox: &Outbox) -> Vec<Option<(&'static str, String)>> {
+    let mut all = Vec::new();
+    for name in CALLERS {
+        let bearer = |token: String| Some(("authorization", format!("Bearer {token}")));
+        all.push(match name {
+            "nobody" => None,
+            "ticket" => bearer(Signer::hs256(SECRET).sign(&claims(&json!({})))),
+            "session" => bearer(sign_in::new_session(app, outbox).await),
+            "forwarded" => Some(("cookie", "session=fred".into())),
+            scopes => bearer(app.token("ann", scopes).await),
         });
     }
+    all
+}
+
+#[tokio::test]
+async fn every_address_lets_through_whom_the_table_names_and_nobody_else() {
+    let (authority, outbox) = (Authority::start().await, Arc::<Outbox>::default());
+    let builder = TestApp::builder().mailer(outbox.clone()).flag(&authority.flag());
+    let app = builder.file("--ticket-key", SECRET).start().await;
+    let callers = credentials(&app, &outbox).await;
     for (method, path, row) in TABLE {
         let path = filled_in(path);
         let method: Method = method.parse().expect("a method");
-        for ((token, (name, _)), cell) in tokens.iter().zip(CALLERS).zip(row.chars()) {
-            let reply = match token {
-                Some(token) => app.call_as(token, method.clone(), &path).await,
-                None => app.call(method.clone(), &path).await,
-            };
+        for ((shown, name), cell) in callers.iter().zip(CALLERS).zip(row.chars()) {
+            let lines: Vec<_> = shown.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let reply = app.ask(method.clone(), &path, &lines).await;
             let status = reply.status.as_u16();
-            let expected = match (cell, token) {
+            let expected = match (cell, shown) {
                 ('x', _) => !matches!(status, 401 | 403),
                 (_, Some(_)) => status == 403,
                 (_, None) => status == 401,
@@ -125,16 +141,18 @@ fn the_table_has_every_address() {
     }
 }
 
-/// SECURITY.md shows the table that is enforced.
+/// SECURITY.md shows the table that is enforced, and nothing else.
 #[test]
 fn the_document_has_the_table() {
     let document = std::fs::read_to_string("SECURITY.md").expect("the document");
-    for route in Route::all() {
-        for method in route.methods() {
-            let row = format!("| `{method} {}` | {} |", route.name(), gate::need(route, method));
-            assert!(document.contains(&row), "SECURITY.md lacks this row:\n{row}");
-        }
-    }
+    let of = |route: &Route, method: &Method| {
+        format!("| `{method} {}` | {} |", route.name(), gate::need(*route, method))
+    };
+    let routes = Route::all();
+    let rows = routes.iter().flat_map(|it| it.methods().iter().map(move |method| of(it, method)));
+    let (_, table) = document.split_once("| --- | --- |\n").expect("the first table");
+    let (table, _) = table.split_once("\n\n").expect("it ends");
+    assert_eq!(table, rows.collect::<Vec<_>>().join("\n"));
 }
 
 #[track_caller]

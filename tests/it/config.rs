@@ -136,7 +136,7 @@ fn other() -> Config {
         result_ttl: Duration::from_secs(61),
         cancel_grace: Duration::from_millis(1500),
         tombstone_ttl: Duration::from_mins(90),
-        audit_ttl: Some(Duration::from_hours(24 * 365)),
+        audit_ttl: Some(Duration::from_hours(24 * 30)),
         sweep_interval: Duration::from_secs(2),
         completion_wait: Duration::ZERO,
         scan_command: "/usr/bin/scan --quiet -".into(),

@@ -74,9 +74,21 @@ async fn every_other_answer_lets_nobody_in() {
 async fn an_answer_that_does_not_come_is_waited_for() {
     let authority = Authority::start().await;
     let app = TestApp::builder().flag(&authority.flag()).start().await;
-    authority.fail(&[502, 503]);
+    authority.fail(&[502, 429, 503]);
     list(&app, "session=ann").await.assert_status(200);
-    assert_eq!(authority.asked().len(), 3);
+    assert_eq!(authority.asked().len(), 4);
+}
+
+#[tokio::test]
+async fn of_several_who_want_to_know_the_same_one_asks() {
+    let authority = Authority::start().await;
+    let app = TestApp::builder().flag(&authority.flag()).start().await;
+    let ask = || list(&app, "session=ann");
+    let (one, two, three) = tokio::join!(ask(), ask(), ask());
+    for reply in [one, two, three] {
+        reply.assert_status(200);
+    }
+    assert_eq!(authority.asked().len(), 1);
 }
 
 #[tokio::test]
@@ -101,7 +113,7 @@ async fn credentials_of_ours_go_before_and_those_of_others_are_passed_on() {
     let expired = Signer::hs256(SECRET).sign(&claims(&serde_json::json!({ "exp": 1 })));
     let ask = async |authorization: &str| {
         let lines = [("authorization", authorization), ("cookie", "session=ann")];
-        app.ask(Method::GET, "/uploads", &lines).await
+        app.ask(Method::GET, "/limits", &lines).await
     };
     ask(&good).await.assert_status(200);
     ask(&bad).await.assert_problem(401, "unauthenticated");

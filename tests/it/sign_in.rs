@@ -47,6 +47,12 @@ fn other(code: &str) -> String {
     format!("{:06}", (code.parse::<u32>().expect("digits") + 1) % 1_000_000)
 }
 
+/// A session of a user who has an address for that.
+pub(crate) async fn new_session(app: &TestApp, outbox: &Outbox) -> String {
+    app.control("/users/add?name=sue&email=ann%40example.com").await.assert_status(200);
+    session(app, outbox).await
+}
+
 async fn session(app: &TestApp, outbox: &Outbox) -> String {
     let code = code(app, outbox).await;
     token(enter(app, EMAIL, &code).await.assert_status(201))

@@ -141,11 +141,13 @@ async fn what_is_no_ticket_of_ours_is_refused() {
         let file = app.flow(CONTENT).with("ticket", &bad);
         file.probe(1).await.assert_problem(401, "unauthenticated");
         if !bad.ends_with(' ') {
-            let reply = app.call_as(&bad, Method::GET, "/uploads").await;
+            let reply = app.call_as(&bad, Method::GET, "/limits").await;
             reply.assert_problem(401, "unauthenticated");
         }
     }
-    app.call_as(&whole, Method::GET, "/uploads").await.assert_status(200);
+    app.call_as(&whole, Method::GET, "/limits").await.assert_status(200);
+    // What its user has besides is not the holder's business.
+    app.call_as(&whole, Method::GET, "/uploads").await.assert_problem(403, "forbidden");
 }
 
 #[tokio::test]

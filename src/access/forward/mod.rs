@@ -18,14 +18,19 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::Mutex,
+    time::{sleep, timeout},
+};
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore, crypto::ring};
 
 use self::{known::Known, question::Question};
 use super::{Access, Caller, Denied, Means};
 use crate::upload::{
-    By, Principal, Scopes,
-    limits::{FORWARD_ANSWER_LEN_MAX, FORWARD_ATTEMPTS_MAX, FORWARD_PAUSE_MIN, FORWARD_TIMEOUT},
+    By, Principal, Scopes, Sha256Digest,
+    limits::{
+        FORWARD_ANSWER_LEN_MAX, FORWARD_DEADLINE, FORWARD_LINES, FORWARD_PAUSE_MIN, FORWARD_TIMEOUT,
+    },
 };
 
 /// How to ask.
@@ -61,7 +66,7 @@ pub enum ForwardError {
     #[error("cannot ask auth_url")]
     Unreachable(#[source] hyper_util::client::legacy::Error),
     /// There was none in time.
-    #[error("auth_url did not answer within {} s", FORWARD_TIMEOUT.as_secs())]
+    #[error("auth_url did not answer in time")]
     TimedOut,
     /// It is neither a yes nor a no.
     #[error("auth_url answered {0}: it must answer 2xx, 401 or 403")]
@@ -93,6 +98,7 @@ pub struct Forward {
     options: ForwardOptions,
     client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
     known: Known,
+    lines: [Mutex<()>; FORWARD_LINES],
 }
 
 impl Forward {
@@ -105,7 +111,8 @@ impl Forward {
         let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
         let connector = connector.enable_http1().build();
         let client = Client::builder(TokioExecutor::new()).build(connector);
-        Ok(Self { known: Known::new(options.cache), options, client })
+        let lines = std::array::from_fn(|_| Mutex::default());
+        Ok(Self { known: Known::new(options.cache), options, client, lines })
     }
 
     /// Asks about a request, unless the answer is known. One that does not come is waited for, as
@@ -120,17 +127,30 @@ impl Forward {
         if let Some(user) = self.known.user(&key) {
             return Ok(Answer::User(user));
         }
+        let asked = timeout(FORWARD_DEADLINE, self.find_out(&question, key)).await;
+        asked.unwrap_or(Err(ForwardError::TimedOut))
+    }
+
+    /// Asks in turn with those who share a line: not more than there are lines ask at a time, and
+    /// of several who want to know the same, one.
+    async fn find_out(
+        &self,
+        question: &Question,
+        key: Sha256Digest,
+    ) -> Result<Answer, ForwardError> {
+        let _line = self.lines[usize::from(key.0[0]) % FORWARD_LINES].lock().await;
+        if let Some(user) = self.known.user(&key) {
+            return Ok(Answer::User(user));
+        }
         let mut pause = FORWARD_PAUSE_MIN;
-        let mut attempts = 1;
         let answer = loop {
-            match self.attempt(&question).await {
+            match self.attempt(question).await {
                 Ok(answer) => break answer,
-                Err(error) if attempts == FORWARD_ATTEMPTS_MAX || !error.may_pass() => {
-                    return Err(error);
-                }
+                Err(error) if !error.may_pass() => return Err(error),
+                // Until the deadline.
                 Err(_) => sleep(pause).await,
             }
-            (attempts, pause) = (attempts + 1, pause * 2);
+            pause *= 2;
         };
         if let Answer::User(user) = &answer {
             self.known.learn(key, user.clone());
@@ -182,7 +202,10 @@ impl ForwardError {
     fn may_pass(&self) -> bool {
         match self {
             Self::Unreachable(_) | Self::TimedOut => true,
-            Self::Status(status) => status.is_server_error(),
+            Self::Status(status) => {
+                let busy = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
+                status.is_server_error() || busy.contains(status)
+            }
             Self::Nobody { .. } => false,
         }
     }
@@ -207,15 +230,15 @@ impl Access {
         &self,
         forward: &Forward,
         request: &request::Parts,
-        peer: Option<IpAddr>,
+        by: &By,
     ) -> Result<Caller, Denied> {
-        let user = match forward.ask(request, peer).await? {
+        let user = match forward.ask(request, by.address).await? {
             Answer::User(user) => user,
             Answer::Unknown => return Err(Denied::Unknown),
             Answer::Refused => return Err(Denied::Refused),
         };
         let means = Means::Forwarded;
-        let by = By { means: (&means).into(), address: peer, ..By::server(self.clock.now()) };
+        let by = By { means: (&means).into(), ..by.clone() };
         let known = self.known_user(&user, &by).await?;
         if known.is_none_or(|user| user.disabled_at.is_some()) {
             return Err(Denied::Refused);

@@ -10,7 +10,7 @@ use crate::upload::Sha256Digest;
 
 /// What is left out beside what describes the body: it is for this connection, says nothing of who
 /// asks, or comes anew with every request.
-const LEFT_OUT: [HeaderName; 13] = [
+const LEFT_OUT: [HeaderName; 16] = [
     header::CONNECTION,
     header::EXPECT,
     header::HOST,
@@ -23,8 +23,11 @@ const LEFT_OUT: [HeaderName; 13] = [
     header::UPGRADE,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("x-request-id"),
-    // Sent by a client, it might be taken for what a proxy says.
+    // Sent by a client, these might be taken for what a proxy says.
     header::FORWARDED,
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-client-ip"),
+    HeaderName::from_static("true-client-ip"),
 ];
 /// The same, for all fields that begin so.
 const LEFT_OUT_FROM: [&str; 4] = ["content-", "if-", "x-forwarded-", "x-original-"];
@@ -82,8 +85,12 @@ impl Question {
     }
 }
 
+/// Names with an underscore are for nobody: where fields become variables, as by CGI, they would
+/// be the same ones as those with a hyphen, which are ours to write.
 fn is_passed_on(name: &HeaderName) -> bool {
-    !LEFT_OUT.contains(name) && !LEFT_OUT_FROM.iter().any(|from| name.as_str().starts_with(from))
+    let text = name.as_str();
+    let is_known = LEFT_OUT.contains(name) || LEFT_OUT_FROM.iter().any(|it| text.starts_with(it));
+    !is_known && !text.contains('_')
 }
 
 #[cfg(test)]
@@ -119,6 +126,11 @@ mod tests {
             ("x-forwarded-for", "127.0.0.1"),
             ("x-forwarded-uri", "/public"),
             ("forwarded", "for=127.0.0.1"),
+            ("x_forwarded_for", "127.0.0.1"),
+            ("remote_user", "root"),
+            ("x-real-ip", "127.0.0.1"),
+            ("x-client-ip", "127.0.0.1"),
+            ("true-client-ip", "127.0.0.1"),
             ("content-length", "7"),
             ("if-none-match", "x"),
             ("connection", "close"),

@@ -75,8 +75,13 @@ pub enum Unusable {
     /// Somebody else's.
     #[error("the `aud` of the ticket names others: let it name {AUDIENCE:?}, or leave it out")]
     Audience,
+    /// Its user.
+    #[error("the user of the ticket may not use the service any more: ask whoever issued it")]
+    Disabled,
     /// It cannot be counted.
-    #[error("a ticket with `uploads` needs a `jti` of 1 to {TICKET_ID_LEN_MAX} bytes")]
+    #[error(
+        "a ticket with `uploads` needs a `jti`, and every `jti` has 1 to {TICKET_ID_LEN_MAX} bytes"
+    )]
     Id,
     /// One that restricts, in a way that is not understood.
     #[error("the claim `{0}` of the ticket cannot be used")]
@@ -115,6 +120,9 @@ impl Claims {
     pub(super) fn read(self, now: Timestamp) -> Result<(Principal, Ticket), Unusable> {
         self.check_times(now)?;
         self.check_audience()?;
+        if self.jti.as_ref().is_some_and(|id| !is_id(id)) {
+            return Err(Unusable::Id);
+        }
         let user: Principal = self.sub.parse()?;
         let day = |text: &String| text.parse::<Day>().map_err(|_| Unusable::Claim("scheduled_at"));
         let permit = Permit {
@@ -157,11 +165,14 @@ impl Claims {
 
     fn allowance(&self, user: &Principal) -> Result<Option<Allowance>, Unusable> {
         let Some(uploads) = self.uploads else { return Ok(None) };
-        let fits = |id: &&String| (1..=TICKET_ID_LEN_MAX).contains(&id.len());
-        let id = self.jti.as_ref().filter(fits).ok_or(Unusable::Id)?;
+        let id = self.jti.as_ref().ok_or(Unusable::Id)?;
         let expires_at = self.ends().saturating_add(CLOCK_LEEWAY).unwrap_or(Timestamp::MAX);
         Ok(Some(Allowance { ticket: TicketKey::of(user, id), uploads, expires_at }))
     }
+}
+
+fn is_id(id: &str) -> bool {
+    (1..=TICKET_ID_LEN_MAX).contains(&id.len())
 }
 
 /// An empty name would be another one once it is a file's.
@@ -240,6 +251,7 @@ mod tests {
             (json!({ "max_size": "1 MB" }), Unusable::Unreadable),
             (json!({ "uploads": 1 }), Unusable::Id),
             (json!({ "uploads": 1, "jti": "" }), Unusable::Id),
+            (json!({ "jti": "x".repeat(256) }), Unusable::Id),
             (json!({ "uploads": 1, "jti": "x".repeat(256) }), Unusable::Id),
             (json!({ "uploads": 1.5, "jti": "x" }), Unusable::Unreadable),
             (json!({ "filename": "" }), Unusable::Claim("filename")),

@@ -15,8 +15,10 @@ pub use self::{
     keys::{KeyError, TicketKeys},
 };
 use super::{Access, Caller, Denied, Means};
+use crate::catalog::CatalogError;
 use crate::upload::{
-    Accept, By, Day, FileName, Permit, Principal, Scope, Scopes, Timestamp, TokenId,
+    Accept, By, Day, Deed, FileName, Permit, Principal, Scope, Scopes, Timestamp, TokenId,
+    limits::TICKET_LEN_MAX,
 };
 
 /// A ticket that was found good.
@@ -51,11 +53,23 @@ pub struct NewTicket {
     pub origin: Option<String>,
 }
 
+/// Why a ticket was not issued.
+#[derive(Debug, thiserror::Error)]
+pub enum NotIssued {
+    /// There is no key to sign with.
+    #[error("this server has no key to sign tickets with: its operator sets `ticket_key`")]
+    NoKey,
+    /// It says too much.
+    #[error("the ticket would be too long to be sent: shorten `filename`, or `accept`")]
+    TooLong,
+    /// The audit trail cannot be written.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+}
+
 /// A ticket that was issued.
 #[derive(Debug)]
 pub struct Issued {
-    /// What it is called (`jti`).
-    pub id: TokenId,
     /// The ticket.
     pub ticket: String,
     /// When it ends.
@@ -70,24 +84,28 @@ impl Access {
         Self { tickets: Some(keys), ..self }
     }
 
-    /// Issues a ticket. Nothing if there is no key to sign with.
-    #[must_use]
-    pub fn issue_ticket(&self, new: NewTicket) -> Option<Issued> {
-        let id = TokenId::new();
+    /// Issues a ticket. Errors: see [`NotIssued`]; nobody has the ticket then.
+    pub async fn issue_ticket(&self, new: NewTicket, by: &By) -> Result<Issued, NotIssued> {
+        let (id, user) = (TokenId::new(), new.user.clone());
         let claims = Claims::of(new, id.to_string(), self.clock.now());
-        let ticket = self.tickets.as_ref()?.sign(&claims)?;
-        Some(Issued { id, ticket, ends: claims.ends() })
+        let ticket = self.tickets.as_ref().and_then(|keys| keys.sign(&claims));
+        let ticket = ticket.ok_or(NotIssued::NoKey)?;
+        if TICKET_LEN_MAX < ticket.len() {
+            return Err(NotIssued::TooLong);
+        }
+        self.catalog.trail().note(&by.entry(Deed::TicketIssued, &user, &id)).await?;
+        Ok(Issued { ticket, ends: claims.ends() })
     }
 
     /// Who shows this ticket.
-    pub(super) async fn ticket(&self, text: &str) -> Result<Caller, Denied> {
+    pub(super) async fn ticket(&self, text: &str, by: &By) -> Result<Caller, Denied> {
         let keys = self.tickets.as_ref().ok_or(Denied::Invalid)?;
         let (user, ticket) = keys.verify(text)?.read(self.clock.now())?;
         let means = Means::Ticket(ticket);
-        let by = By { means: (&means).into(), ..By::server(self.clock.now()) };
+        let by = By { means: (&means).into(), ..by.clone() };
         let known = self.known_user(&user, &by).await?;
         if known.is_none_or(|user| user.disabled_at.is_some()) {
-            return Err(Denied::Invalid);
+            return Err(Unusable::Disabled.into());
         }
         let scopes = Scopes::of(&[Scope::Upload]);
         Ok(Caller { principal: user, scopes, means })

@@ -8,8 +8,10 @@ use std::time::Duration;
 pub const CREDENTIALS_REMEMBERED_MAX: usize = 4096;
 /// How long `auth_url` may take to answer, and then again to end its answer.
 pub const FORWARD_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often it is asked about one request while it does not answer.
-pub const FORWARD_ATTEMPTS_MAX: u32 = 5;
+/// How long a request waits in all until it is known who sends it.
+pub const FORWARD_DEADLINE: Duration = Duration::from_secs(15);
+/// How many requests ask at a time.
+pub const FORWARD_LINES: usize = 64;
 /// How long is waited before it is asked for the second time; then twice as long, and so on.
 pub const FORWARD_PAUSE_MIN: Duration = Duration::from_millis(200);
 /// Bytes that are read of the body of its answer: it says nothing to us.
