@@ -3,14 +3,19 @@
 //! Nobody is refused for being too fast, because flow.js gives a file up then; so a wait is
 //! bounded, too.
 
-use std::{net::IpAddr, time::Duration};
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
 use super::{pace::Pace, place};
 use crate::upload::{
-    Principal,
-    limits::{RATE_DELAY_MAX, RATE_SENDERS_MAX},
+    IdentityKey, Principal,
+    limits::{RATE_DELAY_MAX, RATE_SENDERS_MAX, RATE_TURN},
 };
 
 /// How often what may be done. Nothing is no limit.
@@ -36,6 +41,9 @@ enum Sender {
 pub struct Rates {
     requests: Option<Pace<Sender>>,
     new_uploads: Option<Pace<Sender>>,
+    /// When uploads may begin that were counted a moment ago: several requests of each do not know
+    /// of one another.
+    turns: Mutex<HashMap<IdentityKey, Instant>>,
 }
 
 impl Rates {
@@ -45,7 +53,8 @@ impl Rates {
         let rate = |most: Option<u64>| {
             most.map(|most| Pace::within(limits.window, most, RATE_SENDERS_MAX))
         };
-        Self { requests: rate(limits.requests), new_uploads: rate(limits.new_uploads) }
+        let (requests, new_uploads) = (rate(limits.requests), rate(limits.new_uploads));
+        Self { requests, new_uploads, turns: Mutex::default() }
     }
 
     /// Counts a request that came at `begun` from this address, and tells when it may go on.
@@ -67,12 +76,31 @@ impl Rates {
         self.new_uploads.is_some()
     }
 
-    /// Counts an upload that is about to begin, and tells when it may.
+    /// Counts an upload that is about to begin, and tells when it may: once, however many of its
+    /// requests come at the same time. One of which nobody else could send a part has no identity.
     #[must_use]
-    pub fn upload(&self, peer: Option<IpAddr>, principal: &Principal) -> Instant {
-        let (now, rate) = (Instant::now(), self.new_uploads.as_ref());
-        let place = peer.map(|peer| Sender::Place(place(peer)));
-        later(rate, place, now).max(later(rate, user(principal), now))
+    pub fn upload(
+        &self,
+        peer: Option<IpAddr>,
+        principal: &Principal,
+        identity: Option<&IdentityKey>,
+    ) -> Instant {
+        let now = Instant::now();
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_fresh = |turn: &Instant| now < *turn + RATE_TURN;
+        if let Some(turn) = identity.and_then(|it| turns.get(it)).copied().filter(is_fresh) {
+            return turn;
+        }
+        let (rate, place) = (self.new_uploads.as_ref(), peer.map(|it| Sender::Place(place(it))));
+        let turn = later(rate, place, now).max(later(rate, user(principal), now));
+        if RATE_SENDERS_MAX <= turns.len() {
+            turns.retain(|_, turn| is_fresh(turn));
+        }
+        // Without room it is counted again, which slows it and does no harm.
+        if let Some(identity) = identity.filter(|_| turns.len() < RATE_SENDERS_MAX) {
+            turns.insert(*identity, turn);
+        }
+        turn
     }
 }
 
@@ -87,6 +115,7 @@ fn later(rate: Option<&Pace<Sender>>, sender: Option<Sender>, now: Instant) -> I
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upload::{Identity, Plan};
 
     const MINUTE: Duration = Duration::from_mins(1);
     const ONE: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)));
@@ -131,14 +160,34 @@ mod tests {
         let ann = Principal::named("ann");
         assert_eq!(rates.request_by(&ann, now), now);
         assert_eq!(rates.request_by(&ann, now), now + RATE_DELAY_MAX);
-        assert_eq!(rates.upload(ONE, &ann), now, "requests and uploads are two things");
-        assert_eq!(rates.upload(OTHER, &ann), now + RATE_DELAY_MAX);
+        let upload = |peer, user| rates.upload(peer, user, None);
+        assert_eq!(upload(ONE, &ann), now, "requests and uploads are two things");
+        assert_eq!(upload(OTHER, &ann), now + RATE_DELAY_MAX);
         let public = Principal::anonymous();
-        assert_eq!(rates.upload(OTHER, &public), now + RATE_DELAY_MAX, "it is ann's, too");
+        assert_eq!(upload(OTHER, &public), now + RATE_DELAY_MAX, "it is ann's, too");
         for _ in 0..9 {
             assert_eq!(rates.request_by(&public, now), now);
-            assert_eq!(rates.upload(None, &public), now);
+            assert_eq!(upload(None, &public), now);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_chunks_of_one_upload_are_one_upload() {
+        let (rates, now) = (rates(1), Instant::now());
+        let key = |name: &str| {
+            let plan = Plan::new(30, 10, 3).expect("three tens are thirty");
+            Identity::new(Principal::named("ann"), name, name, plan).expect("short").key()
+        };
+        let upload = |name: &str| rates.upload(ONE, &Principal::named("ann"), Some(&key(name)));
+        for _ in 0..3 {
+            assert_eq!(upload("a"), now);
+        }
+        for _ in 0..3 {
+            assert_eq!(upload("b"), now + RATE_DELAY_MAX);
+        }
+        tokio::time::advance(MINUTE + RATE_DELAY_MAX).await;
+        assert_eq!(upload("a"), Instant::now(), "it is another one");
+        assert_eq!(upload("b"), Instant::now() + RATE_DELAY_MAX);
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::Refusal;
-use crate::upload::{By, Day, Permit, Principal};
+use crate::upload::{By, Day, Identity, Permit, Principal};
 
 /// On whose behalf a request is carried out, and what may be done so.
 #[derive(Debug, Clone)]
@@ -29,7 +29,7 @@ pub trait Gate: Send + Sync {
     fn counts_uploads(&self) -> bool;
 
     /// Asked when a request is about to begin an upload; answers when it may.
-    async fn begin(&self, principal: &Principal);
+    async fn begin(&self, identity: &Identity);
 }
 
 impl Grant {

@@ -11,7 +11,7 @@ use crate::{
     access::{Caller, Denied},
     dialect::{Gate, Grant, Refusal},
     engine::UploadError,
-    upload::{Means, Principal, Scope, TokenId, limits::RATE_DELAY_MAX},
+    upload::{Identity, IdentityKey, Means, Principal, Scope, TokenId, limits::RATE_DELAY_MAX},
 };
 
 /// Where a request came from: an extension of it, put there by the server. Behind a trusted proxy,
@@ -127,10 +127,15 @@ async fn wait(state: &State, moment: Instant) {
 }
 
 /// Waits until one more upload may be begun; all in all no longer than anybody has to wait.
-pub(super) async fn begin(state: &State, parts: &request::Parts, principal: &Principal) {
+pub(super) async fn begin(
+    state: &State,
+    parts: &request::Parts,
+    principal: &Principal,
+    identity: Option<&IdentityKey>,
+) {
     if state.rates.counts_uploads() {
         let last = begun(parts) + RATE_DELAY_MAX;
-        wait(state, state.rates.upload(peer(parts), principal).min(last)).await;
+        wait(state, state.rates.upload(peer(parts), principal, identity).min(last)).await;
     }
 }
 
@@ -189,8 +194,8 @@ impl Gate for FlowGate<'_> {
         self.state.rates.counts_uploads()
     }
 
-    async fn begin(&self, principal: &Principal) {
-        begin(self.state, self.parts, principal).await;
+    async fn begin(&self, identity: &Identity) {
+        begin(self.state, self.parts, identity.principal(), Some(&identity.key())).await;
     }
 }
 

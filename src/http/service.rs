@@ -143,7 +143,7 @@ async fn dispatch(state: Arc<State>, route: Option<Route>, request: Request) -> 
             unreachable!("they were answered above")
         }
         Route::UploadCreative => {
-            gate::begin(&state, &parts, principal).await;
+            gate::begin(&state, &parts, principal, None).await;
             creatives::upload(&state, &grant, &parts.headers, body).await
         }
         Route::Uploads => uploads::list(&state, principal, query).await,

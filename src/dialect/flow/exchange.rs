@@ -288,7 +288,7 @@ async fn receive(
     body: Body,
 ) -> Result<Answer, Refusal> {
     if gate.counts_uploads() && engine.would_begin(intent).await.map_err(|it| refusal(&it))? {
-        gate.begin(intent.identity.principal()).await;
+        gate.begin(&intent.identity).await;
     }
     let received = engine.receive(intent, piece, body).await;
     received.map(Answer::to_chunk).map_err(|error| refusal(&error))

@@ -46,6 +46,8 @@ pub const PENALTY_PLACES_MAX: usize = 10_000;
 
 /// How long a request waits at most that its sender has sent too soon; then it is served.
 pub const RATE_DELAY_MAX: Duration = Duration::from_secs(30);
+/// How long after its turn requests of one upload are taken for parts of the same beginning.
+pub const RATE_TURN: Duration = Duration::from_secs(1);
 /// Addresses and users whose rates are remembered.
 pub const RATE_SENDERS_MAX: usize = 50_000;
 /// How often those are looked for, when there are so many, who need not be remembered any more.
