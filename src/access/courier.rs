@@ -5,7 +5,7 @@
 //! for nobody knows it any more, but a new one that ends when that would have.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     error::Error,
     net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -88,6 +88,15 @@ impl Courier {
         self.desk.sending.forgive(user);
     }
 
+    /// The user has another address: what goes to the former one is given up, and what was sent to
+    /// it does not keep the user from asking for more.
+    pub(super) fn moved(&self, user: &Principal) {
+        if let Some(given_up) = self.desk.on_the_way().remove(user) {
+            given_up.cancel();
+        }
+        self.desk.sending.forgive(user);
+    }
+
     /// Ends in order: what is being handed to the mail server is handed over; what waits to be
     /// tried again is left to the next start.
     pub(super) async fn stop(&self) {
@@ -112,8 +121,8 @@ struct Desk {
     /// Under which address browsers know the service, or nothing.
     site: String,
     sending: Pace<Principal>,
-    /// Whose code is being sent: they get no other one meanwhile.
-    on_the_way: Mutex<HashSet<Principal>>,
+    /// Whose code is being sent, and how to give that up: they get no other one meanwhile.
+    on_the_way: Mutex<HashMap<Principal, CancellationToken>>,
     /// Connections to the mail server.
     lines: Semaphore,
     stop: CancellationToken,
@@ -154,7 +163,7 @@ impl Desk {
     async fn wanted(self: &Arc<Self>, tasks: &TaskTracker, email: &str) {
         match self.catalog.directory().user_by_email(email).await {
             Ok(Some(user)) if user.disabled_at.is_none() => {
-                if self.on_the_way().contains(&user.name) {
+                if self.on_the_way().contains_key(&user.name) {
                     return;
                 }
                 if self.sending.step(user.name.clone()).is_err() {
@@ -188,8 +197,12 @@ impl Desk {
     fn set_out(self: &Arc<Self>, user: &Principal) -> Option<Way> {
         let mut on_the_way = self.on_the_way();
         let fits = on_the_way.len() < limits::CODES_ON_THE_WAY_MAX;
-        (fits && on_the_way.insert(user.clone()))
-            .then(|| Way { desk: self.clone(), user: user.clone() })
+        if !fits || on_the_way.contains_key(user) {
+            return None;
+        }
+        let given_up = CancellationToken::new();
+        on_the_way.insert(user.clone(), given_up.clone());
+        Some(Way { desk: self.clone(), user: user.clone(), given_up })
     }
 
     async fn make(
@@ -200,7 +213,7 @@ impl Desk {
         let Some(to) = user.email.clone() else { return Ok(None) };
         let digits = code::digits()?;
         let record = code::record(&digits, user.name.clone(), expires_at)?;
-        let kept = self.catalog.directory().put_code(&record).await?;
+        let kept = self.catalog.directory().put_code(&record, &to).await?;
         Ok(kept.then(|| (record, self.mail(to, &digits))))
     }
 
@@ -242,7 +255,7 @@ impl Desk {
         sent.unwrap_or(Err(NotSent::TimedOut))
     }
 
-    fn on_the_way(&self) -> MutexGuard<'_, HashSet<Principal>> {
+    fn on_the_way(&self) -> MutexGuard<'_, HashMap<Principal, CancellationToken>> {
         self.on_the_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -251,6 +264,7 @@ impl Desk {
 struct Way {
     desk: Arc<Desk>,
     user: Principal,
+    given_up: CancellationToken,
 }
 
 impl Way {
@@ -259,6 +273,7 @@ impl Way {
         let left = code.expires_at.duration_since(desk.clock.now()).unsigned_abs();
         let is_settled = tokio::select! {
             biased;
+            () = self.given_up.cancelled() => true,
             // After its time it is of no use to anybody.
             () = sleep(left) => true,
             handed_over = desk.hand_over(&mail) => handed_over,
@@ -271,7 +286,11 @@ impl Way {
 
 impl Drop for Way {
     fn drop(&mut self) {
-        self.desk.on_the_way().remove(&self.user);
+        let mut on_the_way = self.desk.on_the_way();
+        // What was given up has made room already, and another one may be there by now.
+        if !self.given_up.is_cancelled() {
+            on_the_way.remove(&self.user);
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::Access;
 use crate::{
-    catalog::CatalogError,
+    catalog::{CatalogError, EmailChange},
     upload::{By, Principal, User, limits},
 };
 
@@ -39,9 +39,7 @@ impl Access {
         email: Option<String>,
         by: &By,
     ) -> Result<User, UserError> {
-        if email.as_deref().is_some_and(|email| !is_address(email)) {
-            return Err(UserError::Email);
-        }
+        check(email.as_deref())?;
         let (name, created_at) = (name.clone(), self.clock.now());
         let user = User { name, email, created_at, disabled_at: None };
         if self.add(&user, by).await? { Ok(user) } else { Err(UserError::Taken) }
@@ -96,6 +94,28 @@ impl Access {
         changed
     }
 
+    /// Gives a user this e-mail address, or none. A code that was sent to the former one counts no
+    /// more, and one that is on its way there is given up.
+    pub async fn set_email(
+        &self,
+        name: &Principal,
+        email: Option<&str>,
+        by: &By,
+    ) -> Result<(), UserError> {
+        check(email)?;
+        let changed = self.directory().set_email(name, email, by).await;
+        self.remembered.forget();
+        match changed? {
+            EmailChange::Taken => return Err(UserError::Taken),
+            EmailChange::Unknown => return Err(UserError::Unknown),
+            EmailChange::Done => {}
+        }
+        if let Some(courier) = &self.courier {
+            courier.moved(name);
+        }
+        Ok(())
+    }
+
     /// Forgets a user who has nothing any more, with all tokens. Returns false if the user is not
     /// known or still has something.
     pub async fn remove_user(&self, name: &Principal, by: &By) -> Result<bool, CatalogError> {
@@ -105,6 +125,11 @@ impl Access {
         // operator has started the service anew.
         removed
     }
+}
+
+/// An address, if there is one, must be one.
+fn check(email: Option<&str>) -> Result<(), UserError> {
+    if email.is_none_or(is_address) { Ok(()) } else { Err(UserError::Email) }
 }
 
 /// Whether a mail server could be asked to deliver to it; whether it does is seen when it is.

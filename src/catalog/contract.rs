@@ -99,6 +99,7 @@ where
     run!(
         make,
         users::a_user_has_a_name_and_an_address_of_its_own,
+        users::an_address_is_changed_unless_it_is_anothers,
         users::a_user_who_has_something_is_not_removed,
         users::an_upload_of_nobody_is_not_opened_and_disturbs_no_other,
         users::a_token_belongs_to_a_user_and_goes_with_it,
@@ -106,6 +107,7 @@ where
         users::sessions_that_are_over_are_forgotten,
         codes::a_code_is_tried_so_often_and_used_once,
         codes::a_user_has_one_code_at_a_time,
+        codes::a_code_for_a_former_address_counts_no_more,
         codes::of_many_that_try_a_code_so_many_do,
         codes::codes_that_were_not_sent_are_listed_and_those_that_are_over_go,
         tickets::a_ticket_is_good_for_so_many_uploads,

@@ -12,6 +12,17 @@ use crate::upload::{
     By, CodeRecord, Principal, TicketKey, Timestamp, TokenId, TokenKind, TokenRecord, User,
 };
 
+/// What came of the wish to change an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EmailChange {
+    /// It is changed.
+    Done,
+    /// It is another user's.
+    Taken,
+    /// There is no such user.
+    Unknown,
+}
+
 /// The users and their tokens.
 ///
 /// Contract (held by `catalog::contract`): as that of [`super::Catalog`]. E-mail addresses are
@@ -44,6 +55,15 @@ pub trait Directory: fmt::Debug + Send + Sync {
         by: &By,
     ) -> Result<bool, CatalogError>;
 
+    /// Gives a user this e-mail address, or none. Nothing changes if another user has it. The code
+    /// that was sent to the former one counts no more.
+    async fn set_email(
+        &self,
+        name: &Principal,
+        email: Option<&str>,
+        by: &By,
+    ) -> Result<EmailChange, CatalogError>;
+
     /// Forgets a user with all tokens. What is left of ended uploads goes, too. Returns false, and
     /// changes nothing, if running uploads or creatives of the user are there, or no such user.
     async fn remove_user(&self, name: &Principal, by: &By) -> Result<bool, CatalogError>;
@@ -75,9 +95,10 @@ pub trait Directory: fmt::Debug + Send + Sync {
     /// Forgets sessions that ended before `before`, up to `limit`. Returns how many went.
     async fn purge_sessions(&self, before: Timestamp, limit: usize) -> Result<usize, CatalogError>;
 
-    /// Keeps a code for its user, in place of the one that there was. Returns false, and changes
-    /// nothing, if there is no such user.
-    async fn put_code(&self, code: &CodeRecord) -> Result<bool, CatalogError>;
+    /// Keeps a code for its user, to whom it is sent at this address, in place of the one that
+    /// there was. Returns false, and changes nothing, if there is no such user, or the address is
+    /// not the user's any more.
+    async fn put_code(&self, code: &CodeRecord, email: &str) -> Result<bool, CatalogError>;
 
     /// Takes one of the tries of the code of whoever has this address, and gives the code. Nothing
     /// if there is none that counts at `now` and has a try left, or its user is disabled.

@@ -15,7 +15,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-pub use self::directory::Directory;
+pub use self::directory::{Directory, EmailChange};
 #[cfg(any(test, feature = "testing"))]
 pub use self::memory::MemoryCatalog;
 pub use self::sqlite::{CatalogView, Migration, Received, SqliteCatalog, migrations};

@@ -66,7 +66,7 @@ pub enum Command {
         #[command(subcommand)]
         command: Uploads,
     },
-    /// List, add, disable or remove those who may use the service
+    /// List, add, change, disable or remove those who may use the service
     User {
         /// What to do
         #[command(subcommand)]
@@ -165,6 +165,21 @@ pub enum Users {
         /// Where a code can be sent with which to sign in to the page
         #[arg(long, value_name = "ADDRESS")]
         email: Option<String>,
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// Change where codes are sent with which this user signs in to the page; one that was sent
+    /// counts no more
+    Email {
+        /// The user's name
+        name: Principal,
+        /// The new address
+        #[arg(required_unless_present = "none", conflicts_with = "none")]
+        address: Option<String>,
+        /// From now on there is none
+        #[arg(long)]
+        none: bool,
         /// Print one JSON document
         #[arg(long)]
         json: bool,

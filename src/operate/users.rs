@@ -27,6 +27,16 @@ pub async fn users(config: &Config, command: &Users) -> Result<bool, Failure> {
         }
         Users::Disable(named) => change(config, "disable", "disabled", named).await,
         Users::Enable(named) => change(config, "enable", "enabled", named).await,
+        Users::Email { name, address, json, .. } => {
+            let named = ("name", name.as_str());
+            let (target, done) = match address {
+                Some(email) => (target("/users/email", &[named, ("email", email)]), "changed"),
+                None => (target("/users/forget-email", &[named]), "cleared"),
+            };
+            let answer = control::post::<()>(config, &target).await?;
+            let user = escaped(name.as_str());
+            told(answer, |()| format!("{done} the address of {user}\n"), *json)
+        }
         Users::Remove(named) => change(config, "remove", "removed", named).await,
     }
 }

@@ -112,6 +112,8 @@ pub enum Deed {
     UserDisabled,
     /// They count again.
     UserEnabled,
+    /// A user has another e-mail address, or none any more.
+    UserEmailChanged,
     /// A user was forgotten.
     UserRemoved,
 }
@@ -134,6 +136,7 @@ impl Deed {
             Self::UserAdded => "user_added",
             Self::UserDisabled => "user_disabled",
             Self::UserEnabled => "user_enabled",
+            Self::UserEmailChanged => "user_email_changed",
             Self::UserRemoved => "user_removed",
         }
     }
@@ -145,7 +148,7 @@ impl Deed {
     }
 
     /// Every deed.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::UploadOpened,
         Self::UploadCompleted,
         Self::UploadFailed,
@@ -159,6 +162,7 @@ impl Deed {
         Self::UserAdded,
         Self::UserDisabled,
         Self::UserEnabled,
+        Self::UserEmailChanged,
         Self::UserRemoved,
     ];
 }

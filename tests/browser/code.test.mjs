@@ -165,10 +165,16 @@ test('a ticket uploads what it allows, and nothing else', async (t) => {
   };
   const ticket = await issue({ filename: 'campaign.bin', max_size: 3 * MIB, uploads: 1 });
   const named = await issue({ filename: 'campaign.bin', max_size: 3 * MIB });
+  const pictures = await issue({ accept: ['image/*'] });
   const fits = await sourceFile(folder, 'campaign.bin', 2 * MIB + 5);
   const again = await sourceFile(folder, 'again/campaign.bin', MIB);
   const larger = await sourceFile(folder, 'larger/campaign.bin', 3 * MIB + 1);
   const other = await sourceFile(folder, 'campaign.png', 1000);
+  // A page, whatever its name says.
+  const posing = path.join(folder, 'posing.png');
+  await writeFile(posing, `<!doctype html><script>1</script>${' '.repeat(1000)}`);
+  const dot = path.join(folder, 'dot.png');
+  await writeFile(dot, PIXEL);
 
   const app = await openOwnPage(t, browser, `${gate.origin}/healthz`);
   const send = async (name, file, query) => {
@@ -187,13 +193,21 @@ test('a ticket uploads what it allows, and nothing else', async (t) => {
   assert.deepEqual(await refusal('none', fits, {}), [401, 'unauthenticated']);
   const forged = `${ticket.slice(0, -2)}AA`;
   assert.deepEqual(await refusal('forged', fits, { ticket: forged }), [401, 'unauthenticated']);
-  const { successes } = await send('fits', fits, { ticket });
-  assert.equal(successes.length, 1);
+  const untaken = [415, 'type_not_accepted'];
+  assert.deepEqual(await refusal('of no kind', fits, { ticket: pictures }), untaken);
+  assert.deepEqual(await refusal('posing', posing, { ticket: pictures }), untaken);
+  for (const [name, file, query] of [
+    ['fits', fits, { ticket }],
+    ['a picture', dot, { ticket: pictures }],
+  ]) {
+    const { successes } = await send(name, file, query);
+    assert.equal(successes.length, 1, name);
+  }
   assert.deepEqual(await refusal('again', again, { ticket }), [403, 'forbidden']);
   assert.deepEqual(await refusal('of another', other, { ticket: named }), [403, 'forbidden']);
 
-  // It is Ann's, who sees it where she signed in, and the only one.
+  // They are Ann's, who sees them where she signed in, and no others.
   await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
   await page.locator('#today').getByText('campaign.bin').waitFor();
-  assert.equal(await page.locator('#today li').count(), 1);
+  assert.equal(await page.locator('#today li').count(), 2);
 });

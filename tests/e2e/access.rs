@@ -98,6 +98,19 @@ fn tokens_are_made_listed_and_taken_back_with_and_without_a_server() {
             &["added bob"],
         );
         assert_said(&tool(&["user", "add", "bob"]), 1, &["Another user"]);
+        let email = |args: &[&str]| tool(&[&["user", "email"], args].concat());
+        assert_said(&email(&["ann", "bob@example.com"]), 1, &["Another user"]);
+        assert_said(&email(&["bob", "--none"]), 0, &["cleared", "bob"]);
+        assert_said(&email(&["ann", "bob@example.com"]), 0, &["changed", "ann"]);
+        assert_said(&tool(&["user", "list"]), 0, &["bob@example.com"]);
+        assert_said(&email(&["ann", "bob"]), 1, &["name@example.com"]);
+        assert_said(&email(&["nobody", "--none"]), 1, &["There is no such user"]);
+        assert_said(&email(&["ann", ""]), 1, &["name@example.com"]);
+        assert_said(&email(&["ann"]), 2, &["<ADDRESS>"]);
+        assert_said(&email(&["ann", "--none", "ann@example.com"]), 2, &["--none"]);
+        let trail = tool(&["audit"]);
+        assert_said(&trail, 0, &["user_email_changed", "ann"]);
+        assert!(!String::from_utf8_lossy(&trail.stdout).contains("example.com"));
         assert_said(&tool(&["user", "disable", "bob"]), 0, &["disabled bob"]);
         assert_said(&tool(&["user", "enable", "bob"]), 0, &["enabled bob"]);
         assert_said(&tool(&["user", "remove", "bob"]), 0, &["removed bob"]);

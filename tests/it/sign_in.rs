@@ -10,6 +10,7 @@ use tokio::time::{Instant, advance};
 use crate::support::{Outbox, Reply, TestApp, TestAppBuilder, code_in};
 
 const EMAIL: &str = "ann@example.com";
+const NEW: &str = "new@example.com";
 
 fn for_now() -> NotSent {
     NotSent::ForNow("try later".into())
@@ -273,6 +274,79 @@ async fn while_a_code_is_on_its_way_no_other_is_made_and_after_its_time_it_is_gi
     assert_eq!(outbox.len(), 0);
     code(&app, &outbox).await;
     assert_eq!(outbox.len(), 0, "the one that was given up does not come after it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_code_counts_no_more_once_the_address_is_another_or_none() {
+    let outbox = Arc::new(Outbox::default());
+    let app = start(builder(&outbox)).await;
+    let refused = async |email: &str, code: &str| {
+        enter(&app, email, code).await.assert_problem(401, "invalid_code");
+    };
+    let former = code(&app, &outbox).await;
+    app.control("/users/email?name=ann&email=new%40example.com").await.assert_status(200);
+    for email in [EMAIL, NEW] {
+        refused(email, &former).await;
+    }
+    ask(&app, EMAIL).await.assert_status(202);
+    ask(&app, NEW).await.assert_status(202);
+    let mail = outbox.next().await;
+    assert_eq!((mail.to.as_str(), outbox.len()), (NEW, 0), "none goes to the former one");
+    let last = code_in(&mail.text);
+    app.control("/users/forget-email?name=ann").await.assert_status(200);
+    refused(NEW, &last).await;
+    let sent = outbox.attempts();
+    for email in [EMAIL, NEW] {
+        ask(&app, email).await.assert_status(202);
+    }
+    app.control("/users/email?name=ann&email=ann%40example.com").await.assert_status(200);
+    refused(EMAIL, &last).await;
+    let code = code(&app, &outbox).await;
+    assert_eq!(outbox.attempts(), sent + 1);
+    enter(&app, EMAIL, &code).await.assert_status(201);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_on_its_way_to_a_former_address_is_given_up_and_does_not_hold_up_the_next() {
+    let outbox = Arc::new(Outbox::default());
+    let app = start(builder(&outbox)).await;
+    for _ in 1..limits::CODES_AT_ONCE {
+        code(&app, &outbox).await;
+    }
+    outbox.fail((0..1000).map(|_| for_now()));
+    ask(&app, EMAIL).await.assert_status(202);
+    outbox.tried(limits::CODES_AT_ONCE as usize).await;
+    app.control("/users/email?name=ann&email=new%40example.com").await.assert_status(200);
+    outbox.recover();
+    ask(&app, NEW).await.assert_status(202);
+    let mail = outbox.next().await;
+    assert_eq!(mail.to, NEW);
+    enter(&app, &mail.to, &code_in(&mail.text)).await.assert_status(201);
+    advance(limits::CODE_LIFETIME).await;
+    assert_eq!(outbox.len(), 0);
+}
+
+#[tokio::test]
+async fn an_address_that_is_none_or_anothers_is_refused() {
+    let app = start(TestApp::builder()).await;
+    app.control("/users/add?name=bob").await.assert_status(200);
+    let set = async |query: &str| app.control(&format!("/users/email?{query}")).await;
+    let clear = async |name: &str| app.control(&format!("/users/forget-email?name={name}")).await;
+    set("name=bob&email=bob").await.assert_problem(400, "invalid_email");
+    set("name=bob&email=").await.assert_problem(400, "invalid_email");
+    set("email=b%40example.com").await.assert_problem(400, "invalid_name");
+    set("name=bob&email=ANN%40example.com").await.assert_problem(409, "conflict");
+    set("name=dan&email=dan%40example.com").await.assert_problem(404, "not_found");
+    set("name=ann").await.assert_problem(400, "invalid_email");
+    clear("dan").await.assert_problem(404, "not_found");
+    let emails = async || {
+        let users = app.control("/users/list").await.json();
+        [0, 1].map(|index| users[index]["email"].clone())
+    };
+    assert_eq!(emails().await, [json!(EMAIL), Value::Null]);
+    set("name=bob&email=bob%40example.com").await.assert_status(200);
+    clear("ann").await.assert_status(200);
+    assert_eq!(emails().await, [Value::Null, json!("bob@example.com")]);
 }
 
 #[tokio::test]

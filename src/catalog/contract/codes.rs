@@ -1,7 +1,10 @@
 //! Codes to sign in with.
 
 use super::{Shared, sample_by, sample_time, sample_user};
-use crate::upload::{CodeRecord, Principal, Sha256Digest, User};
+use crate::{
+    catalog::EmailChange,
+    upload::{CodeRecord, Principal, Sha256Digest, User},
+};
 
 const EMAIL: &str = "ann@example.com";
 
@@ -26,11 +29,11 @@ async fn know_ann(catalog: &Shared) -> User {
 
 pub(super) async fn a_code_is_tried_so_often_and_used_once(catalog: Shared) {
     let (users, code) = (catalog.directory(), sample_code("ann", 1));
-    assert!(!users.put_code(&code).await.expect("answered"), "of nobody");
+    assert!(!users.put_code(&code, EMAIL).await.expect("answered"), "of nobody");
     assert_eq!(users.try_code(EMAIL, sample_time(0)).await.expect("tried"), None);
     know_ann(&catalog).await;
     assert_eq!(users.try_code(EMAIL, sample_time(0)).await.expect("tried"), None);
-    assert!(users.put_code(&code).await.expect("kept"));
+    assert!(users.put_code(&code, EMAIL).await.expect("kept"));
     for bad in ["bob@example.com", "", "ann"] {
         assert_eq!(users.try_code(bad, sample_time(0)).await.expect("tried"), None, "{bad}");
     }
@@ -48,7 +51,7 @@ pub(super) async fn a_user_has_one_code_at_a_time(catalog: Shared) {
     let ann = know_ann(&catalog).await;
     let (users, [first, second]) = (catalog.directory(), [1, 2].map(|it| sample_code("ann", it)));
     for code in [&first, &second] {
-        assert!(users.put_code(code).await.expect("kept"));
+        assert!(users.put_code(code, EMAIL).await.expect("kept"));
     }
     assert!(!users.spend_code(&first).await.expect("answered"), "it was replaced");
     users.disable_user(&ann.name, Some(sample_time(5)), &sample_by(5)).await.expect("disabled");
@@ -61,9 +64,38 @@ pub(super) async fn a_user_has_one_code_at_a_time(catalog: Shared) {
     assert_eq!(users.try_code(EMAIL, sample_time(6)).await.expect("tried"), None, "it went, too");
 }
 
+pub(super) async fn a_code_for_a_former_address_counts_no_more(catalog: Shared) {
+    let (ann, users, code) = (know_ann(&catalog).await, catalog.directory(), sample_code("ann", 1));
+    let try_it = async |email: &str| users.try_code(email, sample_time(0)).await.expect("tried");
+    for new in [Some("new@example.com"), None, Some(EMAIL)] {
+        let former = users.user(&ann.name).await.expect("read").expect("there").email;
+        if let Some(former) = &former {
+            assert!(users.put_code(&code, &former.to_uppercase()).await.expect("kept"));
+        }
+        let changed = users.set_email(&ann.name, new, &sample_by(0)).await;
+        assert_eq!(changed.expect("changed"), EmailChange::Done);
+        for email in former.as_deref().into_iter().chain(new) {
+            assert_eq!(try_it(email).await, None, "{email}");
+        }
+        assert_eq!(users.unsent_codes(sample_time(0), 10).await.expect("read"), []);
+        assert!(!users.spend_code(&code).await.expect("answered"));
+        // Nor does one that was made for it, and is kept only now.
+        let former = former.unwrap_or_default();
+        assert!(!users.put_code(&code, &former).await.expect("answered"), "{former:?}");
+    }
+    assert!(users.put_code(&code, EMAIL).await.expect("kept"));
+    // What is refused leaves it as it was.
+    let bob =
+        User { email: Some("bob@example.com".into()), ..sample_user(&Principal::named("bob")) };
+    users.add_user(&bob, &sample_by(0)).await.expect("added");
+    let refused = users.set_email(&ann.name, bob.email.as_deref(), &sample_by(0)).await;
+    assert_eq!(refused.expect("answered"), EmailChange::Taken);
+    assert!(try_it(EMAIL).await.is_some());
+}
+
 pub(super) async fn of_many_that_try_a_code_so_many_do(catalog: Shared) {
     know_ann(&catalog).await;
-    catalog.directory().put_code(&sample_code("ann", 1)).await.expect("kept");
+    catalog.directory().put_code(&sample_code("ann", 1), EMAIL).await.expect("kept");
     let attempt = || {
         let catalog = catalog.clone();
         async move {
@@ -87,11 +119,13 @@ pub(super) async fn codes_that_were_not_sent_are_listed_and_those_that_are_over_
 ) {
     know_ann(&catalog).await;
     let users = catalog.directory();
-    users.add_user(&sample_user(&Principal::named("bob")), &sample_by(0)).await.expect("added");
+    let bob =
+        User { email: Some("bob@example.com".into()), ..sample_user(&Principal::named("bob")) };
+    users.add_user(&bob, &sample_by(0)).await.expect("added");
     let (anns, bobs) = (sample_code("ann", 1), sample_code("bob", 2));
     let bobs = CodeRecord { expires_at: sample_time(2000), ..bobs };
-    for code in [&bobs, &anns] {
-        users.put_code(code).await.expect("kept");
+    for (code, email) in [(&bobs, "bob@example.com"), (&anns, EMAIL)] {
+        users.put_code(code, email).await.expect("kept");
     }
     let unsent = async |ms, limit| users.unsent_codes(sample_time(ms), limit).await.expect("read");
     assert_eq!(unsent(999, 10).await, [anns.clone(), bobs.clone()]);

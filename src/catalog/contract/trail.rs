@@ -9,7 +9,7 @@ use crate::{
     catalog::{AuditQuery, CatalogError},
     upload::{
         AuditEntry, By, CreativeId, Deed, Durability, EndReason, Means, Principal, Scopes, TokenId,
-        TokenKind, TokenRecord, UploadId, UploadRecord, UploadState,
+        TokenKind, TokenRecord, UploadId, UploadRecord, UploadState, User,
     },
 };
 
@@ -150,6 +150,9 @@ async fn what_is_done_to_users_and_tokens_stands_in_the_trail(catalog: Shared) {
     users.revoke_token(token.id, &by).await.expect("taken back");
     users.disable_user(&ann, Some(sample_time(3)), &by).await.expect("disabled");
     users.disable_user(&ann, None, &by).await.expect("enabled");
+    for email in [Some("ann@example.com"), None] {
+        users.set_email(&ann, email, &by).await.expect("changed");
+    }
     users.remove_user(&ann, &by).await.expect("removed");
     catalog.trail().note(&by.entry(Deed::TicketIssued, &ann, "t")).await.expect("noted");
     let line = |deed, subject: &str, detail: Option<String>| {
@@ -162,6 +165,8 @@ async fn what_is_done_to_users_and_tokens_stands_in_the_trail(catalog: Shared) {
         line(Deed::TokenRevoked, &id, None),
         line(Deed::UserDisabled, "ann", None),
         line(Deed::UserEnabled, "ann", None),
+        line(Deed::UserEmailChanged, "ann", None),
+        line(Deed::UserEmailChanged, "ann", None),
         line(Deed::UserRemoved, "ann", None),
         line(Deed::TicketIssued, "t", None),
     ];
@@ -173,7 +178,9 @@ async fn what_is_done_to_users_and_tokens_stands_in_the_trail(catalog: Shared) {
 async fn what_had_no_effect_left_no_line(catalog: Shared) {
     let (users, ann) = (catalog.directory(), Principal::named("ann"));
     let (by, nobody) = (sample_by(3), Principal::named("nobody"));
-    users.add_user(&sample_user(&ann), &by).await.expect("added");
+    let ann_with = User { email: Some("ann@example.com".into()), ..sample_user(&ann) };
+    users.add_user(&ann_with, &by).await.expect("added");
+    users.add_user(&sample_user(&Principal::named("bob")), &by).await.expect("added");
     let over = sample_upload("over");
     open_ended(&*catalog, &over, UploadState::Failed).await;
     let full = sample_upload("full");
@@ -193,6 +200,9 @@ async fn what_had_no_effect_left_no_line(catalog: Shared) {
     catalog.delete_creative(CreativeId::new(), &by).await.expect("nothing");
     users.add_user(&sample_user(&ann), &by).await.expect("taken");
     users.disable_user(&nobody, None, &by).await.expect("unknown");
+    users.set_email(&nobody, None, &by).await.expect("unknown");
+    let anns = ann_with.email.as_deref();
+    users.set_email(&Principal::named("bob"), anns, &by).await.expect("taken");
     users.remove_user(&nobody, &by).await.expect("unknown");
     users.add_token(&a_token(&nobody), &by).await.expect("of nobody");
     users.revoke_token(TokenId::new(), &by).await.expect("unknown");

@@ -4,8 +4,12 @@ use super::{
     Fact, Shared, commit, find, open, open_complete, open_ended, sample_by, sample_range,
     sample_time, sample_upload, sample_upload_of, sample_user,
 };
-use crate::upload::{
-    Durability, Principal, Scopes, Sha256Digest, TokenId, TokenKind, TokenRecord, UploadState, User,
+use crate::{
+    catalog::EmailChange,
+    upload::{
+        Durability, Principal, Scopes, Sha256Digest, TokenId, TokenKind, TokenRecord, UploadState,
+        User,
+    },
 };
 
 fn named(name: &str) -> Principal {
@@ -58,6 +62,35 @@ pub(super) async fn a_user_has_a_name_and_an_address_of_its_own(catalog: Shared)
     assert!(users.disable_user(&ann.name, None, &sample_by(0)).await.expect("enabled"));
     assert_eq!(users.user(&ann.name).await.expect("read"), Some(ann));
     assert!(!users.disable_user(&named("dan"), None, &sample_by(0)).await.expect("answered"));
+}
+
+pub(super) async fn an_address_is_changed_unless_it_is_anothers(catalog: Shared) {
+    let users = catalog.directory();
+    let [ann, bob] = ["ann", "bob"].map(named);
+    let set = async |name: &Principal, email| {
+        users.set_email(name, email, &sample_by(0)).await.expect("answered")
+    };
+    let email =
+        async |name: &Principal| users.user(name).await.expect("read").expect("there").email;
+    assert_eq!(set(&ann, Some("ann@example.com")).await, EmailChange::Unknown);
+    assert_eq!(set(&ann, None).await, EmailChange::Unknown);
+    for name in [&ann, &bob] {
+        users.add_user(&sample_user(name), &sample_by(0)).await.expect("added");
+        assert_eq!(set(name, None).await, EmailChange::Done, "several have none");
+    }
+    assert_eq!(set(&ann, Some("ann@example.com")).await, EmailChange::Done);
+    assert_eq!(set(&bob, Some("ANN@example.com")).await, EmailChange::Taken);
+    assert_eq!(set(&named("dan"), Some("ann@example.com")).await, EmailChange::Unknown);
+    assert_eq!((email(&ann).await, email(&bob).await), (Some("ann@example.com".into()), None));
+    // One's own, written in another way, is nobody else's.
+    assert_eq!(set(&ann, Some("Ann@Example.com")).await, EmailChange::Done);
+    let found = users.user_by_email("aNN@example.com").await.expect("read").expect("there");
+    let user = User { email: Some("Ann@Example.com".into()), ..sample_user(&ann) };
+    assert_eq!(found, user, "and nothing else of the user is changed");
+    // What one gives up another may have.
+    assert_eq!(set(&ann, None).await, EmailChange::Done);
+    assert_eq!(users.user_by_email("ann@example.com").await.expect("read"), None);
+    assert_eq!(set(&bob, Some("ann@example.com")).await, EmailChange::Done);
 }
 
 pub(super) async fn a_user_who_has_something_is_not_removed(catalog: Shared) {

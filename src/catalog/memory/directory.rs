@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{MemoryCatalog, facts::to_millis};
 use crate::{
-    catalog::{CatalogError, Directory},
+    catalog::{CatalogError, Directory, EmailChange},
     upload::{
         By, CodeRecord, Deed, Principal, TicketKey, Timestamp, TokenId, TokenKind, TokenRecord,
         User,
@@ -20,10 +20,7 @@ impl Directory for MemoryCatalog {
             ..user.clone()
         };
         self.change(|facts| {
-            let email = |other: &User| match (&other.email, &user.email) {
-                (Some(a), Some(b)) => a.eq_ignore_ascii_case(b),
-                _ => false,
-            };
+            let email = |other: &User| user.email.as_ref().is_some_and(|it| has(other, it));
             let taken = facts.users.contains_key(&user.name) || facts.users.values().any(email);
             if !taken {
                 facts.note(by.entry(Deed::UserAdded, &user.name, user.name.as_str()));
@@ -38,10 +35,7 @@ impl Directory for MemoryCatalog {
     }
 
     async fn user_by_email(&self, email: &str) -> Result<Option<User>, CatalogError> {
-        let is_it = |user: &&User| {
-            user.email.as_ref().is_some_and(|other| other.eq_ignore_ascii_case(email))
-        };
-        self.visit(|facts| facts.users.values().find(is_it).cloned())
+        self.visit(|facts| facts.users.values().find(|user| has(user, email)).cloned())
     }
 
     async fn users(
@@ -67,6 +61,26 @@ impl Directory for MemoryCatalog {
             let deed = if at.is_some() { Deed::UserDisabled } else { Deed::UserEnabled };
             facts.note(by.entry(deed, name, name.as_str()));
             true
+        })
+    }
+
+    async fn set_email(
+        &self,
+        name: &Principal,
+        email: Option<&str>,
+        by: &By,
+    ) -> Result<EmailChange, CatalogError> {
+        self.change(|facts| {
+            let rival = |it: &User| it.name != *name && email.is_some_and(|email| has(it, email));
+            let taken = facts.users.values().any(rival);
+            let Some(user) = facts.users.get_mut(name) else { return EmailChange::Unknown };
+            if taken {
+                return EmailChange::Taken;
+            }
+            user.email = email.map(str::to_owned);
+            facts.codes.remove(name);
+            facts.note(by.entry(Deed::UserEmailChanged, name, name.as_str()));
+            EmailChange::Done
         })
     }
 
@@ -168,10 +182,10 @@ impl Directory for MemoryCatalog {
         })
     }
 
-    async fn put_code(&self, code: &CodeRecord) -> Result<bool, CatalogError> {
+    async fn put_code(&self, code: &CodeRecord, email: &str) -> Result<bool, CatalogError> {
         let code = CodeRecord { expires_at: to_millis(code.expires_at), ..code.clone() };
         self.change(|facts| {
-            let known = facts.users.contains_key(&code.user);
+            let known = facts.users.get(&code.user).is_some_and(|user| has(user, email));
             if known {
                 facts.codes.insert(code.user.clone(), code);
             }
@@ -184,10 +198,7 @@ impl Directory for MemoryCatalog {
         email: &str,
         now: Timestamp,
     ) -> Result<Option<CodeRecord>, CatalogError> {
-        let has_it = |user: &&User| {
-            let same = user.email.as_ref().is_some_and(|it| it.eq_ignore_ascii_case(email));
-            same && user.disabled_at.is_none()
-        };
+        let has_it = |user: &&User| has(user, email) && user.disabled_at.is_none();
         self.change(|facts| {
             let code = facts.codes.get_mut(&facts.users.values().find(has_it)?.name)?;
             if now < code.expires_at {
@@ -252,4 +263,9 @@ impl Directory for MemoryCatalog {
     async fn has_users(&self) -> Result<bool, CatalogError> {
         self.visit(|facts| !facts.users.is_empty())
     }
+}
+
+/// Whether this is the user's address.
+fn has(user: &User, email: &str) -> bool {
+    user.email.as_ref().is_some_and(|it| it.eq_ignore_ascii_case(email))
 }

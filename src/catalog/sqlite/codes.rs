@@ -5,17 +5,17 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::columns::{Millis, comparable};
 use crate::{
     catalog::CatalogError,
-    upload::{CodeRecord, Timestamp},
+    upload::{CodeRecord, Principal, Timestamp},
 };
 
 type Result<T> = std::result::Result<T, CatalogError>;
 
-pub(super) fn put(tx: &Connection, code: &CodeRecord) -> Result<bool> {
+pub(super) fn put(tx: &Connection, code: &CodeRecord, email: &str) -> Result<bool> {
     const SQL: &str =
         "INSERT OR REPLACE INTO codes (user, salt, hash, expires_at, tries_left, sent)
-        SELECT name, ?2, ?3, ?4, ?5, ?6 FROM users WHERE name = ?1";
-    let expires_at = Millis(code.expires_at);
-    let row = params![code.user, code.salt, code.hash, expires_at, code.tries_left, code.sent];
+        SELECT name, ?2, ?3, ?4, ?5, ?6 FROM users WHERE name = ?1 AND email = ?7";
+    let CodeRecord { user, salt, hash, expires_at, tries_left, sent } = code;
+    let row = params![user, salt, hash, Millis(*expires_at), tries_left, sent, email];
     Ok(tx.prepare_cached(SQL)?.execute(row)? == 1)
 }
 
@@ -30,6 +30,12 @@ pub(super) fn attempt(tx: &Connection, email: &str, now: Timestamp) -> Result<Op
 pub(super) fn spend(tx: &Connection, code: &CodeRecord) -> Result<bool> {
     const SQL: &str = "DELETE FROM codes WHERE user = ?1 AND hash = ?2";
     Ok(tx.prepare_cached(SQL)?.execute(params![code.user, code.hash])? == 1)
+}
+
+pub(super) fn forget(tx: &Connection, user: &Principal) -> Result<()> {
+    const SQL: &str = "DELETE FROM codes WHERE user = ?1";
+    tx.prepare_cached(SQL)?.execute([user])?;
+    Ok(())
 }
 
 pub(super) fn sent(tx: &Connection, code: &CodeRecord) -> Result<()> {

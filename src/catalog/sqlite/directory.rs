@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::{SqliteCatalog, codes, tickets, users};
 use crate::{
-    catalog::{CatalogError, Directory},
+    catalog::{CatalogError, Directory, EmailChange},
     upload::{
         By, CodeRecord, Principal, TicketKey, Timestamp, TokenId, TokenKind, TokenRecord, User,
     },
@@ -44,6 +44,16 @@ impl Directory for SqliteCatalog {
     ) -> Result<bool, CatalogError> {
         let (name, by) = (name.clone(), by.clone());
         self.write(move |tx| users::disable(tx, &name, at, &by)).await
+    }
+
+    async fn set_email(
+        &self,
+        name: &Principal,
+        email: Option<&str>,
+        by: &By,
+    ) -> Result<EmailChange, CatalogError> {
+        let (name, email, by) = (name.clone(), email.map(str::to_owned), by.clone());
+        self.write(move |tx| users::set_email(tx, &name, email.as_deref(), &by)).await
     }
 
     async fn remove_user(&self, name: &Principal, by: &By) -> Result<bool, CatalogError> {
@@ -87,9 +97,9 @@ impl Directory for SqliteCatalog {
         self.write(move |tx| users::purge_sessions(tx, before, limit)).await
     }
 
-    async fn put_code(&self, code: &CodeRecord) -> Result<bool, CatalogError> {
-        let code = code.clone();
-        self.write(move |tx| codes::put(tx, &code)).await
+    async fn put_code(&self, code: &CodeRecord, email: &str) -> Result<bool, CatalogError> {
+        let (code, email) = (code.clone(), email.to_owned());
+        self.write(move |tx| codes::put(tx, &code, &email)).await
     }
 
     async fn try_code(

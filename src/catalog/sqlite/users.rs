@@ -3,11 +3,11 @@
 use rusqlite::{Connection, OptionalExtension, named_params, params};
 
 use super::{
-    audit,
+    audit, codes,
     columns::{self, Millis, comparable},
 };
 use crate::{
-    catalog::CatalogError,
+    catalog::{CatalogError, EmailChange},
     upload::{By, Deed, Principal, Timestamp, TokenId, TokenKind, TokenRecord, User},
 };
 
@@ -58,6 +58,25 @@ pub(super) fn disable(
         return Ok(false);
     }
     note(tx, name, if at.is_some() { Deed::UserDisabled } else { Deed::UserEnabled }, by)
+}
+
+pub(super) fn set_email(
+    tx: &Connection,
+    name: &Principal,
+    email: Option<&str>,
+    by: &By,
+) -> Result<EmailChange> {
+    const SQL: &str = "UPDATE OR IGNORE users SET email = ?2 WHERE name = ?1";
+    if by_name(tx, name)?.is_none() {
+        return Ok(EmailChange::Unknown);
+    }
+    if tx.prepare_cached(SQL)?.execute(params![name, email])? == 0 {
+        return Ok(EmailChange::Taken);
+    }
+    // Whoever has the former address has the code that was sent to it.
+    codes::forget(tx, name)?;
+    note(tx, name, Deed::UserEmailChanged, by)?;
+    Ok(EmailChange::Done)
 }
 
 /// The foreign keys would refuse it, too: what is looked at here is what can be said of it.

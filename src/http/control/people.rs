@@ -106,6 +106,16 @@ pub(super) async fn users(state: &State, what: &str, query: &str, by: &By) -> An
             let found = access.disable_user(&name, what == "disable", by).await;
             found.map_err(UserError::from)?.then(|| json(&())).ok_or(UserError::Unknown.into())
         }
+        "email" => {
+            // An empty one clears nothing: a script's variable may be empty by mistake.
+            let email: String = query.get("email", "an e-mail address")?.ok_or(UserError::Email)?;
+            access.set_email(&name(&query)?, Some(&email), by).await?;
+            Ok(json(&()))
+        }
+        "forget-email" => {
+            access.set_email(&name(&query)?, None, by).await?;
+            Ok(json(&()))
+        }
         "remove" => remove(state, &name(&query)?, by).await,
         _ => Err(Problem::not_found()),
     }
