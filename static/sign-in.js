@@ -9,7 +9,8 @@ const ENDED =
 export function wireSignIn({ $, api, check, onSignedIn }) {
   const panel = $('sign-in');
   const problem = $('sign-in-problem');
-  let asked = null;
+  /** Whether this server lets everybody in, and knows some by name. */
+  let optional = false;
 
   const say = (text = '') => {
     problem.textContent = text;
@@ -20,10 +21,19 @@ export function wireSignIn({ $, api, check, onSignedIn }) {
     $('email-form').hidden = name !== 'email';
     $('code-form').hidden = name !== 'code';
   };
+  const offer = () => {
+    $('offer-sign-in').hidden = !optional || session.signedIn || !panel.hidden;
+  };
+  const askForWays = async () => {
+    const ways = await api.waysToSignIn().catch(() => ({ otp: false, optional }));
+    optional = ways.optional;
+    return ways;
+  };
   const done = () => {
     for (const id of ['code', 'token']) $(id).value = '';
     panel.hidden = true;
     say();
+    offer();
     onSignedIn();
   };
 
@@ -31,8 +41,10 @@ export function wireSignIn({ $, api, check, onSignedIn }) {
     if (!panel.hidden) return;
     panel.hidden = false;
     say(session.signedIn ? ENDED : '');
-    asked ??= api.waysToSignIn().catch(() => ({ otp: false }));
-    const { otp } = await asked;
+    const { otp } = await askForWays();
+    offer();
+    $('sign-in-required').hidden = optional;
+    $('sign-in-optional').hidden = !optional || session.signedIn;
     step(otp ? 'email' : null);
     $('token-way').open = !otp;
     $('token-way').classList.toggle('alone', !otp);
@@ -41,7 +53,13 @@ export function wireSignIn({ $, api, check, onSignedIn }) {
   session.addEventListener('required', show);
   session.addEventListener('change', () => {
     $('sign-out').hidden = !session.signedIn;
+    offer();
   });
+  $('offer-sign-in').addEventListener('click', async () => {
+    await show();
+    panel.querySelector('form:not([hidden]) input').focus();
+  });
+  askForWays().then(offer);
   $('sign-out').addEventListener('click', async () => {
     // If it cannot be told to the server, the session ends by itself.
     if (session.endsAt !== null) await api.signOut().catch(() => {});

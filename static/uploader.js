@@ -109,10 +109,16 @@ export class Uploader {
     for (const upload of this.uploads) upload.wake();
   }
 
-  /** Whoever was refused for lack of credentials goes on with those that are here now. */
+  /**
+   * Whoever was refused for lack of credentials goes on with those that are here now. What runs
+   * asks anew what is there: what was sent before may be another's, as the public's is.
+   */
   signedIn() {
     for (const upload of this.uploads) {
-      if (upload.state === 'failed' && upload.error?.status === 401) upload.start();
+      const refused = upload.state === 'failed' && upload.error?.status === 401;
+      const sending = upload.running && !upload.finishing;
+      if (sending) upload.pause();
+      if (refused || sending) upload.start();
     }
   }
 

@@ -136,7 +136,13 @@ impl Access {
     #[must_use]
     pub fn has_credentials(&self) -> bool {
         let elsewhere = self.tickets.is_some() || self.forward.is_some();
-        elsewhere || self.has_users.load(Ordering::SeqCst)
+        elsewhere || self.has_users()
+    }
+
+    /// Whether there are users, as whom one could sign in.
+    #[must_use]
+    pub fn has_users(&self) -> bool {
+        self.has_users.load(Ordering::SeqCst)
     }
 
     /// Whether everybody may come.

@@ -28,6 +28,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(10);
 pub(super) struct Ways {
     /// Whether one has to.
     required: bool,
+    /// Whether one may, though one need not: the public may come, and there are users.
+    optional: bool,
     /// Whether a code can be sent by e-mail. A token can be shown in any case.
     otp: bool,
 }
@@ -96,7 +98,9 @@ pub(super) async fn answer(
 
 /// `GET /auth`.
 fn ways(access: &Access) -> body::Response {
-    let ways = Ways { required: !access.is_open(), otp: access.sends_codes() };
+    let required = !access.is_open();
+    let optional = !required && access.has_users();
+    let ways = Ways { required, optional, otp: access.sends_codes() };
     body::json(StatusCode::OK, &ways)
 }
 

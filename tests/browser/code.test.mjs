@@ -211,3 +211,28 @@ test('a ticket uploads what it allows, and nothing else', async (t) => {
   await page.locator('#today').getByText('campaign.bin').waitFor();
   assert.equal(await page.locator('#today li').count(), 2);
 });
+
+test('where everybody may come one can sign in all the same', async (t) => {
+  const mail = await MailServer.start(t);
+  const server = await Server.start(t, [...mail.flags, '--allow-anonymous']);
+  const page = await openOwnPage(t, browser, server.origin, PHONE);
+  const offer = page.locator('#offer-sign-in');
+  await page.waitForLoadState('networkidle');
+  assert.ok(await offer.isHidden(), 'there is nobody as whom one could');
+  await server.tool('user', 'add', 'ann', '--email', EMAIL);
+  await page.reload();
+  await offer.waitFor();
+  await picture(page, 'code-6-offer');
+  await page.setViewportSize({ width: 1280, height: 800 });
+  await picture(page, 'code-7-offer-wide');
+  await offer.click();
+  await page.getByText('You may go on without it').waitFor();
+  assert.ok(await offer.isHidden());
+  await picture(page, 'code-8-offered-wide');
+  await page.setViewportSize(PHONE.viewport);
+  await picture(page, 'code-9-offered');
+  await signIn(page, mail);
+  assert.ok(await offer.isHidden());
+  await page.getByRole('button', { name: 'Sign out' }).click();
+  await offer.waitFor();
+});

@@ -93,14 +93,18 @@ async fn a_code_from_a_mail_is_good_for_a_session_that_uploads_and_reads() {
 async fn whether_and_how_one_can_sign_in_is_told_to_everybody() {
     let ways = async |app: &TestApp| app.get("/auth").await.assert_status(200).json();
     let app = TestApp::start().await;
-    assert_eq!(ways(&app).await, json!({ "required": false, "otp": false }));
+    assert_eq!(ways(&app).await, json!({ "required": false, "optional": false, "otp": false }));
     let refused = ask(&app, EMAIL).await;
     refused.assert_problem(409, "codes_not_configured");
     let app = start(TestApp::builder()).await;
-    assert_eq!(ways(&app).await, json!({ "required": true, "otp": false }));
+    assert_eq!(ways(&app).await, json!({ "required": true, "optional": false, "otp": false }));
     let outbox = Arc::new(Outbox::default());
     let app = start(TestApp::builder().mailer(outbox)).await;
-    assert_eq!(ways(&app).await, json!({ "required": true, "otp": true }));
+    assert_eq!(ways(&app).await, json!({ "required": true, "optional": false, "otp": true }));
+    let app = TestApp::builder().flag("--allow-anonymous").start().await;
+    assert_eq!(ways(&app).await, json!({ "required": false, "optional": false, "otp": false }));
+    app.token("ann", "upload").await;
+    assert_eq!(ways(&app).await, json!({ "required": false, "optional": true, "otp": false }));
 }
 
 /// Status, words and time are the same, whatever is wrong.
