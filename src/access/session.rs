@@ -3,6 +3,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
+use jiff::SignedDuration;
 use tokio::time::sleep;
 
 use super::{
@@ -14,7 +15,7 @@ use crate::{
     mail::Mailer,
     upload::{
         By, Scope, Scopes, Timestamp, TokenId, TokenKind, TokenRecord,
-        limits::{SESSION_MAX, SESSION_TTL, SIGN_IN_TIME},
+        limits::{RENEWAL_STEP, SESSION_MAX, SESSION_TTL, SIGN_IN_TIME},
     },
 };
 
@@ -127,17 +128,24 @@ impl Access {
     }
 
     /// Lets a session last longer, as far as that goes. Gives when it ends then; nothing if it is
-    /// not there any more.
+    /// not there any more. What would gain next to nothing is not written: a page may renew as often
+    /// as it likes.
     pub async fn renew(&self, id: TokenId) -> Result<Option<Timestamp>, CatalogError> {
         let Some((session, _)) = self.known_token(id).await? else { return Ok(None) };
         let SessionTerms { ttl, most } = self.sessions;
         let until = later(self.clock.now(), ttl).min(later(session.created_at, most));
-        let ends = session.expires_at.map_or(until, |at| at.max(until));
-        if session.expires_at != Some(ends) {
-            let extended = self.directory().extend_token(id, ends).await;
-            self.remembered.forget();
-            extended?;
+        let ends = session.expires_at.unwrap_or(until);
+        if until.duration_since(ends) < renewal_step(ttl) {
+            return Ok(Some(ends));
         }
-        Ok(Some(ends))
+        let extended = self.directory().extend_token(id, until).await;
+        self.remembered.forget_token(id);
+        extended?;
+        Ok(Some(until))
     }
+}
+
+/// What a renewal has to gain. A session that is shorter than twice the usual can be renewed, too.
+fn renewal_step(ttl: Duration) -> SignedDuration {
+    SignedDuration::try_from(RENEWAL_STEP.min(ttl / 2)).unwrap_or(SignedDuration::MAX)
 }

@@ -76,6 +76,10 @@ pub(super) async fn answer(
     parts: &request::Parts,
     body: RequestBody,
 ) -> Answer {
+    // Each of these writes, or may: whoever asks too often waits, before anything is looked at.
+    if matches!(route, Route::Code | Route::Session) {
+        gate::ask(state, parts).await;
+    }
     let caller = gate::admit(state, route, parts, None).await?;
     match route {
         Route::Code => send_code(&state.access, parts, body).await,

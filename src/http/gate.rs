@@ -120,6 +120,12 @@ async fn wait(state: &State, moment: Instant) {
     }
 }
 
+/// Waits until one more request may come from where this one does: for what needs nothing, and
+/// costs something.
+pub(super) async fn ask(state: &State, parts: &request::Parts) {
+    wait(state, state.rates.request_from(peer(parts), Instant::now())).await;
+}
+
 /// Waits until one more upload may be begun.
 pub(super) async fn begin(state: &State, parts: &request::Parts, principal: &Principal) {
     if state.rates.counts_uploads() {

@@ -2,7 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use flowstitch::{catalog::MemoryCatalog, http::gate::Peer, mail::NotSent, upload::limits};
+use flowstitch::{
+    catalog::{Catalog, MemoryCatalog},
+    http::gate::Peer,
+    mail::NotSent,
+    upload::{By, TokenKind, limits},
+};
 use http::{Method, Request};
 use serde_json::{Value, json};
 use tokio::time::{Instant, advance};
@@ -318,6 +323,42 @@ async fn a_session_ends_unless_it_is_renewed_and_at_last_all_the_same() {
     minutes(1);
     assert_eq!(status(&app, &used).await, 401);
     renew().await.assert_problem(401, "unauthenticated");
+}
+
+/// Whatever a page does, it writes little, and nobody else has to be looked up again.
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_gains_nothing_writes_nothing_and_none_disturbs_others() {
+    let (outbox, facts) = (Arc::new(Outbox::default()), Arc::new(MemoryCatalog::new()));
+    let app = start(builder(&outbox).catalog(facts.clone()).flag("--session-ttl=30m")).await;
+    let anns = session(&app, &outbox).await;
+    let bobs = app.token("bob", "read").await;
+    assert_eq!(status(&app, &bobs).await, 200);
+    // Behind the back of the server, which knows it still.
+    let directory = facts.directory();
+    let id = directory.tokens(None, TokenKind::Key, 1).await.expect("listed")[0].id;
+    let by = By::server(app.clock().now());
+    assert!(directory.revoke_token(id, &by).await.expect("taken back"));
+    let renewed = async |seconds: i64| {
+        app.clock().advance(seconds * 1000);
+        let reply = app.call_as(&anns, Method::POST, "/auth/session").await;
+        reply.assert_status(200).json()["expires_at"].clone()
+    };
+    assert_eq!(renewed(59).await, "2026-12-01T12:30:00Z");
+    assert_eq!(renewed(1).await, "2026-12-01T12:31:00Z");
+    assert_eq!(renewed(29 * 60 + 59).await, "2026-12-01T13:00:59Z", "the later end counts");
+    assert_eq!(status(&app, &bobs).await, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_shortest_session_can_be_renewed() {
+    let outbox = Arc::new(Outbox::default());
+    let app = start(builder(&outbox).flag("--session-ttl=1m")).await;
+    let session = session(&app, &outbox).await;
+    for ends in ["2026-12-01T12:01:30Z", "2026-12-01T12:02:00Z"] {
+        app.clock().advance(30_000);
+        let reply = app.call_as(&session, Method::POST, "/auth/session").await;
+        assert_eq!(reply.assert_status(200).json()["expires_at"], ends);
+    }
 }
 
 #[tokio::test(start_paused = true)]

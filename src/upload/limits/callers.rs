@@ -80,6 +80,8 @@ pub const MAIL_TIMEOUT: Duration = Duration::from_secs(20);
 pub const MAIL_RETRY_MIN: Duration = Duration::from_secs(1);
 /// See [`MAIL_RETRY_MIN`].
 pub const MAIL_RETRY_MAX: Duration = Duration::from_mins(1);
+/// How much longer a session has to last for it to be worth writing down.
+pub const RENEWAL_STEP: Duration = Duration::from_mins(1);
 /// Default of `session_ttl`.
 pub const SESSION_TTL: Duration = Duration::from_hours(1);
 /// Default of `session_max`.
