@@ -87,6 +87,17 @@ async fn a_code_from_a_mail_is_good_for_a_session_that_uploads_and_reads() {
     assert_eq!(tokens, json!([]), "it is none of the tokens that the operator made");
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_shown_to_a_proxy_is_in_nobodys_way() {
+    let outbox = Arc::new(Outbox::default());
+    let app = start(builder(&outbox)).await;
+    let code = code(&app, &outbox).await;
+    let body = json!({ "email": EMAIL, "code": code }).to_string();
+    let request = Request::post("/auth/session").header("authorization", "Basic YW5uOng=");
+    let reply = app.send(request.body(body.into()).expect("a request")).await;
+    assert_eq!(status(&app, &token(reply.assert_status(201))).await, 200);
+}
+
 #[tokio::test]
 async fn whether_and_how_one_can_sign_in_is_told_to_everybody() {
     let ways = async |app: &TestApp| app.get("/auth").await.assert_status(200).json();
