@@ -4,7 +4,7 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use jiff::SignedDuration;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 use super::{
     Access, Caller, Denied, Means, NewToken, NoCode, Token, UserError, code, courier::Courier,
@@ -73,15 +73,15 @@ impl Access {
 
     /// A new session for whoever has this address and the code that was sent to it.
     ///
-    /// Whatever is wrong with them, the answer is the same, and takes the same time: longer than
-    /// the catalog does for any of it.
+    /// Whatever is wrong with them, the answer is the same, and comes at the same beats: however
+    /// long the catalog takes, and however many wait for it.
     pub async fn sign_in(
         &self,
         email: &str,
         code: &str,
         by: &By,
     ) -> Result<(Token, TokenRecord), Denied> {
-        let (session, ()) = tokio::join!(self.use_code(email, code, by), sleep(SIGN_IN_TIME));
+        let session = in_step(self.use_code(email, code, by)).await;
         if matches!(session, Err(Denied::Code)) {
             self.throttle.penalty(by.address).await;
         }
@@ -145,7 +145,44 @@ impl Access {
     }
 }
 
+/// Does it, and is done at a multiple of [`SIGN_IN_TIME`]: how long it took does not tell what was
+/// done, even if that is long.
+async fn in_step<T>(what: impl Future<Output = T>) -> T {
+    let begun = Instant::now();
+    let done = what.await;
+    let steps = begun.elapsed().as_millis() / SIGN_IN_TIME.as_millis() + 1;
+    let steps = u32::try_from(steps).unwrap_or(u32::MAX);
+    sleep_until(begun + SIGN_IN_TIME.saturating_mul(steps)).await;
+    done
+}
+
 /// What a renewal has to gain. A session that is shorter than twice the usual can be renewed, too.
 fn renewal_step(ttl: Duration) -> SignedDuration {
     SignedDuration::try_from(RENEWAL_STEP.min(ttl / 2)).unwrap_or(SignedDuration::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_takes_longer_is_answered_at_the_same_beat_as_what_does_not() {
+        let took = async |queue_ms: u64, work_ms: u64| {
+            let begun = Instant::now();
+            let work = async {
+                advance(Duration::from_millis(queue_ms)).await;
+                advance(Duration::from_millis(work_ms)).await;
+            };
+            in_step(work).await;
+            begun.elapsed()
+        };
+        for queue_ms in [0, 200, 260, 1010, 90_000] {
+            let [hit, miss] = [took(queue_ms, 40).await, took(queue_ms, 0).await];
+            let beats = u32::try_from(queue_ms / 250).expect("few") + 1;
+            let expected = SIGN_IN_TIME * beats;
+            assert_eq!((hit, miss), (expected, expected), "{queue_ms}");
+        }
+    }
 }

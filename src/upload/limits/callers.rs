@@ -69,8 +69,8 @@ pub const CODES_ASKED_INTERVAL: Duration = Duration::from_secs(5);
 pub const CODES_WANTED_LEN: usize = 256;
 /// Codes that are being sent, or wait to be tried again.
 pub const CODES_ON_THE_WAY_MAX: usize = 1000;
-/// How long it takes to be signed in or refused, whatever the reason: well above what the catalog
-/// takes for any of it.
+/// To be signed in or refused takes a multiple of this, whatever the reason: well above the
+/// difference that a code makes to what the catalog has to do.
 pub const SIGN_IN_TIME: Duration = Duration::from_millis(250);
 /// Connections to the mail server at a time.
 pub const MAILS_AT_ONCE: usize = 4;
