@@ -7,14 +7,14 @@ use jiff::SignedDuration;
 use tokio::time::{Instant, sleep_until};
 
 use super::{
-    Access, Caller, Denied, Means, NewToken, NoCode, Token, UserError, code, courier::Courier,
-    tokens::later, users::is_address,
+    Access, Caller, Denied, Means, NewToken, NoCode, Token, code, courier::Courier, tokens::later,
+    users::is_address,
 };
 use crate::{
     catalog::CatalogError,
     mail::Mailer,
     upload::{
-        By, Scope, Scopes, Timestamp, TokenId, TokenKind, TokenRecord,
+        By, Principal, Scope, Scopes, Timestamp, TokenId, TokenKind, TokenRecord,
         limits::{RENEWAL_STEP, SESSION_MAX, SESSION_TTL, SIGN_IN_TIME},
     },
 };
@@ -98,20 +98,23 @@ impl Access {
         let tried = directory.try_code(email, self.clock.now()).await?;
         let fits = code::fits(tried.as_ref(), digits);
         let code = tried.filter(|_| fits).ok_or(Denied::Code)?;
+        let (token, session) = self.draw_session(code.user.clone())?;
         // Of two who use it at once one does.
-        if !directory.spend_code(&code).await? {
+        if !directory.spend_code(&code, &session, by).await? {
             return Err(Denied::Code);
         }
         if let Some(courier) = &self.courier {
             courier.used(&code.user);
         }
+        Ok((token, session))
+    }
+
+    fn draw_session(&self, user: Principal) -> Result<(Token, TokenRecord), CatalogError> {
         let scopes = Scopes::of(&[Scope::Upload, Scope::Read]);
         let lifetime = Some(self.sessions.ttl);
-        let session = NewToken { user: code.user, label: String::new(), scopes, lifetime };
-        self.issue(session, TokenKind::Session, by).await.map_err(|error| match error {
-            UserError::Catalog(error) => Denied::Unavailable(error),
-            _ => Denied::Code,
-        })
+        let session = NewToken { user, label: String::new(), scopes, lifetime };
+        let drawn = self.draw(session, TokenKind::Session);
+        drawn.map_err(|error| CatalogError::Unavailable(error.into()))
     }
 
     /// How long it is until then.
@@ -128,8 +131,8 @@ impl Access {
     }
 
     /// Lets a session last longer, as far as that goes. Gives when it ends then; nothing if it is
-    /// not there any more. What would gain next to nothing is not written: a page may renew as often
-    /// as it likes.
+    /// not there any more. What would gain next to nothing is not written: a page may renew as
+    /// often as it likes.
     pub async fn renew(&self, id: TokenId) -> Result<Option<Timestamp>, CatalogError> {
         let Some((session, _)) = self.known_token(id).await? else { return Ok(None) };
         let SessionTerms { ttl, most } = self.sessions;

@@ -32,15 +32,20 @@ impl Access {
             return Err(UserError::Label);
         }
         self.known_user(&new.user, by).await?;
-        self.issue(new, TokenKind::Key, by).await
+        let (token, record) = self.draw(new, TokenKind::Key)?;
+        if self.directory().add_token(&record, by).await? {
+            Ok((token, record))
+        } else {
+            Err(UserError::Unknown)
+        }
     }
 
-    pub(super) async fn issue(
+    /// Thinks one up, and what is to be kept of it.
+    pub(super) fn draw(
         &self,
         new: NewToken,
         kind: TokenKind,
-        by: &By,
-    ) -> Result<(Token, TokenRecord), UserError> {
+    ) -> Result<(Token, TokenRecord), getrandom::Error> {
         let token = Token::new()?;
         let now = self.clock.now();
         let record = TokenRecord {
@@ -55,11 +60,7 @@ impl Access {
             used_at: None,
             revoked_at: None,
         };
-        if self.directory().add_token(&record, by).await? {
-            Ok((token, record))
-        } else {
-            Err(UserError::Unknown)
-        }
+        Ok((token, record))
     }
 
     /// The newest tokens that were made for programs, of one user or of all.
