@@ -6,7 +6,7 @@ use flowstitch::{
     catalog::{Catalog, MemoryCatalog},
     http::gate::Peer,
     mail::NotSent,
-    upload::{By, TokenKind, limits},
+    upload::{By, Principal, Timestamp, TokenKind, limits},
 };
 use http::{Method, Request};
 use serde_json::{Value, json};
@@ -304,12 +304,33 @@ async fn a_code_that_was_not_sent_before_the_stop_is_sent_anew_after_the_start()
 }
 
 #[tokio::test]
-async fn a_stop_waits_for_what_is_being_sent() {
-    let outbox = Arc::new(Outbox::default());
-    let app = start(TestApp::builder().mailer(outbox.clone())).await;
-    ask(&app, EMAIL).await.assert_status(202);
-    app.stop().await;
-    assert_eq!(outbox.len(), 1, "the stop waited for it");
+async fn a_stop_waits_for_what_is_being_sent_and_begins_nothing() {
+    let (outbox, facts) = (Arc::new(Outbox::default()), MemoryCatalog::new());
+    let app = builder(&outbox).catalog(Arc::new(facts.reopened())).start().await;
+    let gate = outbox.hold();
+    let at_once = limits::MAILS_AT_ONCE;
+    for number in 0..at_once + 3 {
+        let user = format!("name=u{number}&email=u{number}%40example.com");
+        app.control(&format!("/users/add?{user}")).await.assert_status(200);
+        ask(&app, &format!("u{number}@example.com")).await.assert_status(202);
+        if number < at_once {
+            outbox.tried(number + 1).await;
+        }
+    }
+    let (builder, ()) = tokio::join!(app.stop(), async { gate.open() });
+    assert_eq!((outbox.attempts(), outbox.len()), (at_once, at_once), "what had begun");
+    // The others get theirs after the start, if they still may.
+    let (unwelcome, by) = (Principal::named("u4"), By::server(Timestamp::UNIX_EPOCH));
+    let disabled = facts.directory().disable_user(&unwelcome, Some(by.at), &by).await;
+    assert!(disabled.expect("it is open"));
+    let _app = builder.catalog(Arc::new(facts.reopened())).start().await;
+    let mut to = Vec::new();
+    for _ in 0..at_once + 2 {
+        to.push(outbox.next().await.to);
+    }
+    to.sort();
+    let expected = ["u0", "u1", "u2", "u3", "u5", "u6"].map(|it| format!("{it}@example.com"));
+    assert_eq!(to, expected);
 }
 
 #[tokio::test(start_paused = true)]
