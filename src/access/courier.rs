@@ -83,9 +83,12 @@ impl Courier {
         self.wanted.try_send(email.to_owned()).map_err(|_| NoCode::Busy)
     }
 
-    /// The user signed in: whoever asked for the codes, it was them.
-    pub(super) fn used(&self, user: &Principal) {
-        self.desk.sending.forgive(user);
+    /// The user signed in with this code: if nobody guessed at it, it does not count. The others
+    /// do: whoever guesses at them gets no more of them by that.
+    pub(super) fn used(&self, code: &CodeRecord) {
+        if code.tries_left + 1 == limits::CODE_TRIES {
+            self.desk.sending.give_back(&code.user);
+        }
     }
 
     /// Ends in order: what is being handed to the mail server is handed over; what waits for its

@@ -104,7 +104,7 @@ impl Access {
             return Err(Denied::Code);
         }
         if let Some(courier) = &self.courier {
-            courier.used(&code.user);
+            courier.used(&code);
         }
         Ok((token, session))
     }

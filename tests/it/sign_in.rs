@@ -207,9 +207,29 @@ async fn a_user_gets_a_few_codes_and_then_one_in_a_while() {
     advance(limits::CODE_INTERVAL).await;
     let last = code(&app, &outbox).await;
     assert_eq!(outbox.attempts(), sent + 1, "the one in between was not sent");
-    // Who signs in asked for the codes, and may do so again.
+    // It was right at once: that one does not count.
     enter(&app, EMAIL, &last).await.assert_status(201);
     code(&app, &outbox).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn signing_in_gives_whoever_guesses_no_more_to_guess_at() {
+    let outbox = Arc::new(Outbox::default());
+    let app = start(builder(&outbox)).await;
+    // As often as one likes, as long as nobody guesses.
+    for _ in 0..2 * limits::CODES_AT_ONCE {
+        session(&app, &outbox).await;
+    }
+    for _ in 0..limits::CODES_AT_ONCE {
+        let code = code(&app, &outbox).await;
+        enter(&app, EMAIL, &other(&code)).await.assert_problem(401, "invalid_code");
+        enter(&app, EMAIL, &code).await.assert_status(201);
+    }
+    let sent = outbox.attempts();
+    ask(&app, EMAIL).await.assert_status(202);
+    advance(limits::CODE_INTERVAL).await;
+    code(&app, &outbox).await;
+    assert_eq!(outbox.attempts(), sent + 1, "the one in between was not sent");
 }
 
 #[tokio::test(start_paused = true)]

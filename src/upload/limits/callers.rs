@@ -56,7 +56,7 @@ pub const CODE_DIGITS: u32 = 6;
 pub const CODE_LIFETIME: Duration = Duration::from_mins(10);
 /// How often a code may be tried.
 pub const CODE_TRIES: u32 = 5;
-/// Codes that a user is sent at once without using one of them, …
+/// Codes that a user is sent at once, but for those that are right at their first try, …
 pub const CODES_AT_ONCE: u32 = 5;
 /// … and how long until there is one more. Whoever guesses has so many codes to guess at.
 pub const CODE_INTERVAL: Duration = Duration::from_hours(1);
