@@ -63,9 +63,15 @@ impl Access {
         Ok((token, record))
     }
 
-    /// The newest tokens that were made for programs, of one user or of all.
+    /// The newest tokens that were made for programs, and then the newest sessions, of one user or
+    /// of all.
     pub async fn tokens(&self, user: Option<&Principal>) -> Result<Vec<TokenRecord>, CatalogError> {
-        self.directory().tokens(user, TokenKind::Key, limits::PAGE_LEN_MAX).await
+        let mut tokens = Vec::new();
+        // Each kind by itself: no number of sessions hides a token.
+        for kind in [TokenKind::Key, TokenKind::Session] {
+            tokens.extend(self.directory().tokens(user, kind, limits::PAGE_LEN_MAX).await?);
+        }
+        Ok(tokens)
     }
 
     /// A token, and whose it is.

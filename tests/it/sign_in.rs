@@ -83,8 +83,20 @@ async fn a_code_from_a_mail_is_good_for_a_session_that_uploads_and_reads() {
     assert_eq!(status(&app, &session).await, 200);
     app.call_as(&session, Method::GET, "/metrics").await.assert_problem(403, "forbidden");
     app.post_json(&session, "/tickets", &json!({ "sub": "bob" })).await.assert_status(403);
-    let tokens = app.control("/tokens/list").await.json();
-    assert_eq!(tokens, json!([]), "it is none of the tokens that the operator made");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_operator_sees_sessions_after_the_tokens_and_ends_them() {
+    let outbox = Arc::new(Outbox::default());
+    let app = start(builder(&outbox)).await;
+    let key = app.token("ann", "read").await;
+    let session = session(&app, &outbox).await;
+    let listed = app.control("/tokens/list?name=ann").await.json();
+    assert_eq!([&listed[0]["kind"], &listed[1]["kind"]], ["key", "session"]);
+    assert!(!listed.to_string().contains(session.rsplit('_').next().expect("a secret")));
+    let id = listed[1]["id"].as_str().expect("an id");
+    app.control(&format!("/tokens/revoke?id={id}")).await.assert_status(200);
+    assert_eq!((status(&app, &session).await, status(&app, &key).await), (401, 200));
 }
 
 #[tokio::test(start_paused = true)]
