@@ -83,9 +83,12 @@ impl Courier {
         self.wanted.try_send(email.to_owned()).map_err(|_| NoCode::Busy)
     }
 
-    /// The user signed in: whoever asked for the codes, it was them.
-    pub(super) fn used(&self, user: &Principal) {
-        self.desk.sending.forgive(user);
+    /// The user signed in with this code: if nobody guessed at it, it does not count. The others
+    /// do: whoever guesses at them gets no more of them by that.
+    pub(super) fn used(&self, code: &CodeRecord) {
+        if code.tries_left + 1 == limits::CODE_TRIES {
+            self.desk.sending.give_back(&code.user);
+        }
     }
 
     /// The user has another address: what goes to the former one is given up, and what was sent to
@@ -94,11 +97,11 @@ impl Courier {
         if let Some(given_up) = self.desk.on_the_way().remove(user) {
             given_up.cancel();
         }
-        self.desk.sending.forgive(user);
+        self.desk.sending.give_back(user);
     }
 
-    /// Ends in order: what is being handed to the mail server is handed over; what waits to be
-    /// tried again is left to the next start.
+    /// Ends in order: what is being handed to the mail server is handed over; what waits for its
+    /// turn, or to be tried again, is left to the next start.
     pub(super) async fn stop(&self) {
         self.desk.stop.cancel();
         self.tasks.close();
@@ -133,6 +136,10 @@ async fn serve(desk: Arc<Desk>, mut queue: mpsc::Receiver<String>, tasks: TaskTr
     match desk.left().await {
         Ok(left) => {
             for (user, expires_at) in left {
+                // What is left then, is left to the next start.
+                if desk.stop.is_cancelled() {
+                    break;
+                }
                 desk.begin(&tasks, user, expires_at).await;
             }
         }
@@ -155,6 +162,7 @@ impl Desk {
         let most = limits::CODES_ON_THE_WAY_MAX;
         for code in directory.unsent_codes(self.clock.now(), most).await? {
             let user = directory.user(&code.user).await?;
+            let user = user.filter(|user| user.disabled_at.is_none());
             left.extend(user.map(|user| (user, code.expires_at)));
         }
         Ok(left)
@@ -234,8 +242,9 @@ impl Desk {
         let mut pause = limits::MAIL_RETRY_MIN;
         loop {
             match self.try_once(mail).await {
-                Ok(()) => return true,
-                Err(error) => {
+                None => return false,
+                Some(Ok(())) => return true,
+                Some(Err(error)) => {
                     warn(&error, "A code was not sent");
                     if matches!(error, NotSent::ForGood(_)) {
                         return true;
@@ -249,10 +258,16 @@ impl Desk {
         }
     }
 
-    async fn try_once(&self, mail: &Mail) -> Result<(), NotSent> {
-        let _line = self.lines.acquire().await.expect("it is never closed");
+    /// Nothing if the service stops before there is a line: only what has one by then is sent.
+    async fn try_once(&self, mail: &Mail) -> Option<Result<(), NotSent>> {
+        let line = self.stop.run_until_cancelled(self.lines.acquire()).await?;
+        let _line = line.expect("it is never closed");
+        // A line may be free, or get free, at the very moment of the stop.
+        if self.stop.is_cancelled() {
+            return None;
+        }
         let sent = timeout(limits::MAIL_TIMEOUT, self.mailer.send(mail)).await;
-        sent.unwrap_or(Err(NotSent::TimedOut))
+        Some(sent.unwrap_or(Err(NotSent::TimedOut)))
     }
 
     fn on_the_way(&self) -> MutexGuard<'_, HashMap<Principal, CancellationToken>> {

@@ -82,9 +82,11 @@ impl<K: Eq + Hash> Pace<K> {
         full_after.saturating_sub(self.fill).min(longest)
     }
 
-    /// Has nothing against this one any more.
-    pub(super) fn forgive(&self, key: &K) {
-        self.buckets().full_at.remove(key);
+    /// Counts one less.
+    pub(super) fn give_back(&self, key: &K) {
+        if let Some(full_at) = self.buckets().full_at.get_mut(key) {
+            *full_at = full_at.checked_sub(self.every).unwrap_or(*full_at);
+        }
     }
 
     /// How many are remembered.
@@ -133,8 +135,11 @@ mod tests {
         tokio::time::advance(MINUTE / 2).await;
         assert_eq!(pace.step("a"), Ok(()));
         assert_eq!(pace.step("a"), Err(MINUTE));
-        pace.forgive(&"a");
+        pace.give_back(&"a");
         assert_eq!(pace.step("a"), Ok(()));
+        assert_eq!(pace.step("a"), Err(MINUTE), "one, and no more");
+        pace.give_back(&"c");
+        assert_eq!(pace.step("b"), Ok(()));
     }
 
     #[tokio::test(start_paused = true)]

@@ -66,6 +66,13 @@ impl Remembered {
         tables.users.clear();
         tables.changes += 1;
     }
+
+    /// As [`Self::forget`], after a change of nothing but this token.
+    pub(super) fn forget_token(&self, id: TokenId) {
+        let mut tables = self.tables();
+        tables.tokens.remove(&id);
+        tables.changes += 1;
+    }
 }
 
 #[cfg(test)]
@@ -101,6 +108,21 @@ mod tests {
         let remembered = Remembered::default();
         let outdated = async {
             remembered.forget();
+            Ok::<_, Infallible>(Some(ann()))
+        };
+        let found = remembered.or_read(|it| &mut it.users, &ann().name, outdated).await;
+        assert_eq!(found, Ok(Some(ann())));
+        assert_eq!(read(&remembered, None).await, None);
+    }
+    #[tokio::test]
+    async fn what_changed_one_token_leaves_the_others_and_outdates_what_is_being_read() {
+        let remembered = Remembered::default();
+        read(&remembered, Some(ann())).await;
+        remembered.forget_token(TokenId::new());
+        assert_eq!(read(&remembered, None).await, Some(ann()));
+        remembered.forget();
+        let outdated = async {
+            remembered.forget_token(TokenId::new());
             Ok::<_, Infallible>(Some(ann()))
         };
         let found = remembered.or_read(|it| &mut it.users, &ann().name, outdated).await;

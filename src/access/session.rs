@@ -3,18 +3,19 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use tokio::time::sleep;
+use jiff::SignedDuration;
+use tokio::time::{Instant, sleep_until};
 
 use super::{
-    Access, Caller, Denied, Means, NewToken, NoCode, Token, UserError, code, courier::Courier,
-    tokens::later, users::is_address,
+    Access, Caller, Denied, Means, NewToken, NoCode, Token, code, courier::Courier, tokens::later,
+    users::is_address,
 };
 use crate::{
     catalog::CatalogError,
     mail::Mailer,
     upload::{
-        By, Scope, Scopes, Timestamp, TokenId, TokenKind, TokenRecord,
-        limits::{SESSION_MAX, SESSION_TTL, SIGN_IN_TIME},
+        By, Principal, Scope, Scopes, Timestamp, TokenId, TokenKind, TokenRecord,
+        limits::{RENEWAL_STEP, SESSION_MAX, SESSION_TTL, SIGN_IN_TIME},
     },
 };
 
@@ -72,15 +73,15 @@ impl Access {
 
     /// A new session for whoever has this address and the code that was sent to it.
     ///
-    /// Whatever is wrong with them, the answer is the same, and takes the same time: longer than
-    /// the catalog does for any of it.
+    /// Whatever is wrong with them, the answer is the same, and comes at the same beats: however
+    /// long the catalog takes, and however many wait for it.
     pub async fn sign_in(
         &self,
         email: &str,
         code: &str,
         by: &By,
     ) -> Result<(Token, TokenRecord), Denied> {
-        let (session, ()) = tokio::join!(self.use_code(email, code, by), sleep(SIGN_IN_TIME));
+        let session = in_step(self.use_code(email, code, by)).await;
         if matches!(session, Err(Denied::Code)) {
             self.throttle.penalty(by.address).await;
         }
@@ -97,20 +98,23 @@ impl Access {
         let tried = directory.try_code(email, self.clock.now()).await?;
         let fits = code::fits(tried.as_ref(), digits);
         let code = tried.filter(|_| fits).ok_or(Denied::Code)?;
+        let (token, session) = self.draw_session(code.user.clone())?;
         // Of two who use it at once one does.
-        if !directory.spend_code(&code).await? {
+        if !directory.spend_code(&code, &session, by).await? {
             return Err(Denied::Code);
         }
         if let Some(courier) = &self.courier {
-            courier.used(&code.user);
+            courier.used(&code);
         }
+        Ok((token, session))
+    }
+
+    fn draw_session(&self, user: Principal) -> Result<(Token, TokenRecord), CatalogError> {
         let scopes = Scopes::of(&[Scope::Upload, Scope::Read]);
         let lifetime = Some(self.sessions.ttl);
-        let session = NewToken { user: code.user, label: String::new(), scopes, lifetime };
-        self.issue(session, TokenKind::Session, by).await.map_err(|error| match error {
-            UserError::Catalog(error) => Denied::Unavailable(error),
-            _ => Denied::Code,
-        })
+        let session = NewToken { user, label: String::new(), scopes, lifetime };
+        let drawn = self.draw(session, TokenKind::Session);
+        drawn.map_err(|error| CatalogError::Unavailable(error.into()))
     }
 
     /// How long it is until then.
@@ -127,17 +131,61 @@ impl Access {
     }
 
     /// Lets a session last longer, as far as that goes. Gives when it ends then; nothing if it is
-    /// not there any more.
+    /// not there any more. What would gain next to nothing is not written: a page may renew as
+    /// often as it likes.
     pub async fn renew(&self, id: TokenId) -> Result<Option<Timestamp>, CatalogError> {
         let Some((session, _)) = self.known_token(id).await? else { return Ok(None) };
         let SessionTerms { ttl, most } = self.sessions;
         let until = later(self.clock.now(), ttl).min(later(session.created_at, most));
-        let ends = session.expires_at.map_or(until, |at| at.max(until));
-        if session.expires_at != Some(ends) {
-            let extended = self.directory().extend_token(id, ends).await;
-            self.remembered.forget();
-            extended?;
+        let ends = session.expires_at.unwrap_or(until);
+        if until.duration_since(ends) < renewal_step(ttl) {
+            return Ok(Some(ends));
         }
-        Ok(Some(ends))
+        let extended = self.directory().extend_token(id, until).await;
+        self.remembered.forget_token(id);
+        extended?;
+        Ok(Some(until))
+    }
+}
+
+/// Does it, and is done at a multiple of [`SIGN_IN_TIME`]: how long it took does not tell what was
+/// done, even if that is long.
+async fn in_step<T>(what: impl Future<Output = T>) -> T {
+    let begun = Instant::now();
+    let done = what.await;
+    let steps = begun.elapsed().as_millis() / SIGN_IN_TIME.as_millis() + 1;
+    let steps = u32::try_from(steps).unwrap_or(u32::MAX);
+    sleep_until(begun + SIGN_IN_TIME.saturating_mul(steps)).await;
+    done
+}
+
+/// What a renewal has to gain. A session that is shorter than twice the usual can be renewed, too.
+fn renewal_step(ttl: Duration) -> SignedDuration {
+    SignedDuration::try_from(RENEWAL_STEP.min(ttl / 2)).unwrap_or(SignedDuration::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_takes_longer_is_answered_at_the_same_beat_as_what_does_not() {
+        let took = async |queue_ms: u64, work_ms: u64| {
+            let begun = Instant::now();
+            let work = async {
+                advance(Duration::from_millis(queue_ms)).await;
+                advance(Duration::from_millis(work_ms)).await;
+            };
+            in_step(work).await;
+            begun.elapsed()
+        };
+        for queue_ms in [0, 200, 260, 1010, 90_000] {
+            let [hit, miss] = [took(queue_ms, 40).await, took(queue_ms, 0).await];
+            let beats = u32::try_from(queue_ms / 250).expect("few") + 1;
+            let expected = SIGN_IN_TIME * beats;
+            assert_eq!((hit, miss), (expected, expected), "{queue_ms}");
+        }
     }
 }

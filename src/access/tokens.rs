@@ -32,15 +32,20 @@ impl Access {
             return Err(UserError::Label);
         }
         self.known_user(&new.user, by).await?;
-        self.issue(new, TokenKind::Key, by).await
+        let (token, record) = self.draw(new, TokenKind::Key)?;
+        if self.directory().add_token(&record, by).await? {
+            Ok((token, record))
+        } else {
+            Err(UserError::Unknown)
+        }
     }
 
-    pub(super) async fn issue(
+    /// Thinks one up, and what is to be kept of it.
+    pub(super) fn draw(
         &self,
         new: NewToken,
         kind: TokenKind,
-        by: &By,
-    ) -> Result<(Token, TokenRecord), UserError> {
+    ) -> Result<(Token, TokenRecord), getrandom::Error> {
         let token = Token::new()?;
         let now = self.clock.now();
         let record = TokenRecord {
@@ -55,16 +60,18 @@ impl Access {
             used_at: None,
             revoked_at: None,
         };
-        if self.directory().add_token(&record, by).await? {
-            Ok((token, record))
-        } else {
-            Err(UserError::Unknown)
-        }
+        Ok((token, record))
     }
 
-    /// The newest tokens that were made for programs, of one user or of all.
+    /// The newest tokens that were made for programs, and then the newest sessions, of one user or
+    /// of all.
     pub async fn tokens(&self, user: Option<&Principal>) -> Result<Vec<TokenRecord>, CatalogError> {
-        self.directory().tokens(user, TokenKind::Key, limits::PAGE_LEN_MAX).await
+        let mut tokens = Vec::new();
+        // Each kind by itself: no number of sessions hides a token.
+        for kind in [TokenKind::Key, TokenKind::Session] {
+            tokens.extend(self.directory().tokens(user, kind, limits::PAGE_LEN_MAX).await?);
+        }
+        Ok(tokens)
     }
 
     /// A token, and whose it is.

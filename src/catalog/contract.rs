@@ -17,6 +17,9 @@ mod transitions;
 mod usage;
 mod users;
 
+#[cfg(test)]
+pub(super) use self::codes::{know_ann, sample_code, sample_session};
+
 use std::{future::Future, sync::Arc};
 
 use super::{Catalog, CatalogError, Fact};
@@ -106,6 +109,7 @@ where
         users::a_token_is_taken_back_once,
         users::sessions_that_are_over_are_forgotten,
         codes::a_code_is_tried_so_often_and_used_once,
+        codes::a_code_is_used_once_for_one_session,
         codes::a_user_has_one_code_at_a_time,
         codes::a_code_for_a_former_address_counts_no_more,
         codes::of_many_that_try_a_code_so_many_do,

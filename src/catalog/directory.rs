@@ -108,8 +108,14 @@ pub trait Directory: fmt::Debug + Send + Sync {
         now: Timestamp,
     ) -> Result<Option<CodeRecord>, CatalogError>;
 
-    /// Forgets a code, because it was used. Returns false if it is not there any more.
-    async fn spend_code(&self, code: &CodeRecord) -> Result<bool, CatalogError>;
+    /// Forgets a code, because it was used, and adds the session of its user that it was used for:
+    /// both or neither. Returns false, and changes nothing, if the code is not there any more.
+    async fn spend_code(
+        &self,
+        code: &CodeRecord,
+        session: &TokenRecord,
+        by: &By,
+    ) -> Result<bool, CatalogError>;
 
     /// Remembers that a code was sent. No effect if it is not there any more.
     async fn code_sent(&self, code: &CodeRecord) -> Result<(), CatalogError>;

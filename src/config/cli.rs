@@ -208,7 +208,7 @@ pub struct Named {
 pub enum Tokens {
     /// Make one and print it: it is shown this once; a user who is not known is added
     Create(NewToken),
-    /// List them, newest first
+    /// List them, and the sessions of the page, the newest of each first
     List {
         /// Of this user only
         name: Option<Principal>,

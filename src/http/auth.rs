@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use http::{Method, StatusCode, header, request};
+use http::{Method, StatusCode, request};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -78,6 +78,10 @@ pub(super) async fn answer(
     parts: &request::Parts,
     body: RequestBody,
 ) -> Answer {
+    // Each of these writes, or may: whoever asks too often waits, before anything is looked at.
+    if matches!(route, Route::Code | Route::Session) {
+        gate::ask(state, parts).await;
+    }
     let caller = gate::admit(state, route, parts, None).await?;
     match route {
         Route::Code => send_code(&state.access, parts, body).await,
@@ -87,8 +91,9 @@ pub(super) async fn answer(
             let ended = state.access.revoke_token(session, &by).await;
             ended.map(|_| body::no_content()).map_err(gate::unavailable)
         }
-        // Whoever shows a session wants it to last.
-        Route::Session if parts.headers.contains_key(header::AUTHORIZATION) => {
+        // Whoever shows a session wants it to last. What is shown of another kind is for somebody
+        // else, such as a proxy.
+        Route::Session if matches!(gate::bearer(&parts.headers), Ok(Some(_))) => {
             renew(state, parts).await
         }
         Route::Session => open(state, parts, body).await,

@@ -126,6 +126,12 @@ async fn wait(state: &State, moment: Instant) {
     }
 }
 
+/// Waits until one more request may come from where this one does: for what needs nothing, and
+/// costs something.
+pub(super) async fn ask(state: &State, parts: &request::Parts) {
+    wait(state, state.rates.request_from(peer(parts), begun(parts))).await;
+}
+
 /// Waits until one more upload may be begun; all in all no longer than anybody has to wait.
 pub(super) async fn begin(
     state: &State,

@@ -44,12 +44,14 @@ async fn create(config: &Config, new: &NewToken) -> Result<bool, Failure> {
 }
 
 fn as_table(tokens: &[TokenBody]) -> String {
-    let head = ["ID", "USER", "SCOPES", "CREATED", "EXPIRES", "LAST USED", "REVOKED", "LABEL"];
+    let head =
+        ["ID", "USER", "KIND", "SCOPES", "CREATED", "EXPIRES", "LAST USED", "REVOKED", "LABEL"];
     let none = |time: &Option<String>| time.clone().unwrap_or_else(|| "-".into());
     let row = |token: &TokenBody| {
         [
             token.id.clone(),
             escaped(&token.user),
+            token.kind.clone(),
             token.scopes.clone(),
             token.created_at.clone(),
             none(&token.expires_at),

@@ -55,6 +55,25 @@ async fn who_asks_too_often_waits_for_the_answer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_signs_in_too_often_waits_too_though_it_needs_no_credentials() {
+    for path in ["/auth/otp", "/auth/session"] {
+        let app = builder().flag("--max-requests=3").start().await;
+        let ask = async |from: [u8; 4]| {
+            let request = Request::post(path).extension(Peer(IpAddr::from(from)));
+            let reply = app.send(request.body(Bytes::new()).expect("a request"));
+            seconds(async { assert_eq!(reply.await.status, 400, "no document") }).await
+        };
+        for expected in [0, 0, 0, 20, 20] {
+            assert_eq!(ask([10, 0, 0, 1]).await, expected, "{path}");
+        }
+        assert_eq!(ask([10, 0, 0, 2]).await, 0, "from elsewhere: {path}");
+        let ways = Request::get("/auth").extension(Peer([10, 0, 0, 1].into()));
+        let ways = app.send(ways.body(Bytes::new()).expect("a request"));
+        assert_eq!(seconds(ways).await, 0, "the same for all");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn many_at_once_wait_no_longer_than_the_longest_wait_and_all_are_served() {
     let app = builder().flag("--max-requests=1").start().await;
     let token = app.token("ann", "read").await;

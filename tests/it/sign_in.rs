@@ -2,7 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use flowstitch::{catalog::MemoryCatalog, http::gate::Peer, mail::NotSent, upload::limits};
+use flowstitch::{
+    catalog::{Catalog, MemoryCatalog},
+    http::gate::Peer,
+    mail::NotSent,
+    upload::{By, Principal, Timestamp, TokenKind, limits},
+};
 use http::{Method, Request};
 use serde_json::{Value, json};
 use tokio::time::{Instant, advance};
@@ -85,8 +90,31 @@ async fn a_code_from_a_mail_is_good_for_a_session_that_uploads_and_reads() {
     assert_eq!(status(&app, &session).await, 200);
     app.call_as(&session, Method::GET, "/metrics").await.assert_problem(403, "forbidden");
     app.post_json(&session, "/tickets", &json!({ "sub": "bob" })).await.assert_status(403);
-    let tokens = app.control("/tokens/list").await.json();
-    assert_eq!(tokens, json!([]), "it is none of the tokens that the operator made");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_operator_sees_sessions_after_the_tokens_and_ends_them() {
+    let outbox = Arc::new(Outbox::default());
+    let app = start(builder(&outbox)).await;
+    let key = app.token("ann", "read").await;
+    let session = session(&app, &outbox).await;
+    let listed = app.control("/tokens/list?name=ann").await.json();
+    assert_eq!([&listed[0]["kind"], &listed[1]["kind"]], ["key", "session"]);
+    assert!(!listed.to_string().contains(session.rsplit('_').next().expect("a secret")));
+    let id = listed[1]["id"].as_str().expect("an id");
+    app.control(&format!("/tokens/revoke?id={id}")).await.assert_status(200);
+    assert_eq!((status(&app, &session).await, status(&app, &key).await), (401, 200));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_shown_to_a_proxy_is_in_nobodys_way() {
+    let outbox = Arc::new(Outbox::default());
+    let app = start(builder(&outbox)).await;
+    let code = code(&app, &outbox).await;
+    let body = json!({ "email": EMAIL, "code": code }).to_string();
+    let request = Request::post("/auth/session").header("authorization", "Basic YW5uOng=");
+    let reply = app.send(request.body(body.into()).expect("a request")).await;
+    assert_eq!(status(&app, &token(reply.assert_status(201))).await, 200);
 }
 
 #[tokio::test]
@@ -202,9 +230,29 @@ async fn a_user_gets_a_few_codes_and_then_one_in_a_while() {
     advance(limits::CODE_INTERVAL).await;
     let last = code(&app, &outbox).await;
     assert_eq!(outbox.attempts(), sent + 1, "the one in between was not sent");
-    // Who signs in asked for the codes, and may do so again.
+    // It was right at once: that one does not count.
     enter(&app, EMAIL, &last).await.assert_status(201);
     code(&app, &outbox).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn signing_in_gives_whoever_guesses_no_more_to_guess_at() {
+    let outbox = Arc::new(Outbox::default());
+    let app = start(builder(&outbox)).await;
+    // As often as one likes, as long as nobody guesses.
+    for _ in 0..2 * limits::CODES_AT_ONCE {
+        session(&app, &outbox).await;
+    }
+    for _ in 0..limits::CODES_AT_ONCE {
+        let code = code(&app, &outbox).await;
+        enter(&app, EMAIL, &other(&code)).await.assert_problem(401, "invalid_code");
+        enter(&app, EMAIL, &code).await.assert_status(201);
+    }
+    let sent = outbox.attempts();
+    ask(&app, EMAIL).await.assert_status(202);
+    advance(limits::CODE_INTERVAL).await;
+    code(&app, &outbox).await;
+    assert_eq!(outbox.attempts(), sent + 1, "the one in between was not sent");
 }
 
 #[tokio::test(start_paused = true)]
@@ -372,12 +420,33 @@ async fn a_code_that_was_not_sent_before_the_stop_is_sent_anew_after_the_start()
 }
 
 #[tokio::test]
-async fn a_stop_waits_for_what_is_being_sent() {
-    let outbox = Arc::new(Outbox::default());
-    let app = start(TestApp::builder().mailer(outbox.clone())).await;
-    ask(&app, EMAIL).await.assert_status(202);
-    app.stop().await;
-    assert_eq!(outbox.len(), 1, "the stop waited for it");
+async fn a_stop_waits_for_what_is_being_sent_and_begins_nothing() {
+    let (outbox, facts) = (Arc::new(Outbox::default()), MemoryCatalog::new());
+    let app = builder(&outbox).catalog(Arc::new(facts.reopened())).start().await;
+    let gate = outbox.hold();
+    let at_once = limits::MAILS_AT_ONCE;
+    for number in 0..at_once + 3 {
+        let user = format!("name=u{number}&email=u{number}%40example.com");
+        app.control(&format!("/users/add?{user}")).await.assert_status(200);
+        ask(&app, &format!("u{number}@example.com")).await.assert_status(202);
+        if number < at_once {
+            outbox.tried(number + 1).await;
+        }
+    }
+    let (builder, ()) = tokio::join!(app.stop(), async { gate.open() });
+    assert_eq!((outbox.attempts(), outbox.len()), (at_once, at_once), "what had begun");
+    // The others get theirs after the start, if they still may.
+    let (unwelcome, by) = (Principal::named("u4"), By::server(Timestamp::UNIX_EPOCH));
+    let disabled = facts.directory().disable_user(&unwelcome, Some(by.at), &by).await;
+    assert!(disabled.expect("it is open"));
+    let _app = builder.catalog(Arc::new(facts.reopened())).start().await;
+    let mut to = Vec::new();
+    for _ in 0..at_once + 2 {
+        to.push(outbox.next().await.to);
+    }
+    to.sort();
+    let expected = ["u0", "u1", "u2", "u3", "u5", "u6"].map(|it| format!("{it}@example.com"));
+    assert_eq!(to, expected);
 }
 
 #[tokio::test(start_paused = true)]
@@ -402,6 +471,42 @@ async fn a_session_ends_unless_it_is_renewed_and_at_last_all_the_same() {
     minutes(1);
     assert_eq!(status(&app, &used).await, 401);
     renew().await.assert_problem(401, "unauthenticated");
+}
+
+/// Whatever a page does, it writes little, and nobody else has to be looked up again.
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_gains_nothing_writes_nothing_and_none_disturbs_others() {
+    let (outbox, facts) = (Arc::new(Outbox::default()), Arc::new(MemoryCatalog::new()));
+    let app = start(builder(&outbox).catalog(facts.clone()).flag("--session-ttl=30m")).await;
+    let anns = session(&app, &outbox).await;
+    let bobs = app.token("bob", "read").await;
+    assert_eq!(status(&app, &bobs).await, 200);
+    // Behind the back of the server, which knows it still.
+    let directory = facts.directory();
+    let id = directory.tokens(None, TokenKind::Key, 1).await.expect("listed")[0].id;
+    let by = By::server(app.clock().now());
+    assert!(directory.revoke_token(id, &by).await.expect("taken back"));
+    let renewed = async |seconds: i64| {
+        app.clock().advance(seconds * 1000);
+        let reply = app.call_as(&anns, Method::POST, "/auth/session").await;
+        reply.assert_status(200).json()["expires_at"].clone()
+    };
+    assert_eq!(renewed(59).await, "2026-12-01T12:30:00Z");
+    assert_eq!(renewed(1).await, "2026-12-01T12:31:00Z");
+    assert_eq!(renewed(29 * 60 + 59).await, "2026-12-01T13:00:59Z", "the later end counts");
+    assert_eq!(status(&app, &bobs).await, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_shortest_session_can_be_renewed() {
+    let outbox = Arc::new(Outbox::default());
+    let app = start(builder(&outbox).flag("--session-ttl=1m")).await;
+    let session = session(&app, &outbox).await;
+    for ends in ["2026-12-01T12:01:30Z", "2026-12-01T12:02:00Z"] {
+        app.clock().advance(30_000);
+        let reply = app.call_as(&session, Method::POST, "/auth/session").await;
+        assert_eq!(reply.assert_status(200).json()["expires_at"], ends);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,13 +2,32 @@
 
 use super::{Shared, sample_by, sample_time, sample_user};
 use crate::{
-    catalog::EmailChange,
-    upload::{CodeRecord, Principal, Sha256Digest, User},
+    catalog::{AuditQuery, EmailChange},
+    upload::{
+        CodeRecord, Deed, Principal, Scopes, Sha256Digest, TokenId, TokenKind, TokenRecord, User,
+    },
 };
 
 const EMAIL: &str = "ann@example.com";
+const ALL: AuditQuery = AuditQuery { since: None, principal: None, upload: None, limit: 100 };
 
-fn sample_code(user: &str, hash: u8) -> CodeRecord {
+/// A session that has not been kept yet.
+pub(in crate::catalog) fn sample_session(user: &str) -> TokenRecord {
+    TokenRecord {
+        id: TokenId::new(),
+        user: Principal::named(user),
+        label: String::new(),
+        hash: Sha256Digest([8; 32]),
+        scopes: Scopes::all(),
+        kind: TokenKind::Session,
+        created_at: sample_time(1),
+        expires_at: Some(sample_time(1000)),
+        used_at: None,
+        revoked_at: None,
+    }
+}
+
+pub(in crate::catalog) fn sample_code(user: &str, hash: u8) -> CodeRecord {
     CodeRecord {
         user: Principal::named(user),
         salt: [7; 16],
@@ -20,7 +39,7 @@ fn sample_code(user: &str, hash: u8) -> CodeRecord {
 }
 
 /// Ann, who has an address.
-async fn know_ann(catalog: &Shared) -> User {
+pub(in crate::catalog) async fn know_ann(catalog: &Shared) -> User {
     let ann = sample_user(&Principal::named("ann"));
     let ann = User { email: Some(EMAIL.into()), ..ann };
     assert!(catalog.directory().add_user(&ann, &sample_by(0)).await.expect("added"));
@@ -43,8 +62,25 @@ pub(super) async fn a_code_is_tried_so_often_and_used_once(catalog: Shared) {
     let tried = users.try_code(EMAIL, sample_time(0)).await.expect("tried");
     assert_eq!(tried.map(|code| code.tries_left), Some(0));
     assert_eq!(users.try_code(EMAIL, sample_time(0)).await.expect("tried"), None, "tried out");
-    assert!(users.spend_code(&code).await.expect("used"));
-    assert!(!users.spend_code(&code).await.expect("answered"), "twice");
+}
+
+pub(super) async fn a_code_is_used_once_for_one_session(catalog: Shared) {
+    let (users, code, by) = (catalog.directory(), sample_code("ann", 1), sample_by(5));
+    let ann = know_ann(&catalog).await;
+    assert!(users.put_code(&code, EMAIL).await.expect("kept"));
+    let [session, other] = [(); 2].map(|()| sample_session("ann"));
+    let lines = async || catalog.trail().entries(&ALL).await.expect("read");
+    let before = lines().await.len();
+    let replaced = sample_code("ann", 2);
+    assert!(!users.spend_code(&replaced, &other, &by).await.expect("answered"), "another");
+    assert_eq!(lines().await.len(), before);
+    assert!(users.spend_code(&code, &session, &by).await.expect("used"));
+    assert!(!users.spend_code(&code, &other, &by).await.expect("answered"), "twice");
+    assert_eq!(users.try_code(EMAIL, sample_time(0)).await.expect("tried"), None);
+    assert_eq!(users.token(session.id).await.expect("read"), Some((session.clone(), ann.clone())));
+    assert_eq!(users.token(other.id).await.expect("read"), None);
+    let created = by.entry(Deed::TokenCreated, &ann.name, &session.id).saying(&session.scopes);
+    assert_eq!(lines().await[..lines().await.len() - before], [created]);
 }
 
 pub(super) async fn a_user_has_one_code_at_a_time(catalog: Shared) {
@@ -53,7 +89,8 @@ pub(super) async fn a_user_has_one_code_at_a_time(catalog: Shared) {
     for code in [&first, &second] {
         assert!(users.put_code(code, EMAIL).await.expect("kept"));
     }
-    assert!(!users.spend_code(&first).await.expect("answered"), "it was replaced");
+    let spent = users.spend_code(&first, &sample_session("ann"), &sample_by(1)).await;
+    assert!(!spent.expect("answered"), "it was replaced");
     users.disable_user(&ann.name, Some(sample_time(5)), &sample_by(5)).await.expect("disabled");
     assert_eq!(users.try_code(EMAIL, sample_time(6)).await.expect("tried"), None, "disabled");
     users.disable_user(&ann.name, None, &sample_by(6)).await.expect("enabled");
@@ -78,7 +115,8 @@ pub(super) async fn a_code_for_a_former_address_counts_no_more(catalog: Shared) 
             assert_eq!(try_it(email).await, None, "{email}");
         }
         assert_eq!(users.unsent_codes(sample_time(0), 10).await.expect("read"), []);
-        assert!(!users.spend_code(&code).await.expect("answered"));
+        let spent = users.spend_code(&code, &sample_session("ann"), &sample_by(1)).await;
+        assert!(!spent.expect("answered"));
         // Nor does one that was made for it, and is kept only now.
         let former = former.unwrap_or_default();
         assert!(!users.put_code(&code, &former).await.expect("answered"), "{former:?}");
@@ -101,7 +139,9 @@ pub(super) async fn of_many_that_try_a_code_so_many_do(catalog: Shared) {
         async move {
             let tried = catalog.directory().try_code(EMAIL, sample_time(0)).await.expect("tried");
             let Some(code) = tried else { return (0, 0) };
-            (1, usize::from(catalog.directory().spend_code(&code).await.expect("answered")))
+            let session = sample_session("ann");
+            let spent = catalog.directory().spend_code(&code, &session, &sample_by(1)).await;
+            (1, usize::from(spent.expect("answered")))
         }
     };
     let tasks: Vec<_> = (0..12).map(|_| tokio::spawn(attempt())).collect();
@@ -111,7 +151,8 @@ pub(super) async fn of_many_that_try_a_code_so_many_do(catalog: Shared) {
         (tried, used) = (tried + one, used + other);
     }
     assert!((1..=2).contains(&tried), "{tried} tries");
-    assert_eq!(used, 1);
+    let sessions = catalog.directory().tokens(None, TokenKind::Session, 12).await;
+    assert_eq!((used, sessions.expect("listed").len()), (1, 1));
 }
 
 pub(super) async fn codes_that_were_not_sent_are_listed_and_those_that_are_over_go(

@@ -2,7 +2,10 @@
 
 use async_trait::async_trait;
 
-use super::{MemoryCatalog, facts::to_millis};
+use super::{
+    MemoryCatalog,
+    facts::{Facts, to_millis},
+};
 use crate::{
     catalog::{CatalogError, Directory, EmailChange},
     upload::{
@@ -103,22 +106,7 @@ impl Directory for MemoryCatalog {
     }
 
     async fn add_token(&self, token: &TokenRecord, by: &By) -> Result<bool, CatalogError> {
-        let token = TokenRecord {
-            created_at: to_millis(token.created_at),
-            expires_at: token.expires_at.map(to_millis),
-            used_at: token.used_at.map(to_millis),
-            revoked_at: token.revoked_at.map(to_millis),
-            ..token.clone()
-        };
-        self.change(|facts| {
-            let known = facts.users.contains_key(&token.user);
-            if known {
-                let entry = by.entry(Deed::TokenCreated, &token.user, &token.id);
-                facts.note(entry.saying(&token.scopes));
-                facts.tokens.insert(token.id, token);
-            }
-            known
-        })
+        self.change(|facts| facts.add_token(token, by))
     }
 
     async fn token(&self, id: TokenId) -> Result<Option<(TokenRecord, User)>, CatalogError> {
@@ -209,10 +197,15 @@ impl Directory for MemoryCatalog {
         })
     }
 
-    async fn spend_code(&self, code: &CodeRecord) -> Result<bool, CatalogError> {
+    async fn spend_code(
+        &self,
+        code: &CodeRecord,
+        session: &TokenRecord,
+        by: &By,
+    ) -> Result<bool, CatalogError> {
         self.change(|facts| {
             let is_it = facts.codes.get(&code.user).is_some_and(|it| it.hash == code.hash);
-            is_it && facts.codes.remove(&code.user).is_some()
+            is_it && facts.codes.remove(&code.user).is_some() && facts.add_token(session, by)
         })
     }
 
@@ -268,4 +261,23 @@ impl Directory for MemoryCatalog {
 /// Whether this is the user's address.
 fn has(user: &User, email: &str) -> bool {
     user.email.as_ref().is_some_and(|it| it.eq_ignore_ascii_case(email))
+}
+
+impl Facts {
+    fn add_token(&mut self, token: &TokenRecord, by: &By) -> bool {
+        let token = TokenRecord {
+            created_at: to_millis(token.created_at),
+            expires_at: token.expires_at.map(to_millis),
+            used_at: token.used_at.map(to_millis),
+            revoked_at: token.revoked_at.map(to_millis),
+            ..token.clone()
+        };
+        let known = self.users.contains_key(&token.user);
+        if known {
+            let entry = by.entry(Deed::TokenCreated, &token.user, &token.id);
+            self.note(entry.saying(&token.scopes));
+            self.tokens.insert(token.id, token);
+        }
+        known
+    }
 }

@@ -1,6 +1,7 @@
 //! The users and tokens of the embedded catalog.
 
 use async_trait::async_trait;
+use rusqlite::Transaction;
 
 use super::{SqliteCatalog, codes, tickets, users};
 use crate::{
@@ -111,9 +112,18 @@ impl Directory for SqliteCatalog {
         self.write(move |tx| codes::attempt(tx, &email, now)).await
     }
 
-    async fn spend_code(&self, code: &CodeRecord) -> Result<bool, CatalogError> {
-        let code = code.clone();
-        self.write(move |tx| codes::spend(tx, &code)).await
+    async fn spend_code(
+        &self,
+        code: &CodeRecord,
+        session: &TokenRecord,
+        by: &By,
+    ) -> Result<bool, CatalogError> {
+        let (code, session, by) = (code.clone(), session.clone(), by.clone());
+        // The user is there, as long as the code is.
+        let spend = move |tx: &Transaction<'_>| {
+            Ok(codes::spend(tx, &code)? && users::add_token(tx, &session, &by)?)
+        };
+        self.write(spend).await
     }
 
     async fn code_sent(&self, code: &CodeRecord) -> Result<(), CatalogError> {

@@ -328,3 +328,17 @@ fn plan(connection: &Connection, sql: &str) -> Vec<String> {
     let steps = statement.query_map(rusqlite::params_from_iter(none), |row| row.get(3));
     steps.expect("explained").collect::<rusqlite::Result<_>>().expect("explained")
 }
+
+/// A session that cannot be kept spends no code.
+#[tokio::test]
+async fn a_code_is_not_spent_for_a_session_that_fails() {
+    let (_dir, path) = folder();
+    let catalog: Shared = Arc::new(open_catalog(&path));
+    contract::know_ann(&catalog).await;
+    let (users, code, by) = (catalog.directory(), contract::sample_code("ann", 1), sample_by(0));
+    let [taken, free] = [(); 2].map(|()| contract::sample_session("ann"));
+    assert!(users.put_code(&code, "ann@example.com").await.expect("kept"));
+    assert!(users.add_token(&taken, &by).await.expect("added"));
+    assert!(users.spend_code(&code, &taken, &by).await.is_err(), "its id is taken");
+    assert!(users.spend_code(&code, &free, &by).await.expect("it still counts"));
+}

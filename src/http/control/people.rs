@@ -48,6 +48,8 @@ pub struct TokenBody {
     pub id: String,
     /// Whose it is.
     pub user: String,
+    /// How it came to be: `key`, by the operator, or `session`, by signing in to the page.
+    pub kind: String,
     /// What its owner calls it.
     pub label: String,
     /// What may be done with it.
@@ -67,6 +69,7 @@ impl From<TokenRecord> for TokenBody {
         Self {
             id: token.id.to_string(),
             user: token.user.as_str().to_owned(),
+            kind: token.kind.as_str().to_owned(),
             label: token.label,
             scopes: token.scopes.to_string(),
             created_at: token.created_at.to_string(),

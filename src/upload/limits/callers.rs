@@ -60,7 +60,7 @@ pub const CODE_DIGITS: u32 = 6;
 pub const CODE_LIFETIME: Duration = Duration::from_mins(10);
 /// How often a code may be tried.
 pub const CODE_TRIES: u32 = 5;
-/// Codes that a user is sent at once without using one of them, …
+/// Codes that a user is sent at once, but for those that are right at their first try, …
 pub const CODES_AT_ONCE: u32 = 5;
 /// … and how long until there is one more. Whoever guesses has so many codes to guess at.
 pub const CODE_INTERVAL: Duration = Duration::from_hours(1);
@@ -73,8 +73,8 @@ pub const CODES_ASKED_INTERVAL: Duration = Duration::from_secs(5);
 pub const CODES_WANTED_LEN: usize = 256;
 /// Codes that are being sent, or wait to be tried again.
 pub const CODES_ON_THE_WAY_MAX: usize = 1000;
-/// How long it takes to be signed in or refused, whatever the reason: well above what the catalog
-/// takes for any of it.
+/// To be signed in or refused takes a multiple of this, whatever the reason: well above the
+/// difference that a code makes to what the catalog has to do.
 pub const SIGN_IN_TIME: Duration = Duration::from_millis(250);
 /// Connections to the mail server at a time.
 pub const MAILS_AT_ONCE: usize = 4;
@@ -84,6 +84,8 @@ pub const MAIL_TIMEOUT: Duration = Duration::from_secs(20);
 pub const MAIL_RETRY_MIN: Duration = Duration::from_secs(1);
 /// See [`MAIL_RETRY_MIN`].
 pub const MAIL_RETRY_MAX: Duration = Duration::from_mins(1);
+/// How much longer a session has to last for it to be worth writing down.
+pub const RENEWAL_STEP: Duration = Duration::from_mins(1);
 /// Default of `session_ttl`.
 pub const SESSION_TTL: Duration = Duration::from_hours(1);
 /// Default of `session_max`.

@@ -12,6 +12,8 @@ use flowstitch::{
 };
 use tokio::{sync::Notify, time::timeout};
 
+use super::Gate;
+
 /// What was sent, in order, until somebody takes it.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
@@ -25,12 +27,21 @@ struct State {
     /// How the next attempts fail.
     failures: VecDeque<NotSent>,
     attempts: usize,
+    /// Where each attempt waits.
+    held: Option<Gate>,
 }
 
 impl Outbox {
     /// Lets the next attempts fail, one for each.
     pub(crate) fn fail(&self, failures: impl IntoIterator<Item = NotSent>) {
         self.state().failures.extend(failures);
+    }
+
+    /// Lets all attempts take until the gate is opened.
+    pub(crate) fn hold(&self) -> Gate {
+        let gate = Gate::closed();
+        self.state().held = Some(gate.clone());
+        gate
     }
 
     /// Lets no attempt fail any more.
@@ -87,9 +98,17 @@ impl Outbox {
 #[async_trait]
 impl Mailer for Outbox {
     async fn send(&self, mail: &Mail) -> Result<(), NotSent> {
-        let sent = {
+        let held = {
             let mut state = self.state();
             state.attempts += 1;
+            state.held.clone()
+        };
+        self.came.notify_waiters();
+        if let Some(gate) = held {
+            gate.pass().await;
+        }
+        let sent = {
+            let mut state = self.state();
             let failure = state.failures.pop_front();
             if failure.is_none() {
                 state.mails.push_back(mail.clone());
