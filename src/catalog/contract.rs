@@ -105,6 +105,7 @@ where
         users::an_address_is_changed_unless_it_is_anothers,
         users::a_user_who_has_something_is_not_removed,
         users::an_upload_of_nobody_is_not_opened_and_disturbs_no_other,
+        users::nothing_completes_for_a_user_who_is_disabled,
         users::a_token_belongs_to_a_user_and_goes_with_it,
         users::a_token_is_taken_back_once,
         users::sessions_that_are_over_are_forgotten,

@@ -68,7 +68,7 @@ async fn read(engine: &Engine, grant: &Grant, mut form: Form<'static>) -> Result
             Part::Field { .. } => {}
             Part::File(part) => {
                 let name = named(engine, grant, part.filename.unwrap_or_default())?;
-                let file = keep(engine, form, max).await;
+                let file = keep(engine, form, max, Some(&grant.principal)).await;
                 let file = file.map_err(|error| refusal(&error))?;
                 form = file.0;
                 kept = Some((name, file.1));
@@ -123,7 +123,8 @@ async fn receive(
     let identity = Identity::new(grant.principal.clone(), UploadId::new().to_string(), "", plan)
         .expect("an id is short");
     let (permit, by) = (grant.permit.clone(), grant.by.clone());
-    let intent = Intent { identity, filename, scheduled: Some(day), sha256: None, permit, by };
+    let (scheduled, kept) = (Some(day), file.charge());
+    let intent = Intent { identity, filename, scheduled, sha256: None, permit, by, kept };
     let piece = Piece { range, sha256: None };
     Ok(engine.receive(&intent, piece, file.into_body()).await?.snapshot)
 }

@@ -3,12 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Engine, Intent, Options, Shared, Snapshot, UploadError, live::Live, registry::Registry,
-    registry::Use,
+    Engine, Intent, Options, Refused, Shared, Snapshot, UploadError, live::Live,
+    registry::Registry, registry::Use,
 };
 use crate::upload::{
-    Accept, Allowance, ByteRange, Creative, CreativeId, Day, NotPermitted, Timestamp, UploadId,
-    UploadRecord, UploadState,
+    Accept, Allowance, ByteRange, Creative, CreativeId, Day, EndReason, NotPermitted, Permit,
+    Timestamp, UploadId, UploadRecord, UploadState,
 };
 
 /// What a request is to do with the upload that ended under its identity.
@@ -115,9 +115,9 @@ impl Shared {
 
     /// A request for an upload that runs: it may change the terms.
     fn join(&self, live: Use, intent: &Intent) -> Result<Use, UploadError> {
-        // The day only: the rest was settled when it was begun.
         if let Some(permit) = &intent.permit {
             permit.check_day(intent.scheduled)?;
+            Self::check_ticket(permit, &live)?;
         }
         let known = live.lock().record.scheduled;
         if intent.scheduled != known {
@@ -126,6 +126,22 @@ impl Shared {
         }
         live.take_terms(intent.scheduled, intent.sha256).map_err(UploadError::Conflict)?;
         Ok(live)
+    }
+
+    /// Whether a ticket would allow the file of an upload that runs: it need not be the one with
+    /// which that was begun. How many may be begun is another matter.
+    fn check_ticket(permit: &Permit, live: &Live) -> Result<(), UploadError> {
+        let (len, filename) = (live.plan.total(), live.kind().0);
+        permit.check_name(&filename)?;
+        let max = permit.at_most(u64::MAX);
+        if max < len {
+            return Err(UploadError::TooLarge { len, max });
+        }
+        if permit.accept.takes_name(&filename) {
+            return Ok(());
+        }
+        let reason = format!("the ticket takes no files with such a name, only: {}", permit.accept);
+        Err(UploadError::Refused(Refused::Type, EndReason(reason)))
     }
 
     async fn open(shared: &Arc<Self>, intent: &Intent) -> Result<Use, UploadError> {
@@ -160,8 +176,8 @@ impl Shared {
             touched_at: now,
             ended_at: None,
         };
-        Self::begin(shared, Live::opened(record, allowance, &intent.by), intent.identity.key())
-            .await
+        let live = Live::opened(record, allowance, &intent.by);
+        Self::begin(shared, live, intent.identity.key(), intent.kept.as_deref()).await
     }
 
     /// Whether the ticket that an upload is begun with allows it. How many may be begun is decided

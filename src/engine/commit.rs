@@ -97,8 +97,8 @@ async fn commit(shared: &Arc<Shared>, groups: Vec<Group>) {
         Ok(Committed { filled: _, ended, refused }) => {
             for group in groups {
                 if refused.contains(&group.live.id) {
-                    let uploads = group.live.lock().allowance.map_or(0, |it| it.uploads);
-                    refuse(group, &NotPermitted::Uploads(uploads).into());
+                    let error = spent(&group.live);
+                    refuse(group, &error);
                     continue;
                 }
                 if ended.contains(&group.live.id) {
@@ -193,8 +193,6 @@ fn facts(shared: &Shared, groups: Vec<Group>) -> (Vec<Group>, Vec<Fact>) {
             facts.extend(terms_changed.then(|| super::terms(&state.record)).into_iter().flatten());
         } else {
             state.terms_changed = false;
-            let spent = |allowance| Fact::Spent { upload: live.id, allowance };
-            facts.extend(state.allowance.map(spent));
             facts.extend(super::opening(&state));
         }
         let new: Vec<StoredRange> = group.ranges.iter().map(|p| p.stored).collect();
@@ -239,6 +237,11 @@ pub(super) async fn learn_whether_opened(shared: &Shared, live: &Live) {
     if !live.lock().persisted && matches!(shared.catalog.upload(live.id).await, Ok(Some(_))) {
         live.lock().persisted = true;
     }
+}
+
+/// The answer to whoever would begin an upload with a ticket of which nothing is left.
+pub(super) fn spent(live: &Live) -> UploadError {
+    NotPermitted::Uploads(live.lock().allowance.map_or(0, |it| it.uploads)).into()
 }
 
 fn refuse(group: Group, error: &UploadError) {

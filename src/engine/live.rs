@@ -21,7 +21,7 @@ use super::{
 use crate::{
     store::PublishedName,
     upload::{
-        Allowance, By, ByteRange, Checksum, Coverage, Creative, Day, Plan, Sha256Digest,
+        Allowance, By, ByteRange, Checksum, Coverage, Creative, Day, EndReason, Plan, Sha256Digest,
         StoredRange, UploadId, UploadRecord, UploadState,
     },
 };
@@ -86,14 +86,18 @@ pub(super) struct LiveState {
 }
 
 /// How far a file is with the check before it is published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Check {
     /// Nobody was asked.
     NotBegun,
-    /// It waits for the check, or is being checked.
-    Pending,
+    /// It waits for its turn, or is being checked.
+    Running,
+    /// Nobody could tell; it is to be checked again.
+    Undecided,
     /// It passed; what it hashed to then.
     Passed(Sha256Digest),
+    /// It did not, for this reason; what it hashed to then.
+    Refused(Sha256Digest, EndReason),
 }
 
 /// What is to be done about a range that a request brings.
@@ -216,12 +220,6 @@ impl Live {
         Ender(&self.enders)
     }
 
-    /// Waits until somebody wants to end it.
-    pub(super) async fn is_to_end(&self) {
-        // Fails only if the sender is gone, which is part of this.
-        self.enders.subscribe().wait_for(|enders| *enders != 0).await.ok();
-    }
-
     /// Whether somebody wants to end it.
     pub(super) fn is_ending(&self) -> bool {
         *self.enders.borrow() != 0
@@ -336,7 +334,7 @@ impl Live {
             return false;
         }
         match state.record.state {
-            UploadState::Stitching => true,
+            UploadState::Stitching => state.check != Check::Running,
             UploadState::Receiving => {
                 self.hashed.load(Ordering::Relaxed) + ahead <= state.coverage.prefix()
             }

@@ -44,6 +44,7 @@ use self::{
     budget::Budget,
     commit::Pending,
     live::{Live, LiveState},
+    quarantine::Scans,
     quota::Begun,
     registry::Registry,
     snapshot::Lifetimes,
@@ -53,6 +54,7 @@ pub use self::{
     error::{BodyError, Class, Refused, UploadError},
     operator::{Expiring, SweepPlan},
     options::Options,
+    quota::Charge,
     receive::Received,
     snapshot::Snapshot,
     spool::Spooled,
@@ -102,6 +104,8 @@ pub struct Intent {
     pub permit: Option<Arc<Permit>>,
     /// Whose request it is, for the audit trail.
     pub by: By,
+    /// What the file is counted as already, if it was kept before anybody knew its size.
+    pub kept: Option<Arc<Charge>>,
 }
 
 /// The one range that a request brings.
@@ -133,6 +137,7 @@ struct Shared {
     options: Options,
     registry: Registry,
     begun: Begun,
+    scans: Scans,
     budget: Budget,
     /// The part of the memory that bodies may keep while they wait for something else.
     keep_budget: Budget,
@@ -143,6 +148,8 @@ struct Shared {
     room: tokio::sync::Mutex<()>,
     /// Held by whoever changes what catalog and coverage say of uploads: the two change together.
     ledger: tokio::sync::Mutex<()>,
+    /// What the engine does by itself.
+    background: TaskTracker,
     /// Requests, and clean-up that requests left behind.
     requests: TaskTracker,
     /// Cancelled when the engine is to stop.
@@ -163,6 +170,7 @@ impl Engine {
         budget.set(i64::try_from(parts.options.memory_budget).unwrap_or(i64::MAX));
         let kept = parts.options.memory_budget / limits::MEMORY_KEPT_PART;
         let used = parts.metrics.memory_used_bytes.clone();
+        let background = TaskTracker::new();
         let shared = Arc::new(Shared {
             budget: Budget::new(parts.options.memory_budget - kept, used.clone()),
             keep_budget: Budget::new(kept, used),
@@ -170,9 +178,10 @@ impl Engine {
             catalog: parts.catalog,
             clock: parts.clock,
             metrics: parts.metrics,
-            options: parts.options,
             registry: Registry::new(),
             begun: Begun::default(),
+            scans: Scans::new(parts.options.stitch_workers),
+            background: background.clone(),
             commits,
             hints,
             room: tokio::sync::Mutex::default(),
@@ -180,8 +189,8 @@ impl Engine {
             requests: TaskTracker::new(),
             stop: CancellationToken::new(),
             failed: CancellationToken::new(),
+            options: parts.options,
         });
-        let background = TaskTracker::new();
         recover::at_start(&shared, epoch, &background).await?;
         stitch::spawn_workers(&shared, hint_queue, &background);
         background.spawn(shared.vital(stitch::tick(shared.clone())));
@@ -296,12 +305,14 @@ impl Shared {
     }
 }
 
-/// An upload that the catalog does not know yet, as facts.
+/// An upload that the catalog does not know yet, as facts. It is spent of what its ticket is good
+/// for first: if nothing is left of that, the rest has no effect.
 fn opening(state: &LiveState) -> Vec<Fact> {
     let upload = state.record.id;
+    let spent = state.allowance.map(|allowance| Fact::Spent { upload, allowance });
     let opened = Fact::Opened(Box::new(state.record.clone()));
     let by = state.opener.clone().map(|by| Fact::OpenedBy { upload, by });
-    [opened].into_iter().chain(by).collect()
+    spent.into_iter().chain([opened]).chain(by).collect()
 }
 
 /// The terms of an upload as facts.

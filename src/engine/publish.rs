@@ -7,13 +7,23 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{
-    Refused, Shared, UploadError, commit::learn_whether_opened, live::Live, quarantine::Checked,
-    stitch::Pass,
+    Refused, Shared, UploadError, commit::learn_whether_opened, commit::spent, live::Live,
+    quarantine::Checked, stitch::Pass,
 };
 use crate::upload::{
     By, ByteRange, Creative, Durability, EndReason, Sha256Digest, UploadState, limits::HEAD_LEN,
     media_type,
 };
+
+/// Why the catalog would not complete an upload.
+enum Uncompleted {
+    /// An attempt that seemed to fail took effect: this is its creative.
+    Before(Box<Creative>),
+    /// It has ended, and has no creative.
+    Ended,
+    /// Its user was disabled after we looked.
+    Refused(Refused, EndReason),
+}
 
 impl Shared {
     /// Publishes a file that was read back whole, and records its creative.
@@ -22,80 +32,77 @@ impl Shared {
     /// point: the name is fixed from the start, the store recognises a publish that was done, and
     /// the catalog lets only one transition to `complete` happen.
     pub(super) async fn finish(
-        &self,
+        shared: &Arc<Self>,
         live: &Arc<Live>,
         sha256: Sha256Digest,
     ) -> Result<Pass, UploadError> {
         let declared = live.lock().record.declared_sha256;
         if declared.is_some_and(|declared| declared != sha256) {
             let reason = EndReason(format!("its SHA-256 is {sha256}, not what `sha256` said"));
-            return self.refuse(live, Refused::Checksum, reason).await;
+            return shared.refuse(live, Refused::Checksum, reason).await;
         }
-        let head = self.head(live).await?;
+        let head = shared.head(live).await?;
         let (filename, accept) = live.kind();
-        match self.check_head(&filename, &accept, &head) {
-            Err(UploadError::Refused(why, reason)) => return self.refuse(live, why, reason).await,
+        match shared.check_head(&filename, &accept, &head) {
+            Err(UploadError::Refused(why, reason)) => {
+                return shared.refuse(live, why, reason).await;
+            }
             checked => checked?,
         }
-        match self.quarantine(live, sha256).await? {
+        match Self::quarantine(shared, live, sha256) {
             Checked::Passed => {}
-            Checked::Refused(why, reason) => return self.refuse(live, why, reason).await,
+            Checked::Refused(why, reason) => return shared.refuse(live, why, reason).await,
+            Checked::Asked => return Ok(Pass::Done),
             Checked::Interrupted => return Ok(Pass::Interrupted),
         }
-        if let Some((why, reason)) = self.obstacle(live).await? {
-            return self.refuse(live, why, reason).await;
+        if let Some((why, reason)) = shared.obstacle(live).await? {
+            return shared.refuse(live, why, reason).await;
         }
         let content_type = media_type(&filename, &head);
         let name = live.published_name();
-        if self.store.len(live.id).await?.is_some() {
-            self.flush_all(live).await?;
+        if shared.store.len(live.id).await?.is_some() {
+            shared.flush_all(live).await?;
         }
-        self.store.publish(live.id, &name).await?;
-        let creative = self.creative_of(live, sha256, content_type);
-        let creative = if self.catalog.complete(&creative).await? {
-            creative
-        } else if let Some(creative) = self.completed_before(live).await? {
+        shared.store.publish(live.id, &name).await?;
+        let creative = shared.creative_of(live, sha256, content_type);
+        let creative = if shared.catalog.complete(&creative).await? {
             creative
         } else {
-            // It has ended, and nobody knows of a creative with its id: there is none any more.
-            self.bury_unrecorded(live).await;
-            return Ok(Pass::Done);
+            match shared.not_completed(live).await? {
+                Uncompleted::Before(creative) => *creative,
+                Uncompleted::Ended => {
+                    // Nobody knows of a creative with its id: there is none any more.
+                    shared.bury_unrecorded(live).await;
+                    return Ok(Pass::Done);
+                }
+                // What was published goes with it.
+                Uncompleted::Refused(why, reason) => return shared.refuse(live, why, reason).await,
+            }
         };
-        let creative = self.moved(live, creative).await?;
-        self.completed(live, creative);
-        if let Err(error) = self.catalog.drop_ranges(live.id).await {
+        let creative = shared.moved(live, creative).await?;
+        shared.completed(live, creative);
+        if let Err(error) = shared.catalog.drop_ranges(live.id).await {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "The ranges of a complete upload stay until it is purged");
         }
         Ok(Pass::Done)
     }
 
-    /// Why the upload's principal may not have the file: what was allowed at the first byte may not
-    /// be at the last.
-    async fn obstacle(&self, live: &Live) -> Result<Option<(Refused, EndReason)>, UploadError> {
-        let principal = live.lock().record.identity.principal().clone();
-        if !principal.is_anonymous() {
-            let user = self.catalog.directory().user(&principal).await?;
-            if user.is_none_or(|user| user.disabled_at.is_some()) {
-                let reason = EndReason("its user may not upload any more".to_owned());
-                return Ok(Some((Refused::Principal, reason)));
-            }
-        }
-        let over = self.check_complete(live).await?.err();
-        Ok(over.map(|over| (Refused::Quota, EndReason(over.to_string()))))
-    }
-
-    /// The creative of an upload that the catalog would not complete: written by an attempt that
-    /// took effect and yet seemed to fail. Nothing if the upload has ended and has none.
+    /// Why the catalog would not complete an upload.
     ///
-    /// Errors: it has not ended. The file stays: what is in doubt is not deleted.
-    async fn completed_before(&self, live: &Live) -> Result<Option<Creative>, UploadError> {
+    /// Errors: that cannot be told. The file stays: what is in doubt is not deleted.
+    async fn not_completed(&self, live: &Live) -> Result<Uncompleted, UploadError> {
         let id = live.lock().record.creative_id;
-        let creative = self.catalog.creative(id).await?;
-        if creative.is_none() && !self.learn_end(live).await? {
-            return Err(UploadError::unavailable("the catalog does not complete the upload"));
+        if let Some(creative) = self.catalog.creative(id).await? {
+            return Ok(Uncompleted::Before(Box::new(creative)));
         }
-        Ok(creative)
+        if self.learn_end(live).await? {
+            return Ok(Uncompleted::Ended);
+        }
+        let Some((why, reason)) = self.excluded(live).await? else {
+            return Err(UploadError::unavailable("the catalog does not complete the upload"));
+        };
+        Ok(Uncompleted::Refused(why, reason))
     }
 
     /// The bytes survive loss of power, or none of them counts: see `failed fsync` in the design.
@@ -209,6 +216,7 @@ impl Shared {
         if let Some(opened) = unknown {
             // Late ranges of it are to find a tombstone.
             match self.catalog.commit(opened, Durability::Strict).await {
+                Ok(committed) if committed.refused.contains(&live.id) => return Err(spent(live)),
                 Ok(_) => live.lock().persisted = true,
                 Err(error) => {
                     learn_whether_opened(self, live).await;

@@ -1,18 +1,29 @@
 //! The check by somebody else that a file must pass before it is published.
+//!
+//! It may take minutes, and holds no stitch worker meanwhile: it runs in a task of its own, leaves
+//! what came of it with the upload, and hints at that.
 
-use std::sync::Arc;
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
-use futures_util::{StreamExt, stream};
-use tokio::time::timeout;
+use futures_util::{FutureExt, StreamExt, stream};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
 
 use super::{
     Refused, Shared, UploadError,
     live::{Check, Live},
     load::{Source, slices},
+    quota::{SHARDS, shard_of},
+    registry::{Registry, Use},
 };
 use crate::{
     scan::{ScanError, Scanner, Verdict},
-    upload::{ByteRange, EndReason, Sha256Digest, escaped, limits::SCAN_REASON_LEN_MAX},
+    upload::{
+        ByteRange, EndReason, Principal, Sha256Digest, UploadState, escaped,
+        limits::{SCAN_REASON_LEN_MAX, SCANS_PER_WORKER},
+    },
 };
 
 /// What came of the check.
@@ -21,44 +32,114 @@ pub(super) enum Checked {
     Passed,
     /// It may not.
     Refused(Refused, EndReason),
-    /// The engine stops, or somebody wants to end the upload: nobody knows.
+    /// It is being checked; the end of that is hinted at.
+    Asked,
+    /// The engine stops: nobody knows.
     Interrupted,
 }
 
+/// How many files are checked at once. One principal has half of that at most: files that take too
+/// long must not keep those of others from being published.
+#[derive(Debug)]
+pub(super) struct Scans {
+    all: Semaphore,
+    shares: [Semaphore; SHARDS],
+}
+
+impl Scans {
+    pub(super) fn new(stitch_workers: usize) -> Self {
+        let all = stitch_workers.max(1) * SCANS_PER_WORKER;
+        let shares = std::array::from_fn(|_| Semaphore::new(all.div_ceil(2)));
+        Self { all: Semaphore::new(all), shares }
+    }
+
+    /// A turn, held until what is returned is dropped.
+    async fn turn(&self, principal: &Principal) -> [SemaphorePermit<'_>; 2] {
+        let share = self.shares[shard_of(principal)].acquire().await;
+        let one = self.all.acquire().await;
+        [share, one].map(|permit| permit.expect("a semaphore that is never closed"))
+    }
+}
+
 impl Shared {
-    /// Asks the scanners about a whole file, if there are any. What it passed once it is not
-    /// asked again, while it is known that the file is the same.
-    pub(super) async fn quarantine(
-        &self,
+    /// What the scanners say of a whole file, if there are any; they are asked if they were not.
+    /// What they said once of a file counts while it is known that the file is the same.
+    pub(super) fn quarantine(
+        shared: &Arc<Self>,
         live: &Arc<Live>,
         sha256: Sha256Digest,
-    ) -> Result<Checked, UploadError> {
-        if self.options.scanners.is_empty() || live.lock().check == Check::Passed(sha256) {
-            return Ok(Checked::Passed);
+    ) -> Checked {
+        if shared.options.scanners.is_empty() {
+            return Checked::Passed;
         }
-        live.lock().check = Check::Pending;
-        live.announce();
-        let Some(source) = self.source(live.id, &live.published_name()).await? else {
-            return Err(UploadError::unavailable("the bytes of the upload are gone"));
+        let Some(used) = Registry::by_id(shared, live.id).filter(|_| !shared.stop.is_cancelled())
+        else {
+            return Checked::Interrupted;
         };
-        let verdict = tokio::select! {
-            biased;
-            () = live.is_to_end() => return Ok(Checked::Interrupted),
-            () = self.stop.cancelled() => return Ok(Checked::Interrupted),
-            verdict = self.ask_all(live, &source) => verdict,
-        };
-        match verdict.map_err(|error| UploadError::Unavailable(error.into()))? {
-            Verdict::Clean => {
-                live.lock().check = Check::Passed(sha256);
-                Ok(Checked::Passed)
+        let rewinds = {
+            let mut state = live.lock();
+            match &state.check {
+                Check::Passed(known) if *known == sha256 => return Checked::Passed,
+                Check::Refused(known, reason) if *known == sha256 => {
+                    return Checked::Refused(Refused::Scan, reason.clone());
+                }
+                Check::Running => return Checked::Asked,
+                Check::Passed(_) | Check::Refused(..) | Check::Undecided | Check::NotBegun => {}
             }
-            Verdict::Refused(words) => Ok(Checked::Refused(Refused::Scan, reason(&words))),
+            state.check = Check::Running;
+            state.rewinds
+        };
+        live.announce();
+        shared.background.spawn(Self::check_file(shared.clone(), used, sha256, rewinds));
+        Checked::Asked
+    }
+
+    /// One attempt to learn whether a file may be published.
+    async fn check_file(shared: Arc<Self>, live: Use, sha256: Sha256Digest, rewinds: u64) {
+        let asked = AssertUnwindSafe(shared.ask_while_wanted(&live, rewinds)).catch_unwind().await;
+        let asked = asked.unwrap_or_else(|_| {
+            tracing::error!(upload.id = %live.id, "The check of a file panicked");
+            Some(Err(UploadError::unavailable("an internal error, see the log of the server")))
+        });
+        let check = match asked.filter(|_| is_wanted(&live, rewinds)) {
+            None => Check::NotBegun,
+            Some(Ok(Verdict::Clean)) => Check::Passed(sha256),
+            Some(Ok(Verdict::Refused(words))) => Check::Refused(sha256, reason(&words)),
+            Some(Err(error)) => {
+                shared.postpone_for(&live, &error).await;
+                Check::Undecided
+            }
+        };
+        live.lock().check = check;
+        live.announce();
+        Self::hint(&shared, &live);
+    }
+
+    /// Nothing if the upload has ended, or is not whole any more, or the engine stops: the question
+    /// is dropped then.
+    async fn ask_while_wanted(
+        &self,
+        live: &Live,
+        rewinds: u64,
+    ) -> Option<Result<Verdict, UploadError>> {
+        let mut changes = live.watch();
+        tokio::select! {
+            biased;
+            _ = changes.wait_for(|_| !is_wanted(live, rewinds)) => None,
+            () = self.stop.cancelled() => None,
+            verdict = self.ask_all(live) => Some(verdict),
         }
     }
 
-    async fn ask_all(&self, live: &Live, source: &Source) -> Result<Verdict, ScanError> {
+    async fn ask_all(&self, live: &Live) -> Result<Verdict, UploadError> {
+        let principal = live.lock().record.identity.principal().clone();
+        let _turn = self.scans.turn(&principal).await;
+        let Some(source) = self.source(live.id, &live.published_name()).await? else {
+            return Err(UploadError::unavailable("the bytes of the upload are gone"));
+        };
         for scanner in &self.options.scanners {
-            let verdict = self.ask(scanner.as_ref(), live, source).await?;
+            let verdict = self.ask(scanner.as_ref(), live, &source).await;
+            let verdict = verdict.map_err(|error| UploadError::Unavailable(error.into()))?;
             if verdict != Verdict::Clean {
                 return Ok(verdict);
             }
@@ -78,6 +159,12 @@ impl Shared {
         let asked = timeout(self.options.scan_timeout, scanner.scan(content));
         asked.await.unwrap_or(Err(ScanError::TimedOut))
     }
+}
+
+/// Whether a file is still the whole one of which somebody was asked.
+fn is_wanted(live: &Live, rewinds: u64) -> bool {
+    let state = live.lock();
+    state.record.state == UploadState::Stitching && state.rewinds == rewinds
 }
 
 /// The words of a stranger for another stranger: few, and none that does anything.

@@ -48,8 +48,8 @@ impl Snapshot {
 
     fn at(state: &LiveState, lifetimes: Lifetimes) -> Self {
         let creative = state.creative.clone();
-        let quarantined =
-            state.check == Check::Pending && state.record.state == UploadState::Stitching;
+        let open = matches!(state.check, Check::Running | Check::Undecided);
+        let quarantined = open && state.record.state == UploadState::Stitching;
         let shown = Self::of_record(&state.record, &state.coverage, creative, lifetimes);
         Self { quarantined, ..shown }
     }

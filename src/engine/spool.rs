@@ -9,9 +9,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 
-use super::{Body, BodyError, Engine, Shared, UploadError, budget::Lease};
+use super::{Body, BodyError, Engine, Shared, UploadError, budget::Lease, quota::Charge};
 use crate::upload::{
-    ByteRange, UploadId,
+    ByteRange, Principal, UploadId,
     limits::{READ_LEN_MAX, SPOOL_MEMORY_LEN_MAX, WRITE_BATCH_LEN_MAX},
 };
 
@@ -20,6 +20,7 @@ use crate::upload::{
 pub struct Spooled {
     len: u64,
     place: Place,
+    charge: Option<Arc<Charge>>,
 }
 
 #[derive(Debug)]
@@ -43,11 +44,22 @@ impl Drop for SpoolFile {
 }
 
 impl Engine {
-    /// Reads `body` to its end and keeps it, if it is at most `max` bytes long.
+    /// Reads `body` to its end and keeps it, if it is at most `max` bytes long. A whole file names
+    /// its principal, whose quotas then bound it as it grows.
     ///
-    /// Errors: it is longer ([`UploadError::TooLarge`]), it breaks, or there is no room.
-    pub async fn spool(&self, mut body: Body, max: u64) -> Result<Spooled, UploadError> {
-        let mut spool = Spool::new(self.shared.clone());
+    /// Errors: it is longer ([`UploadError::TooLarge`]) or over a quota, it breaks, or there is no
+    /// room.
+    pub async fn spool(
+        &self,
+        mut body: Body,
+        max: u64,
+        whole_of: Option<&Principal>,
+    ) -> Result<Spooled, UploadError> {
+        let charge = match whole_of {
+            Some(principal) => Some(self.shared.begin_to_keep(principal).await?),
+            None => None,
+        };
+        let mut spool = Spool::new(self.shared.clone(), charge);
         loop {
             let frame = tokio::select! {
                 biased;
@@ -81,6 +93,12 @@ impl Spooled {
         self.len == 0
     }
 
+    /// What it is counted as until it is an upload.
+    #[must_use]
+    pub fn charge(&self) -> Option<Arc<Charge>> {
+        self.charge.clone()
+    }
+
     /// Whether it is small enough that what follows it in a form may still be read first.
     #[must_use]
     pub fn is_small(&self) -> bool {
@@ -101,7 +119,8 @@ impl Spooled {
     /// The body once more.
     #[must_use]
     pub fn into_body(self) -> Body {
-        match self.place {
+        let charge = self.charge;
+        let body = match self.place {
             Place::Memory { frames, leases } => {
                 let held = move |frame| {
                     let _until_the_last = &leases;
@@ -110,7 +129,9 @@ impl Spooled {
                 stream::iter(frames).map(held).boxed()
             }
             Place::Disk(file) => stream::unfold((file, 0, self.len), read_on).boxed(),
-        }
+        };
+        // It counts until the body is let go of.
+        body.zip(stream::repeat(charge)).map(|(frame, _)| frame).boxed()
     }
 }
 
@@ -140,12 +161,13 @@ struct Spool {
     leases: Vec<Lease>,
     held_len: usize,
     file: Option<SpoolFile>,
+    charge: Option<Arc<Charge>>,
 }
 
 impl Spool {
-    fn new(shared: Arc<Shared>) -> Self {
+    fn new(shared: Arc<Shared>, charge: Option<Arc<Charge>>) -> Self {
         let (frames, leases) = (Vec::new(), Vec::new());
-        Self { shared, len: 0, frames, leases, held_len: 0, file: None }
+        Self { shared, len: 0, frames, leases, held_len: 0, file: None, charge }
     }
 
     /// Whether it holds memory that others may wait for.
@@ -173,8 +195,11 @@ impl Spool {
         Ok(())
     }
 
-    /// Writes to the disk what is held in memory.
+    /// Writes to the disk what is held in memory, if the quotas let it grow so far.
     async fn spill(&mut self) -> Result<(), UploadError> {
+        if let Some(charge) = &self.charge {
+            self.shared.keep_more(charge, self.len).await?;
+        }
         if self.file.is_none() {
             let file = SpoolFile { id: UploadId::new(), shared: self.shared.clone() };
             self.shared.create(file.id, 0).await?;
@@ -198,6 +223,6 @@ impl Spool {
             Some(file) => Place::Disk(file),
             None => Place::Memory { frames: self.frames, leases: self.leases },
         };
-        Ok(Spooled { len: self.len, place })
+        Ok(Spooled { len: self.len, place, charge: self.charge })
     }
 }

@@ -129,7 +129,7 @@ async fn stitch(shared: Arc<Shared>, id: UploadId) {
         match result {
             Ok(Pass::Done) if live.was_passed_whole(run.rewinds) => {
                 let sha256 = Sha256Digest(run.sha256.finalize().into());
-                match shared.finish(&live, sha256).await {
+                match Shared::finish(&shared, &live, sha256).await {
                     Ok(Pass::Done) => {}
                     Ok(Pass::Interrupted) => return,
                     Err(error) => shared.postpone_for(&live, &error).await,
@@ -253,7 +253,7 @@ impl Shared {
         self.record_trouble(id, &trouble).await;
     }
 
-    async fn postpone_for(&self, live: &Live, error: &UploadError) {
+    pub(super) async fn postpone_for(&self, live: &Live, error: &UploadError) {
         let reason = error.chain();
         tracing::error!(upload.id = %live.id, reason, "Cannot stitch an upload for now");
         self.postpone(live, &error.public()).await;

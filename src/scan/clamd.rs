@@ -15,6 +15,9 @@ use tokio::{
 use super::{Content, ScanError, Scanner, Verdict};
 use crate::upload::limits::SCAN_ANSWER_LEN_MAX;
 
+/// What clamd says of a file that is larger than its `StreamMaxLength`. It would say so again.
+const TOO_LARGE: &str = "INSTREAM size limit exceeded. ERROR";
+
 /// clamd at this socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Clamd {
@@ -74,6 +77,7 @@ fn verdict(answer: &str) -> Result<Verdict, ScanError> {
     let said = answer.strip_prefix("stream: ").unwrap_or(answer);
     match said.strip_suffix(" FOUND") {
         Some(name) => Ok(Verdict::Refused(name.to_owned())),
+        None if said == TOO_LARGE => Ok(Verdict::Refused("the file is too large for it".into())),
         None if said == "OK" => Ok(Verdict::Clean),
         None => Err(ScanError::Undecided(format!("clamd said: {answer:?}").into())),
     }
@@ -88,7 +92,8 @@ mod tests {
         assert!(matches!(verdict("stream: OK"), Ok(Verdict::Clean)));
         let found = verdict("stream: Eicar-Test-Signature FOUND").expect("a verdict");
         assert_eq!(found, Verdict::Refused("Eicar-Test-Signature".into()));
-        for unclear in ["", "OK?", "stream: ", "INSTREAM size limit exceeded. ERROR", "UNKNOWN"] {
+        assert!(matches!(verdict(TOO_LARGE), Ok(Verdict::Refused(_))));
+        for unclear in ["", "OK?", "stream: ", "INSTREAM: broken. ERROR", "UNKNOWN"] {
             assert!(matches!(verdict(unclear), Err(ScanError::Undecided(_))), "{unclear}");
         }
     }

@@ -70,6 +70,8 @@ pub const LATE_FIELDS_LEN_MAX: u64 = 64 * KIB;
 pub const HEAD_LEN: usize = 8 * 1024;
 /// Bytes of what a scanner says that are kept.
 pub const SCAN_ANSWER_LEN_MAX: usize = 1024;
+/// Files that are checked before publishing at once, for each stitch worker.
+pub const SCANS_PER_WORKER: usize = 4;
 /// Characters of a scanner's reason that are shown to a client.
 pub const SCAN_REASON_LEN_MAX: usize = 200;
 /// Bytes that are read at a time from a stored file.

@@ -339,6 +339,28 @@ async fn whoever_is_disabled_meanwhile_does_not_complete() {
 }
 
 #[tokio::test]
+async fn whoever_is_disabled_while_the_file_is_published_has_none() {
+    let machine = Machine::new();
+    let app = machine.start().await;
+    let token = app.token("ann", "upload,read").await;
+    let file = app.flow(CONTENT).by(&token);
+    file.send(1..file.count()).await;
+    let gate = machine.store.hold_next(StoreOp::Publish);
+    let disable = async {
+        gate.reached().await;
+        app.control("/users/disable?name=ann").await.assert_status(200);
+        gate.open();
+    };
+    let (reply, ()) = tokio::join!(file.post(file.count()), disable);
+    let detail = reply.assert_problem(403, "forbidden");
+    assert!(detail.contains("may not upload any more"), "{detail}");
+    assert_eq!(machine.files().await, (0, 0));
+    app.control("/users/enable?name=ann").await.assert_status(200);
+    let list = app.call_as(&token, Method::GET, "/creatives").await.json();
+    assert_eq!(list["creatives"], serde_json::json!([]));
+}
+
+#[tokio::test]
 async fn a_user_goes_with_all_that_is_theirs() {
     let app = TestApp::start().await;
     let [ann, bob] = [app.token("ann", "upload,read").await, app.token("bob", "upload,read").await];

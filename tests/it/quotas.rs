@@ -107,3 +107,60 @@ async fn what_is_over_a_quota_at_the_end_does_not_complete() {
     assert_eq!((app.creatives().await.len(), app.files("completed").len()), (1, 1));
     assert_eq!(used(&limits(&app).await), [0, 0, 15]);
 }
+
+/// Waits until the caller has so many uploads with so many bytes.
+async fn until_used(app: &TestApp, uploads: u64, bytes: u64) {
+    while used(&limits(app).await)[..2] != [uploads, bytes] {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_say_how_large_it_is_counts_as_it_grows() {
+    const MIB: usize = 1 << 20;
+    let app = TestApp::builder().flag("--max-upload-bytes=3145744B").start().await;
+    let whole = |name: &str| app.trickle(&format!("flowFilename={name}&flowChunkNumber=1"));
+    let piece = vec![7; MIB];
+    let (first, first_reply) = whole("a.bin");
+    let meanwhile = async {
+        for piece in [&piece[..], &piece[..], b"."] {
+            first.bring(piece).await;
+        }
+        // What is in memory need not be counted yet.
+        until_used(&app, 1, 2 * MIB as u64).await;
+        let (second, second_reply) = whole("b.bin");
+        let bring = async {
+            for _ in 0..3 {
+                second.bring(&piece).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        let reply = tokio::select! { reply = second_reply => reply, () = bring => unreachable!() };
+        let detail = reply.assert_problem(413, "quota_exceeded");
+        assert!(detail.contains("3145744 bytes"), "{detail}");
+        let [uploads, bytes, _] = used(&limits(&app).await);
+        assert!(uploads == 1 && bytes <= 2 * MIB as u64 + 1, "{uploads} uploads, {bytes} bytes");
+        drop(first);
+    };
+    // The one that fits is not counted twice when it becomes an upload.
+    let (reply, ()) = tokio::join!(first_reply, meanwhile);
+    reply.assert_status(201);
+    assert_eq!(used(&limits(&app).await), [0, 0, 2 * MIB as u64 + 1]);
+    app.assert_ends_with(1).await;
+}
+
+#[tokio::test]
+async fn what_is_kept_before_it_is_an_upload_is_one_of_those_that_may_be() {
+    let app = TestApp::builder().flag("--max-uploads=1").start().await;
+    let (body, reply) = app.trickle("flowFilename=a.bin&flowChunkNumber=1");
+    let meanwhile = async {
+        body.bring(b"hello").await;
+        until_used(&app, 1, 0).await;
+        let file = app.flow(CONTENT).chunk_size(4);
+        file.post(1).await.assert_problem(413, "quota_exceeded");
+        drop(body);
+    };
+    let (reply, ()) = tokio::join!(reply, meanwhile);
+    reply.assert_status(201);
+    app.flow(CONTENT).chunk_size(4).post(1).await.assert_status(200);
+}

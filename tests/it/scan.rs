@@ -2,6 +2,7 @@
 
 use std::{fs, io::Read, path::PathBuf, process::Command};
 
+use http::Method;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
@@ -285,7 +286,7 @@ async fn what_is_no_verdict_of_clamd_is_none() {
     // It answers before the end, and closes.
     let early = async {
         let (mut clamd, _) = clamd.accept().await.expect("a question");
-        clamd.write_all(b"INSTREAM size limit exceeded. ERROR\0").await.expect("sent");
+        clamd.write_all(b"INSTREAM broken. ERROR\0").await.expect("sent");
     };
     let (upload, ()) = tokio::join!(retry(&app, &id), early);
     assert_eq!(upload["state"], "quarantined", "{upload}");
@@ -309,6 +310,74 @@ async fn an_upload_is_quarantined_while_it_is_checked_and_may_be_given_up() {
     assert_eq!(asked.read(&mut [0]).await.expect("the end"), 0);
     assert_eq!(status(&app, &id).await["state"], "cancelled");
     app.assert_ends_with(0).await;
+}
+
+#[tokio::test]
+async fn what_is_too_large_for_clamd_is_refused_for_good() {
+    let (scanner, clamd) = Scanner::clamd();
+    let app = scanner.start(&[]).await;
+    let too_large = answer(&clamd, "INSTREAM size limit exceeded. ERROR\0");
+    let (reply, _) = tokio::join!(send(&app), too_large);
+    assert_refused(&app, &reply, "the file is too large for it").await;
+}
+
+/// Posts a file that is one chunk, and gives its id.
+async fn post(app: &TestApp, content: &str, token: &str) -> String {
+    let file = app.flow(content).name(content).chunk_size(LEN).by(token);
+    let status = file.post(1).await.assert_status(200).json();
+    status["upload"]["id"].as_str().expect("an id").to_owned()
+}
+
+#[tokio::test]
+async fn files_that_are_not_checked_in_time_hold_up_no_others() {
+    let (scanner, clamd) = Scanner::clamd();
+    let app = scanner.start(&["--completion-wait=0s", "--stitch-workers=1"]).await;
+    let [ann, bob] = [app.token("ann", "upload,read").await, app.token("bob", "upload").await];
+    // As many as there may be of one user: the third waits.
+    let mut hanging = Vec::new();
+    for content in ["first", "second", "third"] {
+        post(&app, content, &ann).await;
+        if hanging.len() < 2 {
+            let (mut asked, _) = clamd.accept().await.expect("a question");
+            assert_eq!(received(&mut asked).await, content.as_bytes());
+            hanging.push(asked);
+        }
+    }
+    let bobs = post(&app, "bob's", &bob).await;
+    assert_eq!(answer(&clamd, "stream: OK\0").await, b"bob's");
+    let path = format!("/uploads/{bobs}");
+    loop {
+        let upload = app.call_as(&bob, Method::GET, &path).await.json()["upload"].clone();
+        if upload["state"] == "complete" {
+            break;
+        }
+        assert_eq!(upload["error"], Value::Null);
+        tokio::task::yield_now().await;
+    }
+    // As soon as nobody is asked about the others, somebody is about the next.
+    drop(hanging);
+    assert_eq!(answer(&clamd, "stream: OK\0").await, b"third");
+}
+
+#[tokio::test]
+async fn whoever_is_disabled_during_the_check_has_no_file() {
+    let (scanner, clamd) = Scanner::clamd();
+    let app = scanner.start(&[]).await;
+    let token = app.token("ann", "upload,read").await;
+    let file = app.flow(pattern(LEN)).chunk_size(LEN).by(&token);
+    let disabled = async {
+        let (mut clamd, _) = clamd.accept().await.expect("a question");
+        received(&mut clamd).await;
+        app.control("/users/disable?name=ann").await.assert_status(200);
+        clamd.write_all(b"stream: OK\0").await.expect("sent");
+    };
+    let (reply, ()) = tokio::join!(file.post(1), disabled);
+    let detail = reply.assert_problem(403, "forbidden");
+    assert!(detail.contains("may not upload any more"), "{detail}");
+    assert_eq!(app.files("completed"), Vec::<String>::new());
+    app.control("/users/enable?name=ann").await.assert_status(200);
+    let list = app.call_as(&token, Method::GET, "/creatives").await.json();
+    assert_eq!(list["creatives"], serde_json::json!([]));
 }
 
 #[tokio::test]

@@ -406,6 +406,41 @@ async fn an_upload_goes_on_with_a_fresh_ticket_of_the_same_user() {
 }
 
 #[tokio::test]
+async fn a_ticket_brings_no_chunk_of_a_file_that_it_does_not_allow() {
+    let app = builder().start().await;
+    let own = json!({ "filename": "a.txt", "max_size": 11, "accept": [".txt"] });
+    let begun = file(&app, "a.txt", &ticket(own.clone()));
+    begun.send([1]).await;
+    let with = |more: Value| file(&app, "a.txt", &ticket(more));
+    assert_forbidden(&with(json!({ "filename": "b.txt" })).post(2).await, "b.txt");
+    with(json!({ "max_size": 10 })).post(2).await.assert_problem(413, "too_large");
+    let other = with(json!({ "accept": [".pdf"] })).post(2).await;
+    let detail = other.assert_problem(415, "type_not_accepted");
+    assert!(detail.contains(".pdf"), "{detail}");
+    // Nor with a name that suits the ticket: the upload has one already.
+    let renamed = file(&app, "a.pdf", &ticket(json!({ "accept": [".pdf"] })));
+    renamed.path("a.txt").post(2).await.assert_problem(415, "type_not_accepted");
+    // It is none the worse for it, and goes on with a fresh ticket of the same terms.
+    with(own).upload().await;
+    assert_eq!(app.files("completed").len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_refused_by_its_beginning_is_counted_too() {
+    let app = builder().start().await;
+    let once = ticket(json!({ "accept": ["image/*"], "uploads": 1, "jti": "7" }));
+    let send = async |name| {
+        let file = app.flow(vec![7; 30_000]).chunk_size(10_000).name(name);
+        file.by(&once).post(1).await
+    };
+    send("a.png").await.assert_problem(415, "type_not_accepted");
+    for name in ["b.png", "c.png"] {
+        assert_forbidden(&send(name).await, "good for 1");
+    }
+    assert_eq!(app.files("incomplete"), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn a_user_who_is_disabled_has_no_ticket_any_more() {
     let app = builder().start().await;
     let file = file(&app, "a.bin", &ticket(json!({})));

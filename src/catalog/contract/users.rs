@@ -1,8 +1,8 @@
 //! Users: their names, what is theirs, and their tokens.
 
 use super::{
-    Fact, Shared, commit, find, open, open_complete, open_ended, sample_by, sample_range,
-    sample_time, sample_upload, sample_upload_of, sample_user,
+    Fact, Shared, commit, find, open, open_complete, open_ended, open_full, sample_by,
+    sample_creative, sample_range, sample_time, sample_upload, sample_upload_of, sample_user,
 };
 use crate::{
     catalog::EmailChange,
@@ -129,6 +129,20 @@ pub(super) async fn an_upload_of_nobody_is_not_opened_and_disturbs_no_other(cata
     assert_eq!(catalog.upload(nobodys.id).await.expect("read"), None);
     assert_eq!(find(&*catalog, publics.id).await, publics);
     assert_eq!(commit(&*catalog, vec![Fact::Full { upload: nobodys.id }]).await, []);
+}
+
+pub(super) async fn nothing_completes_for_a_user_who_is_disabled(catalog: Shared) {
+    let (users, ann) = (catalog.directory(), named("ann"));
+    let record = sample_upload_of(&ann, "x");
+    users.add_user(&sample_user(&ann), &sample_by(0)).await.expect("added");
+    open_full(&*catalog, &record).await;
+    let creative = sample_creative(&record);
+    users.disable_user(&ann, Some(sample_time(5)), &sample_by(0)).await.expect("disabled");
+    assert!(!catalog.complete(&creative).await.expect("answered"));
+    assert_eq!(catalog.creative(creative.id).await.expect("read"), None);
+    assert_eq!(find(&*catalog, record.id).await.state, UploadState::Stitching);
+    users.disable_user(&ann, None, &sample_by(0)).await.expect("enabled");
+    assert!(catalog.complete(&creative).await.expect("completed"));
 }
 
 pub(super) async fn a_token_belongs_to_a_user_and_goes_with_it(catalog: Shared) {

@@ -183,7 +183,13 @@ impl Facts {
         true
     }
 
+    /// Not for a user who is disabled or gone.
     pub(super) fn complete(&mut self, creative: &Creative) -> bool {
+        let user = self.users.get(&creative.principal);
+        let enabled = user.is_some_and(|user| user.disabled_at.is_none());
+        if !creative.principal.is_anonymous() && !enabled {
+            return false;
+        }
         let creative = Creative { created_at: to_millis(creative.created_at), ..creative.clone() };
         let Some(record) = self.advance(creative.upload_id, UploadState::Complete) else {
             return false;

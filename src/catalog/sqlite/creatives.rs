@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::{
     audit,
     columns::{self, Millis, comparable},
-    uploads,
+    uploads, users,
 };
 use crate::{
     catalog::{CatalogError, CreativeQuery},
@@ -16,6 +16,10 @@ type Result<T> = std::result::Result<T, CatalogError>;
 
 /// Completes the upload and records what it became, or neither.
 pub(super) fn complete(tx: &Connection, creative: &Creative) -> Result<bool> {
+    // Here, where nobody can be disabled between the look and the deed.
+    if !users::may_add(tx, &creative.principal)? {
+        return Ok(false);
+    }
     let was_it = uploads::complete(tx, creative.upload_id, creative.created_at)?;
     if was_it {
         insert(tx, creative)?;

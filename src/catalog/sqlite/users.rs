@@ -35,6 +35,12 @@ pub(super) fn by_name(db: &Connection, name: &Principal) -> Result<Option<User>>
     Ok(db.prepare_cached(SQL)?.query_row([name], columns::user).optional()?)
 }
 
+/// Whether there may be more of what belongs to a principal: not of a user who is disabled or gone.
+pub(super) fn may_add(db: &Connection, principal: &Principal) -> Result<bool> {
+    let user = by_name(db, principal)?;
+    Ok(principal.is_anonymous() || user.is_some_and(|user| user.disabled_at.is_none()))
+}
+
 pub(super) fn by_email(db: &Connection, email: &str) -> Result<Option<User>> {
     const SQL: &str = "SELECT * FROM users WHERE email = ?1";
     Ok(db.prepare_cached(SQL)?.query_row([email], columns::user).optional()?)

@@ -136,21 +136,22 @@ impl<'a> Multipart<'a> {
         resolved: Result<FlowRequest<Post>, Rejection>,
     ) -> Result<Answer, Refusal> {
         const SMALL: u64 = limits::SPOOL_MEMORY_LEN_MAX as u64;
-        let (max, too_long) = match resolved {
+        let (max, whole_of, too_long) = match resolved {
             Ok(FlowRequest { addressed: Post::Whole(whole), .. }) => {
                 check_name(self.engine, grant, whole.filename())?;
-                (grant.at_most(self.engine.options().max_file_size), None)
+                let max = grant.at_most(self.engine.options().max_file_size);
+                (max, Some(&grant.principal), None)
             }
             // It is short: what is long is not it, and must not fill the disk.
             Ok(FlowRequest { addressed: Post::Chunk(chunk), .. }) => {
                 let expected = chunk.range.len();
                 let error = UploadError::WrongLength { expected, got: SMALL + 1 };
-                (SMALL, Some(refusal(&error)))
+                (SMALL, None, Some(refusal(&error)))
             }
             // Perhaps the fields that are missing come behind the file.
-            Err(rejection) => (SMALL, Some(rejection.into())),
+            Err(rejection) => (SMALL, None, Some(rejection.into())),
         };
-        let kept = keep(self.engine, self.form, max).await;
+        let kept = keep(self.engine, self.form, max, whole_of).await;
         let (form, spooled) = kept.map_err(|error| match (error, too_long) {
             (UploadError::TooLarge { .. }, Some(too_long)) => too_long,
             (error, _) => refusal(&error),
@@ -253,7 +254,7 @@ async fn take(
         Post::Whole(whole) => {
             check_name(engine, grant, whole.filename())?;
             let max = grant.at_most(engine.options().max_file_size);
-            let spooled = engine.spool(body, max).await;
+            let spooled = engine.spool(body, max, Some(&grant.principal)).await;
             take_spooled((engine, gate), grant, post, spooled.map_err(|error| refusal(&error))?)
                 .await
         }
@@ -277,6 +278,7 @@ async fn take_spooled(
     let identity = whole.identity(spooled.len())?;
     let range = identity.plan().piece(0).expect("a plan has at least one piece");
     let intent = intent(grant, &post, identity, whole.filename().clone());
+    let intent = Intent { kept: spooled.charge(), ..intent };
     let piece = Piece { range, sha256: post.chunk_sha256 };
     receive((engine, gate), &intent, piece, spooled.into_body()).await
 }
@@ -320,7 +322,7 @@ fn intent<A>(
     let scheduled = request.scheduled.or_else(|| grant.day());
     let (sha256, permit) = (request.sha256, grant.permit.clone());
     let by = grant.by.clone();
-    Intent { identity, filename, scheduled, sha256, permit, by }
+    Intent { identity, filename, scheduled, sha256, permit, by, kept: None }
 }
 
 fn resemblance(principal: &Principal, named: &Named) -> Resemblance {
