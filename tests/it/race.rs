@@ -78,7 +78,7 @@ async fn cancelling_while_the_last_chunk_comes_ends_one_way_or_the_other() {
         let file = app.flow(content(round));
         let id = file.send(1..file.count()).await.upload_id();
         let cancel = async {
-            for _ in 0..round % 30 {
+            for _ in 0..round % 100 {
                 tokio::task::yield_now().await;
             }
             app.delete(&format!("/uploads/{id}")).await

@@ -104,7 +104,7 @@ impl World {
     }
 
     async fn live(&mut self, steps: &mut VecDeque<Step>) -> End {
-        let Some(app) = unless_broken(self.machine.try_start()).await else {
+        let Some(app) = unless_broken(Box::pin(self.machine.try_start())).await else {
             self.check_excused("a start");
             return End::Process;
         };
