@@ -101,10 +101,10 @@ pub(super) async fn admit(
     };
     let begun = begun(parts);
     wait(state, state.rates.request_from(peer(parts), begun)).await;
-    if let Some(caller) = state.access.anybody() {
-        return Ok(caller);
-    }
-    let caller = caller(state, parts, ticket).await?;
+    let caller = match state.access.anybody() {
+        Some(public) => public,
+        None => caller(state, parts, ticket).await?,
+    };
     if let Some(ticket) = caller.ticket() {
         tickets::check_origin(ticket, parts)?;
         if matches!(need, Need::InPerson(_)) {

@@ -327,6 +327,14 @@ async fn without_users_everybody_may_do_everything_and_with_the_first_nobody_els
 }
 
 #[tokio::test]
+async fn whom_the_operator_lets_in_is_no_administrator_also_without_users() {
+    let app = TestApp::builder().flag("--allow-anonymous").start().await;
+    app.flow(CONTENT).upload().await;
+    app.get("/creatives").await.assert_status(200);
+    app.get("/metrics").await.assert_problem(403, "forbidden");
+}
+
+#[tokio::test]
 async fn whoever_is_disabled_meanwhile_does_not_complete() {
     let app = TestApp::start().await;
     let token = app.token("ann", "upload,read").await;
