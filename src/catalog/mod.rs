@@ -18,7 +18,9 @@ use async_trait::async_trait;
 pub use self::directory::{Directory, EmailChange};
 #[cfg(any(test, feature = "testing"))]
 pub use self::memory::MemoryCatalog;
-pub use self::sqlite::{CatalogView, Migration, Received, SqliteCatalog, migrations};
+pub use self::sqlite::{
+    Access, CatalogView, Migration, Received, SqliteCatalog, cannot_map_when_full, migrations,
+};
 pub use self::trail::{AuditQuery, Trail};
 use crate::upload::{
     Allowance, By, ByteRange, Creative, CreativeId, Day, Deed, Durability, EndReason, FileName,

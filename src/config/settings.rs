@@ -66,6 +66,10 @@ pub struct Settings {
     #[arg(long, value_name = "FILE")]
     pub database: Option<String>,
 
+    /// Whether no other process may read the database while the server runs; needed on btrfs
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub database_exclusive: Option<bool>,
+
     /// Socket for the operator's tools, which only this user may use; beside the database
     #[arg(long, value_name = "FILE")]
     pub control_socket: Option<String>,
@@ -273,6 +277,7 @@ impl Settings {
             incomplete_dir: self.incomplete_dir.or(lower.incomplete_dir),
             completed_dir: self.completed_dir.or(lower.completed_dir),
             database: self.database.or(lower.database),
+            database_exclusive: self.database_exclusive.or(lower.database_exclusive),
             control_socket: self.control_socket.or(lower.control_socket),
             time_zone: self.time_zone.or(lower.time_zone),
             durability: self.durability.or(lower.durability),

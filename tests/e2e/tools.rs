@@ -113,6 +113,21 @@ fn uploads_are_listed_and_shown() {
 }
 
 #[test]
+fn a_database_of_the_server_alone_is_not_mapped_and_not_read_by_others() {
+    let server = Setup::new().flag("--database-exclusive").start();
+    let setup = server.setup().clone();
+    let (_, id) = half(&server, "half.bin");
+    assert!(!setup.dir().join("flowstitch.db-shm").exists(), "the journal's index is mapped");
+    tool(&setup, &["uploads", "list"]).assert(2, &["locked", "database_exclusive"]);
+    let setup = server.kill_9();
+    tool(&setup, &["uploads", "show", &id]).assert(0, &["received_bytes:  1000"]);
+    let server = setup.start();
+    tool(&setup, &["uploads", "cancel", &id]).assert(0, &["cancelled", &id]);
+    assert!(server.terminated().0.success());
+    tool(&setup, &["uploads", "list"]).assert(0, &[&id, "cancelled"]);
+}
+
+#[test]
 fn an_upload_is_cancelled_once() {
     both_ways(|setup, id| {
         tool(setup, &["uploads", "cancel", id]).assert(0, &["cancelled", id]);

@@ -111,6 +111,7 @@ fn other() -> Config {
         incomplete_dir: "/srv/in".into(),
         completed_dir: "/srv/out".into(),
         database: "/srv/facts.db".into(),
+        database_exclusive: true,
         control_socket: "/run/flowstitch.sock".into(),
         time_zone: jiff::tz::TimeZone::get("Asia/Tokyo").expect("a zone"),
         durability: Durability::Relaxed,

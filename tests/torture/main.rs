@@ -83,6 +83,7 @@ fn run(arguments: &Arguments, faults: &[Box<dyn Fault>]) -> Result<bool, Failure
     let seed = arguments.seed();
     say(&format!("torture: seed {seed}"));
     let mut rows: Vec<Row> = faults.iter().map(|fault| Row::new(fault.name())).collect();
+    let mut violations = Vec::new();
     let begun = Instant::now();
     for number in arguments.rounds() {
         let mut any = false;
@@ -95,23 +96,31 @@ fn run(arguments: &Arguments, faults: &[Box<dyn Fault>]) -> Result<bool, Failure
                 continue;
             }
             any = true;
-            runtime.block_on(one(arguments, fault.as_ref(), (seed, number), row))?;
+            let found = runtime.block_on(one(arguments, fault.as_ref(), (seed, number), row))?;
+            for violation in &found {
+                say(violation);
+            }
+            violations.extend(found);
         }
         if !any {
             break;
         }
     }
     say(&format!("\n{}", table(&rows)));
+    // Once more, for whoever keeps only the end of the output.
+    for violation in &violations {
+        say(violation);
+    }
     Ok(rows.iter().all(|row| row.is_clean() && (row.not_run.is_none() || !arguments.all)))
 }
 
-/// Runs one round of a fault, and tells what it found.
+/// Runs one round of a fault. Returns what it found, a line each.
 async fn one(
     arguments: &Arguments,
     fault: &dyn Fault,
     (seed, number): (u64, u64),
     row: &mut Row,
-) -> Result<(), Failure> {
+) -> Result<Vec<String>, Failure> {
     let thorough = arguments.time().is_some();
     let own_seed = round_seed(seed, fault.name(), number);
     let mut round = Round::new(&arguments.server()?, own_seed, thorough)?;
@@ -120,18 +129,17 @@ async fn one(
         Ok(()) => {}
         Err(Failure::NotRun(why)) => {
             row.not_run = Some(why);
-            return Ok(());
+            return Ok(Vec::new());
         }
         Err(Failure::Broken(why)) => round.tally.broken(Kind::Other, why),
     }
     let again = format!("--fault {} --seed {seed} --round {number}", fault.name());
-    for (kind, detail) in round.tally.violations() {
-        say(&told(kind, &detail, &again));
-    }
+    let violations = round.tally.violations();
+    let found = violations.iter().map(|(kind, detail)| told(*kind, detail, &again)).collect();
     if !row.add(&round.tally) && arguments.keep {
         say(&format!("kept: {}", round.ground.keep().display()));
     }
-    Ok(())
+    Ok(found)
 }
 
 /// The numbers of a round depend on nothing but its fault, its number and the seed of the run.

@@ -1,19 +1,38 @@
 //! Opens connections, all of them set up alike.
 
-use std::path::Path;
+use std::{ffi::CStr, path::Path};
 
 use rusqlite::{Connection, OpenFlags};
 
 use super::{file, memory, migrate};
 use crate::{catalog::CatalogError, upload::limits};
 
+/// Who may use the file at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Any process: the index of the journal is a file that all of them map into memory.
+    Shared,
+    /// This process alone: the index is in its own memory.
+    Exclusive,
+}
+
+impl Access {
+    /// The part of `SQLite` that opens, maps and locks files.
+    fn vfs(self) -> &'static CStr {
+        match self {
+            Self::Shared => c"unix",
+            Self::Exclusive => c"unix-excl",
+        }
+    }
+}
+
 /// The connection that writes. Makes the file if it is not there, and brings its schema up to date.
-pub(super) fn writer(path: &Path) -> Result<Connection, CatalogError> {
+pub(super) fn writer(path: &Path, access: Access) -> Result<Connection, CatalogError> {
     // A process before this one may have ended right after the disk failed.
     memory::forget_all(path);
     file::refuse_link(path)?;
     file::make(path)?;
-    let mut connection = open(path, OpenFlags::SQLITE_OPEN_CREATE)?;
+    let mut connection = open(path, OpenFlags::SQLITE_OPEN_CREATE, access)?;
     // Before anything is changed: a file that is not ours stays as it is.
     migrate::check(&connection)?;
     file::close_to_others(path)?;
@@ -25,13 +44,13 @@ pub(super) fn writer(path: &Path) -> Result<Connection, CatalogError> {
 }
 
 /// The connections that only read, on a file that [`writer`] has opened.
-pub(super) fn readers(path: &Path) -> Result<Vec<Connection>, CatalogError> {
-    (0..limits::CATALOG_READERS).map(|_| reader(path)).collect()
+pub(super) fn readers(path: &Path, access: Access) -> Result<Vec<Connection>, CatalogError> {
+    (0..limits::CATALOG_READERS).map(|_| reader(path, access)).collect()
 }
 
 /// A connection that only reads a file that is there.
-pub(super) fn reader(path: &Path) -> Result<Connection, CatalogError> {
-    let connection = open(path, OpenFlags::empty())?;
+pub(super) fn reader(path: &Path, access: Access) -> Result<Connection, CatalogError> {
+    let connection = open(path, OpenFlags::empty(), access)?;
     // Not opened read-only: a reader, too, must be able to recover the journal of a dead writer.
     connection.pragma_update(None, "query_only", true)?;
     Ok(connection)
@@ -39,14 +58,14 @@ pub(super) fn reader(path: &Path) -> Result<Connection, CatalogError> {
 
 /// A connection that looks at a file that is there, whatever is in it.
 pub(super) fn visitor(path: &Path) -> Result<Connection, CatalogError> {
-    open(path, OpenFlags::empty())
+    open(path, OpenFlags::empty(), Access::Shared)
 }
 
-fn open(path: &Path, extra: OpenFlags) -> Result<Connection, CatalogError> {
+fn open(path: &Path, extra: OpenFlags, access: Access) -> Result<Connection, CatalogError> {
     file::refuse_link(path)?;
     // No mutex inside SQLite: each connection is used by one thread at a time.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | extra;
-    let connection = Connection::open_with_flags(path, flags)?;
+    let connection = Connection::open_with_flags_and_vfs(path, flags, access.vfs())?;
     connection.busy_timeout(limits::CATALOG_BUSY_TIMEOUT)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     // More than there are statements, so that none is ever parsed twice.

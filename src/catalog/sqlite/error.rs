@@ -16,8 +16,12 @@ impl From<Error> for CatalogError {
             ErrorCode::SystemIoFailure if failure.extended_code == SQLITE_IOERR_SHMSIZE => {
                 Self::NoSpace(Box::new(error))
             }
-            ErrorCode::DatabaseBusy
-            | ErrorCode::DatabaseLocked
+            ErrorCode::DatabaseBusy => Self::Unavailable(
+                "another process keeps it locked: a server with database_exclusive, which must \
+                 stop first, or a tool of SQLite"
+                    .into(),
+            ),
+            ErrorCode::DatabaseLocked
             | ErrorCode::SystemIoFailure
             | ErrorCode::CannotOpen
             | ErrorCode::FileLockingProtocolFailed

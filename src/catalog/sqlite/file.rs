@@ -10,6 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::fs::{FsWord, statfs};
+
 use crate::catalog::CatalogError;
 
 /// The group may read it, to back it up.
@@ -36,6 +38,15 @@ pub(super) fn refuse_link(path: &Path) -> Result<(), CatalogError> {
         return Err(CatalogError::Unavailable(message.into()));
     }
     Ok(())
+}
+
+/// Whether the file system ends a process that writes to a page it has mapped when there is no room
+/// for it (SIGBUS), and `SQLite` shares the index of its journal so: btrfs, which writes no block
+/// where it was, on a full disk and at the end of a quota.
+#[must_use]
+pub fn cannot_map_when_full(path: &Path) -> bool {
+    const BTRFS: FsWord = 0x9123_683e;
+    statfs(path).is_ok_and(|system| system.f_type == BTRFS)
 }
 
 /// Takes from others what an earlier version or somebody else gave them.

@@ -32,6 +32,8 @@ use async_trait::async_trait;
 use rusqlite::{Connection, Transaction};
 
 pub use self::{
+    connection::Access,
+    file::cannot_map_when_full,
     migrate::{Migration, migrations},
     view::{CatalogView, Received},
 };
@@ -60,8 +62,16 @@ impl SqliteCatalog {
     ///
     /// Errors: [`CatalogError::Corrupt`] if the file is not a catalog or is of a newer program.
     pub fn open(path: &Path) -> Result<Self, CatalogError> {
-        let writer = connection::writer(path)?;
-        Self::over(writer, connection::readers(path)?)
+        Self::open_for(path, Access::Shared)
+    }
+
+    /// As [`SqliteCatalog::open`], for whoever is named.
+    ///
+    /// Errors: [`CatalogError::Unavailable`] also if it shall be exclusive and another process has
+    /// it open.
+    pub fn open_for(path: &Path, access: Access) -> Result<Self, CatalogError> {
+        let writer = connection::writer(path, access)?;
+        Self::over(writer, connection::readers(path, access)?)
     }
 
     fn over(writer: Connection, readers: Vec<Connection>) -> Result<Self, CatalogError> {

@@ -83,14 +83,14 @@ mod tests {
     use super::{super::connection, *};
 
     fn readers(path: &std::path::Path) -> Readers {
-        Readers::new(connection::readers(path).expect("a file"))
+        Readers::new(connection::readers(path, connection::Access::Shared).expect("a file"))
     }
 
     #[tokio::test]
     async fn queries_that_panic_do_not_use_the_readers_up() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("c.db");
-        let _writer = connection::writer(&path).expect("a new file");
+        let _writer = connection::writer(&path, connection::Access::Shared).expect("a new file");
         let readers = readers(&path);
         for _ in 0..=limits::CATALOG_READERS {
             let lost = readers.read(|_| -> Result<(), _> { panic!("on purpose") }).await;
@@ -105,7 +105,7 @@ mod tests {
     async fn a_reader_cannot_write() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("c.db");
-        let _writer = connection::writer(&path).expect("a new file");
+        let _writer = connection::writer(&path, connection::Access::Shared).expect("a new file");
         let readers = readers(&path);
         let written = readers.read(|c| Ok(c.execute("DELETE FROM uploads", [])?)).await;
         assert!(matches!(written, Err(CatalogError::Unavailable(_))), "{written:?}");

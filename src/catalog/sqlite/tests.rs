@@ -45,6 +45,18 @@ async fn sqlite_holds_the_contract() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_exclusive_catalog_holds_the_contract() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let count = AtomicUsize::new(0);
+    contract::run_all(|| async {
+        let path = dir.path().join(format!("{}.db", count.fetch_add(1, Ordering::Relaxed)));
+        let catalog = SqliteCatalog::open_for(&path, Access::Exclusive).expect("a catalog");
+        Arc::new(catalog) as Shared
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sqlite_holds_the_contract_across_sessions() {
     let (_dir, path) = folder();
     contract::run_reopened(|| async { Arc::new(open_catalog(&path)) as Shared }).await;
@@ -295,8 +307,8 @@ async fn call_everything(catalog: &SqliteCatalog) {
 #[tokio::test]
 async fn no_statement_walks_over_a_table() {
     let (_dir, path) = folder();
-    let mut writer = connection::writer(&path).expect("a new file");
-    let mut readers = connection::readers(&path).expect("readers");
+    let mut writer = connection::writer(&path, Access::Shared).expect("a new file");
+    let mut readers = connection::readers(&path, Access::Shared).expect("readers");
     for connection in readers.iter_mut().chain([&mut writer]) {
         connection.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(note)).expect("traced");
     }

@@ -7,7 +7,12 @@ use std::{
 
 use rusqlite::{Connection, OptionalExtension, Params, params, types::FromSql};
 
-use super::{audit, columns::comparable, connection, creatives, migrate, uploads};
+use super::{
+    audit,
+    columns::comparable,
+    connection::{self, Access},
+    creatives, migrate, uploads,
+};
 use crate::{
     catalog::{AuditQuery, CatalogError},
     upload::{
@@ -43,7 +48,7 @@ impl CatalogView {
                            the server once";
             return Err(CatalogError::Unavailable(missing.into()));
         }
-        let connection = connection::reader(path)?;
+        let connection = connection::reader(path, Access::Shared)?;
         migrate::check_current(&connection)?;
         Ok(Self(Mutex::new(connection)))
     }

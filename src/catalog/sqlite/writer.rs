@@ -171,7 +171,7 @@ mod tests {
     use super::{super::connection, *};
 
     fn writing(path: &Path) -> Writing {
-        let connection = connection::writer(path).expect("a new file");
+        let connection = connection::writer(path, connection::Access::Shared).expect("a new file");
         Writing { connection, synchronous: Durability::Strict, doubtful: false }
     }
 
@@ -211,7 +211,7 @@ mod tests {
         assert!(!writing.doubtful);
 
         // A reader that stands in the way is waited for, and then the commit is refused.
-        let mut readers = connection::readers(&path).expect("readers");
+        let mut readers = connection::readers(&path, connection::Access::Shared).expect("readers");
         let snapshot = readers[0].transaction().expect("begun");
         snapshot.query_row("SELECT count(*) FROM doomed", [], |_| Ok(())).expect("read");
         writing.connection.busy_timeout(std::time::Duration::ZERO).expect("set");
@@ -224,7 +224,8 @@ mod tests {
     #[tokio::test]
     async fn a_panic_costs_its_own_call_only() {
         let dir = tempfile::tempdir().expect("a directory");
-        let connection = connection::writer(&dir.path().join("c.db")).expect("a new file");
+        let connection = connection::writer(&dir.path().join("c.db"), connection::Access::Shared)
+            .expect("a new file");
         let writer = Writer::start(connection).expect("a thread");
         let lost = writer
             .transaction(Durability::Strict, |transaction| -> Result<(), _> {
