@@ -1,6 +1,7 @@
 //! The composition root: builds everything once, runs it, and stops it in order.
 
 mod access;
+mod catalog;
 mod certificate;
 mod control;
 mod epoch;
@@ -24,7 +25,7 @@ use self::{
 pub use self::{certificate::CertificateError, options::options};
 use crate::{
     access::{ForwardSetUpError, Rates},
-    catalog::{Access, CatalogError, SqliteCatalog, cannot_map_when_full},
+    catalog::CatalogError,
     config::Config,
     engine::{Clock, Engine, Parts, UploadError},
     http::{
@@ -158,7 +159,7 @@ impl App {
         // Before the data is touched, and again in what follows: a wrong pair is a wrong setting.
         Certificate::of(&config)?;
         let store = FsStore::open(&config.incomplete_dir, &config.completed_dir)?;
-        let catalog = open_catalog(&config).map_err(StartError::of(&config.database))?;
+        let catalog = catalog::open(&config).map_err(StartError::of(&config.database))?;
         let parts = Parts {
             store: Arc::new(store),
             catalog: Arc::new(catalog),
@@ -333,20 +334,6 @@ impl App {
             never = certificate.keep_fresh() => match never {},
         }
     }
-}
-
-fn open_catalog(config: &Config) -> Result<SqliteCatalog, CatalogError> {
-    let shared = !config.database_exclusive;
-    let access = if shared { Access::Shared } else { Access::Exclusive };
-    let catalog = SqliteCatalog::open_for(&config.database, access)?;
-    if shared && cannot_map_when_full(&config.database) {
-        tracing::warn!(
-            database = %config.database.display(),
-            "The database is on btrfs, where a full disk or quota would end the server: set \
-             database_exclusive, or put it on another file system"
-        );
-    }
-    Ok(catalog)
 }
 
 #[cfg(test)]

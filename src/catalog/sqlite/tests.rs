@@ -37,23 +37,13 @@ fn open_catalog(path: &Path) -> SqliteCatalog {
 async fn sqlite_holds_the_contract() {
     let dir = tempfile::tempdir().expect("a directory");
     let count = AtomicUsize::new(0);
-    contract::run_all(|| async {
-        let number = count.fetch_add(1, Ordering::Relaxed);
-        Arc::new(open_catalog(&dir.path().join(format!("{number}.db")))) as Shared
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_exclusive_catalog_holds_the_contract() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let count = AtomicUsize::new(0);
-    contract::run_all(|| async {
-        let path = dir.path().join(format!("{}.db", count.fetch_add(1, Ordering::Relaxed)));
-        let catalog = SqliteCatalog::open_for(&path, Access::Exclusive).expect("a catalog");
-        Arc::new(catalog) as Shared
-    })
-    .await;
+    for access in [Access::Shared, Access::Exclusive] {
+        contract::run_all(|| async {
+            let path = dir.path().join(format!("{}.db", count.fetch_add(1, Ordering::Relaxed)));
+            Arc::new(SqliteCatalog::open_for(&path, access).expect("a catalog")) as Shared
+        })
+        .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
