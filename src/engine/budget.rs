@@ -48,20 +48,33 @@ impl Budget {
         Some(self.lease_of(permit))
     }
 
-    /// Memory for `len` bytes, as soon as there is some. The caller holds no lease while it waits.
+    /// Memory for `len` bytes, as soon as there is some. The caller holds no lease while it waits,
+    /// and `let_go` gives up what nobody needs who could hear of the pressure.
     ///
     /// Cancel safety: may be dropped; nothing is then held.
-    pub(super) async fn lease(&self, len: usize) -> Lease {
+    pub(super) async fn lease(&self, len: usize, let_go: impl FnOnce()) -> Lease {
         let _waiting = Waiting::begin(self.waiting.clone());
         self.pressure.notify_waiters();
+        // Behind the count: what is kept from now on is kept by somebody who sees it.
+        let_go();
         let wanted = self.permits.clone().acquire_many_owned(self.kib(len));
         self.lease_of(wanted.await.expect("the budget is never closed"))
+    }
+
+    /// Whether there is much left, and nobody waits for any.
+    pub(super) fn is_roomy(&self) -> bool {
+        self.total_kib as usize / 2 < self.permits.available_permits() && !self.is_pressed()
+    }
+
+    /// Whether somebody waits for memory.
+    pub(super) fn is_pressed(&self) -> bool {
+        self.waiting.load(Ordering::SeqCst) != 0
     }
 
     /// Ends when somebody else waits for memory.
     pub(super) async fn pressure(&self) {
         let told = self.pressure.notified();
-        if self.waiting.load(Ordering::SeqCst) == 0 {
+        if !self.is_pressed() {
             told.await;
         }
     }
@@ -121,7 +134,7 @@ mod tests {
 
         let mut pressure = Box::pin(budget.pressure());
         assert!(poll!(&mut pressure).is_pending());
-        let mut waiting = Box::pin(budget.lease(5000));
+        let mut waiting = Box::pin(budget.lease(5000, || ()));
         assert!(poll!(&mut waiting).is_pending());
         assert!(pressure.now_or_never().is_some(), "holders hear of it");
 
@@ -136,7 +149,7 @@ mod tests {
     async fn whoever_gives_up_waiting_presses_nobody_any_more() {
         let budget = Budget::new(8 * KIB, Gauge::default());
         let _held = budget.try_lease(8000).expect("there is room");
-        let mut waiting = Box::pin(budget.lease(5000));
+        let mut waiting = Box::pin(budget.lease(5000, || ()));
         assert!(poll!(&mut waiting).is_pending());
         assert!(budget.pressure().now_or_never().is_some());
         drop(waiting);
@@ -146,7 +159,7 @@ mod tests {
     #[tokio::test]
     async fn a_frame_larger_than_the_budget_takes_all_of_it() {
         let budget = Budget::new(4 * KIB, Gauge::default());
-        let lease = budget.lease(1 << 20).await;
+        let lease = budget.lease(1 << 20, || ()).await;
         assert_eq!(budget.used_bytes.get(), 4096);
         drop(lease);
     }

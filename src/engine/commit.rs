@@ -14,7 +14,7 @@ use tokio::{
     time::Instant,
 };
 
-use super::{Shared, UploadError, live::Live};
+use super::{Shared, UploadError, live::Live, warm::Frames};
 use crate::{
     catalog::{Committed, Fact},
     upload::{
@@ -28,6 +28,8 @@ use crate::{
 pub(super) struct Pending {
     pub(super) live: Arc<Live>,
     pub(super) stored: StoredRange,
+    /// Its bytes, if they are kept for the stitch.
+    pub(super) warm: Option<Frames>,
     /// The epoch in which its first byte was written.
     pub(super) epoch: u64,
     /// Told whether this range made the upload full, once bytes and fact are safe.
@@ -215,6 +217,9 @@ fn facts(shared: &Shared, groups: Vec<Group>) -> (Vec<Group>, Vec<Fact>) {
 fn tell_stored(shared: &Arc<Shared>, mut group: Group) {
     let new: Vec<StoredRange> = group.ranges.iter().map(|p| p.stored).collect();
     let id = group.live.id;
+    // First: once they are in the coverage, the stitch may come.
+    let warm = group.ranges.iter_mut().filter_map(|p| Some((p.stored.range, p.warm.take()?)));
+    warm.for_each(|(range, frames)| shared.keep_warm(&group.live, range, frames));
     if group.live.settle_commit(&new, group.fills) {
         let size_bytes = group.live.plan.total();
         tracing::info!(upload.id = %id, size_bytes, "Opened upload {id}");

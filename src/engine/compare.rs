@@ -10,7 +10,7 @@ use super::{
     Body, Piece, Shared, UploadError,
     live::Live,
     load::{Source, slices},
-    receive::Seen,
+    sink::Seen,
 };
 use crate::{
     store::StoreError,
@@ -173,6 +173,7 @@ impl Shared {
         let forgotten = self.catalog.forget(live.id, ranges).await;
         let mut state = live.lock();
         state.rewinds += 1;
+        live.warm.clear();
         live.hashed.store(0, Ordering::Relaxed);
         for range in ranges {
             state.coverage.remove(*range);

@@ -17,6 +17,7 @@ use super::{
     Class, Refused, UploadError,
     claim::{Claim, ClaimSlot},
     stitch::Progress,
+    warm::Warm,
 };
 use crate::{
     store::PublishedName,
@@ -40,6 +41,8 @@ pub(super) struct Live {
     pub(super) progress: tokio::sync::Mutex<Progress>,
     /// How far the stitch has come, for those who do not hold the claim.
     pub(super) hashed: AtomicU64,
+    /// Bytes that the stitch need not read back.
+    pub(super) warm: Warm,
     /// Whether every range that is here was flushed, if this session flushes what it acknowledges:
     /// not those that a former, relaxed one left.
     pub(super) flushed: AtomicBool,
@@ -184,6 +187,7 @@ impl Live {
             changed: watch::Sender::new(0),
             progress: tokio::sync::Mutex::default(),
             hashed: AtomicU64::new(0),
+            warm: Warm::default(),
             flushed: AtomicBool::new(!persisted),
             enders: watch::Sender::new(0),
         }
@@ -333,11 +337,10 @@ impl Live {
         if state.retry_at.is_some_and(|at| now < at) {
             return false;
         }
+        let hashed = self.hashed.load(Ordering::Relaxed);
         match state.record.state {
             UploadState::Stitching => state.check != Check::Running,
-            UploadState::Receiving => {
-                self.hashed.load(Ordering::Relaxed) + ahead <= state.coverage.prefix()
-            }
+            UploadState::Receiving => hashed + ahead <= state.coverage.prefix(),
             UploadState::Complete
             | UploadState::Failed
             | UploadState::Cancelled

@@ -27,11 +27,13 @@ mod receive;
 mod recover;
 mod registry;
 mod room;
+mod sink;
 mod snapshot;
 mod spool;
 mod stitch;
 mod sweep;
 mod uploads;
+mod warm;
 
 use std::sync::Arc;
 

@@ -162,6 +162,7 @@ impl Shared {
             state.calm();
             state.full_at.take()
         };
+        live.warm.clear();
         self.metrics.completed.inc();
         if let Some(full_at) = full_at {
             let waited = Instant::now().saturating_duration_since(full_at);
@@ -224,6 +225,7 @@ impl Shared {
                 }
             }
         }
+        live.warm.clear();
         let ended = match self.catalog.end(live.id, how, reason.clone(), &by).await {
             Ok(ended) => ended,
             Err(error) => self.has_ended(live, how).await.then_some(true).ok_or(error)?,

@@ -4,22 +4,20 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use sha2::{Digest, Sha256};
 use tokio::{sync::oneshot, time::timeout};
 
 use super::{
     Body, Engine, Intent, Piece, Shared, Snapshot, UploadError,
     accept::Head,
-    budget::Lease,
     claim::Claim,
     commit::Pending,
     live::{Admission, Live},
+    sink::{Seen, Sink},
+    warm::Frames,
 };
 use crate::{
     metrics::ChunkResult,
-    upload::{
-        Checksum, Sha256Digest, StoredRange, UploadId, UploadState, limits::WRITE_BATCH_LEN_MAX,
-    },
+    upload::{StoredRange, UploadState},
 };
 
 /// A range that was acknowledged.
@@ -136,7 +134,7 @@ impl Shared {
             self.settle_doubt(&self.ledger.lock().await, live).await?;
         }
         self.place(live).await?;
-        let mut sink = Sink::new(self, live.id, piece);
+        let mut sink = Sink::new(self, live, piece);
         let mut head = Head::of(self, live, piece);
         loop {
             claim.at_work(false);
@@ -160,15 +158,16 @@ impl Shared {
             }
             match frame {
                 // What stands for memory pressure, and so means: write out what is here.
-                Some(Ok(frame)) if frame.is_empty() => sink.flush().await?,
+                Some(Ok(frame)) if frame.is_empty() => sink.let_go().await?,
                 Some(Ok(frame)) => sink.take(frame).await?,
                 Some(Err(error)) => return Err(error.into()),
                 None => break,
             }
         }
         sink.flush().await?;
-        let stored = StoredRange { range: piece.range, checksum: sink.seen.finish()? };
-        self.commit(live, stored, claim).await
+        let Sink { seen, warm, .. } = sink;
+        let stored = StoredRange { range: piece.range, checksum: seen.finish()? };
+        self.commit(live, (stored, warm), claim).await
     }
 
     /// Makes sure that the store has a place for the upload, of its full length.
@@ -193,11 +192,11 @@ impl Shared {
     async fn commit(
         &self,
         live: &Arc<Live>,
-        stored: StoredRange,
+        (stored, warm): (StoredRange, Option<Frames>),
         claim: Claim,
     ) -> Result<bool, UploadError> {
         let (reply, committed) = oneshot::channel();
-        let pending = Pending { live: live.clone(), stored, epoch: claim.epoch, reply };
+        let pending = Pending { live: live.clone(), stored, warm, epoch: claim.epoch, reply };
         let stopping = || UploadError::unavailable("the server is stopping");
         self.commits.send(pending).await.map_err(|_| stopping())?;
         let filled = committed.await.map_err(|_| stopping())??;
@@ -236,113 +235,5 @@ impl Shared {
             return Ok(false);
         }
         Err(UploadError::Conflict(super::compare::OTHER_BYTES))
-    }
-}
-
-/// What is known of the bytes of a body so far.
-pub(super) struct Seen {
-    piece: Piece,
-    len: u64,
-    crc: crc32fast::Hasher,
-    sha256: Option<Sha256>,
-}
-
-impl Seen {
-    pub(super) fn new(piece: Piece) -> Self {
-        let sha256 = piece.sha256.map(|_| Sha256::new());
-        Self { piece, len: 0, crc: crc32fast::Hasher::new(), sha256 }
-    }
-
-    /// How many bytes came.
-    pub(super) fn len(&self) -> u64 {
-        self.len
-    }
-
-    pub(super) fn take(&mut self, frame: &Bytes) -> Result<(), UploadError> {
-        self.len += frame.len() as u64;
-        if self.piece.range.len() < self.len {
-            return Err(self.wrong_length());
-        }
-        self.crc.update(frame);
-        if let Some(sha256) = &mut self.sha256 {
-            sha256.update(frame);
-        }
-        Ok(())
-    }
-
-    /// The checksum of a body that came to its end. Errors: it is short, or not what its sender
-    /// said it is.
-    pub(super) fn finish(self) -> Result<Checksum, UploadError> {
-        if self.len != self.piece.range.len() {
-            return Err(self.wrong_length());
-        }
-        let came = self.sha256.map(|sha256| Sha256Digest(sha256.finalize().into()));
-        if came != self.piece.sha256 {
-            return Err(UploadError::ChecksumMismatch);
-        }
-        Ok(Checksum(self.crc.finalize()))
-    }
-
-    fn wrong_length(&self) -> UploadError {
-        UploadError::WrongLength { expected: self.piece.range.len(), got: self.len }
-    }
-}
-
-/// Gathers the frames of a body and writes them in batches.
-struct Sink<'a> {
-    shared: &'a Shared,
-    upload: UploadId,
-    seen: Seen,
-    batch: Vec<Bytes>,
-    leases: Vec<Lease>,
-    batch_len: usize,
-}
-
-impl<'a> Sink<'a> {
-    fn new(shared: &'a Shared, upload: UploadId, piece: Piece) -> Self {
-        let (batch, leases) = (Vec::new(), Vec::new());
-        Self { shared, upload, seen: Seen::new(piece), batch, leases, batch_len: 0 }
-    }
-
-    /// Lets go of what is not written, and of its memory.
-    fn into_seen(self) -> Seen {
-        self.seen
-    }
-
-    fn holds_memory(&self) -> bool {
-        !self.batch.is_empty()
-    }
-
-    async fn take(&mut self, frame: Bytes) -> Result<(), UploadError> {
-        self.seen.take(&frame)?;
-        let lease = if let Some(lease) = self.shared.budget.try_lease(frame.len()) {
-            lease
-        } else {
-            // Nothing may be held while more is waited for: see `budget`.
-            self.flush_before(frame.len()).await?;
-            self.shared.budget.lease(frame.len()).await
-        };
-        self.batch_len += frame.len();
-        self.batch.push(frame);
-        self.leases.push(lease);
-        if WRITE_BATCH_LEN_MAX <= self.batch_len { self.flush().await } else { Ok(()) }
-    }
-
-    async fn flush(&mut self) -> Result<(), UploadError> {
-        self.flush_before(0).await
-    }
-
-    /// Writes out the batch; `ahead` bytes were seen that are not in it.
-    async fn flush_before(&mut self, ahead: usize) -> Result<(), UploadError> {
-        if self.batch.is_empty() {
-            return Ok(());
-        }
-        let begin = self.seen.len() - (self.batch_len + ahead) as u64;
-        let offset = self.seen.piece.range.offset() + begin;
-        let batch = std::mem::take(&mut self.batch);
-        self.shared.store.write(self.upload, offset, batch).await?;
-        self.batch_len = 0;
-        self.leases.clear();
-        Ok(())
     }
 }

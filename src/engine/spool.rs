@@ -186,7 +186,7 @@ impl Spool {
         } else {
             // Nothing may be held while more is waited for: see `budget`.
             self.spill().await?;
-            self.shared.budget.lease(frame.len()).await
+            self.shared.budget.lease(frame.len(), || self.shared.cool()).await
         };
         self.len += frame.len() as u64;
         self.held_len += frame.len();

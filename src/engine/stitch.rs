@@ -1,5 +1,6 @@
-//! The stitch: the pass over an upload's ranges in order. Each is read back, checked against the
-//! checksum that was taken when it arrived, and fed to the SHA-256 of the whole file.
+//! The stitch: the pass over an upload's ranges in order. Each is fed to the SHA-256 of the whole
+//! file: from memory if it came a moment ago (see `warm`), or else read back and checked against
+//! the checksum that was taken when it arrived.
 //!
 //! It follows the contiguous prefix while the upload still runs, so that after the last range only
 //! the tail is left to do. The channel brings hints; a hint that was lost costs a tick.
@@ -21,6 +22,7 @@ use super::{
     Shared, UploadError,
     live::Live,
     load::{Source, slices},
+    warm::Frames,
 };
 use crate::upload::{
     ByteRange, Checksum, Sha256Digest, StoredRange, Trouble, UploadId, UploadState,
@@ -149,11 +151,9 @@ impl Shared {
         if progress.rewinds != rewinds {
             *progress = Progress { rewinds, ..Progress::default() };
         }
-        let name = live.published_name();
-        let Some(source) = self.source(live.id, &name).await? else {
-            self.forget_all(live).await?;
-            return Ok(Pass::Done);
-        };
+        // Of what is full, all must be there still, even if none of it is to be read back.
+        let full = live.upload_state() == UploadState::Stitching;
+        let mut source = if full { Some(self.source_or_forget(live).await?) } else { None };
         while let Some((range, checksum)) = next(live, progress) {
             let running = live.upload_state() == UploadState::Receiving;
             if live.is_ending() || (running && self.stop.is_cancelled()) {
@@ -161,25 +161,57 @@ impl Shared {
             }
             // A copy: after an error or damage the range is to be passed again.
             let sha256 = progress.sha256.clone();
-            let stored = StoredRange { range, checksum };
-            let Some(sha256) = self.read_back(&source, stored, sha256).await? else {
-                tracing::error!(
-                    upload.id = %live.id, %range,
-                    "A stored range is not what it was: it is forgotten and asked for again"
-                );
-                self.lose(live, &source, range).await?;
-                return Ok(Pass::Done);
+            let passed = if let Some(frames) = live.warm.take(range) {
+                Some(hash_warm(sha256, frames).await?)
+            } else {
+                if source.is_none() {
+                    source = Some(self.source_or_forget(live).await?);
+                }
+                let Some(Some(source)) = &source else { return Ok(Pass::Done) };
+                self.pass_cold(live, source, StoredRange { range, checksum }, sha256).await?
             };
+            let Some(sha256) = passed else { return Ok(Pass::Done) };
             progress.sha256 = sha256;
             progress.hashed = range.end();
             progress.passed_empty = range.is_empty();
             live.hashed.store(progress.hashed, Ordering::Relaxed);
+        }
+        if let Some(None) = source {
+            return Ok(Pass::Done);
         }
         let has_gap = progress.hashed != live.plan.total();
         if has_gap && live.was_passed_whole(progress.rewinds) {
             return Err(UploadError::unavailable("a full upload has a gap"));
         }
         Ok(Pass::Done)
+    }
+
+    /// Where the bytes of an upload are. If they are nowhere, all of it is forgotten.
+    async fn source_or_forget(&self, live: &Live) -> Result<Option<Source>, UploadError> {
+        let source = self.source(live.id, &live.published_name()).await?;
+        if source.is_none() {
+            self.forget_all(live).await?;
+        }
+        Ok(source)
+    }
+
+    /// Passes a range that is not in memory any more. Nothing if it was damaged, and is forgotten.
+    async fn pass_cold(
+        &self,
+        live: &Live,
+        source: &Source,
+        stored: StoredRange,
+        sha256: Sha256,
+    ) -> Result<Option<Sha256>, UploadError> {
+        let passed = self.read_back(source, stored, sha256).await?;
+        if passed.is_none() {
+            tracing::error!(
+                upload.id = %live.id, range = %stored.range,
+                "A stored range is not what it was: it is forgotten and asked for again"
+            );
+            self.lose(live, source, stored.range).await?;
+        }
+        Ok(passed)
     }
 
     /// Reads one range in slices, through both checksums, on the threads that may block. Nothing if
@@ -283,6 +315,16 @@ impl Shared {
             tracing::warn!(upload.id = %id, error, "What holds up an upload is not recorded");
         }
     }
+}
+
+/// Hashes what is still in memory as it came, on the threads that may block.
+async fn hash_warm(mut sha256: Sha256, frames: Frames) -> Result<Sha256, UploadError> {
+    let hash = move || {
+        frames.iter().for_each(|frame| sha256.update(frame));
+        sha256
+    };
+    let hashed = tokio::task::spawn_blocking(hash).await;
+    hashed.map_err(|error| UploadError::Unavailable(error.into()))
 }
 
 /// How long to wait after so many failures and one more.

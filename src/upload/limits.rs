@@ -95,8 +95,13 @@ pub const COMMIT_BATCH_LEN_MAX: usize = 512;
 pub const STITCH_QUEUE_LEN: usize = 256;
 /// Default of `stitch_workers`.
 pub const STITCH_WORKERS: usize = 2;
-/// New bytes in the prefix of a running upload after which a worker is told of them.
-pub const STITCH_AHEAD_LEN: u64 = 8 * MIB;
+/// New bytes in the prefix of a running upload after which a worker is told of them: one chunk of
+/// flow.js, so that its bytes are hashed while they are warm.
+pub const STITCH_AHEAD_LEN: u64 = MIB;
+/// The shortest range whose bytes are kept in memory for the stitch; shorter ones are read back.
+pub const WARM_LEN_MIN: u64 = 256 * KIB;
+/// How far ahead of the stitch a range may end whose bytes are kept for it.
+pub const WARM_AHEAD_LEN: u64 = 16 * MIB;
 /// Open files that a file store keeps at hand.
 pub const OPEN_FILES_MAX: usize = 512;
 /// Files that are open besides those of uploads and connections: database, folders, the runtime,

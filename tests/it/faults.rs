@@ -54,6 +54,9 @@ async fn rot(machine: &Machine, upload: UploadId, offset: u64) {
     machine.disk.write(upload, offset, rotten).await.expect("it is there");
 }
 
+/// So little memory that nothing of a large chunk is kept for the stitch.
+const KEEPS_NOTHING: &str = "--memory-budget=2MiB";
+
 #[test]
 fn a_failed_fsync_refuses_the_chunk_and_a_new_try_works() {
     for (kind, status, code) in
@@ -258,7 +261,7 @@ fn bytes_that_were_lost_and_come_anew_are_hashed_anew() {
 #[test]
 fn a_chunk_that_rots_behind_the_stitch_and_comes_anew_is_hashed_anew() {
     const CHUNK: usize = 8 << 20;
-    let machine = Machine::new();
+    let machine = Machine::new().flag(KEEPS_NOTHING);
     machine.process(async |app| {
         let old = app.flow(vec![1; 2 * CHUNK]).chunk_size(CHUNK);
         let new = app.flow([vec![2; CHUNK], vec![1; CHUNK]].concat()).chunk_size(CHUNK);
@@ -311,7 +314,7 @@ fn a_range_that_is_read_at_the_last_attempt_is_not_lost() {
 #[test]
 fn a_stitch_that_cannot_read_ahead_rests_between_attempts() {
     const CHUNK: usize = 8 << 20;
-    let machine = Machine::new();
+    let machine = Machine::new().flag(KEEPS_NOTHING);
     machine.process(async |app| {
         let file = app.flow(vec![1; 2 * CHUNK]).chunk_size(CHUNK);
         for _ in 0..READS_OF_ONE_ATTEMPT {

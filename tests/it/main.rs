@@ -49,3 +49,4 @@ mod tickets;
 mod tidy;
 mod truth;
 mod uploads;
+mod warm;

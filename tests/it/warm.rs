@@ -1,0 +1,34 @@
+//! Bytes that are hashed from memory, and those that have to be read back.
+
+use flowstitch::store::StoreOp;
+
+use crate::support::Machine;
+
+/// A file of five chunks, sent in this order: how often the store is read for it.
+fn reads(machine: &Machine, order: [usize; 5]) -> u64 {
+    const CHUNK: usize = 1 << 20;
+    let mut content = vec![0; 5 * CHUNK];
+    fastrand::Rng::with_seed(5).fill(&mut content);
+    let mut reads = 0;
+    machine.process(async |app| {
+        let file = app.flow(content.clone()).chunk_size(CHUNK);
+        file.send(order).await.assert_status(201);
+        reads = machine.disk.count(StoreOp::Read);
+        app.assert_one_creative(file.content()).await;
+    });
+    reads
+}
+
+#[test]
+fn what_came_a_moment_ago_is_hashed_without_being_read_back() {
+    for order in [[1, 2, 3, 4, 5], [3, 5, 1, 4, 2]] {
+        // But for its beginning, which says what it is.
+        assert_eq!(reads(&Machine::new(), order), 1, "{order:?}");
+    }
+}
+
+#[test]
+fn without_memory_to_spare_all_is_read_back() {
+    let poor = Machine::new().flag("--memory-budget=2MiB");
+    assert_eq!(reads(&poor, [2, 5, 4, 1, 3]), 6);
+}
