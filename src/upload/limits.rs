@@ -122,6 +122,8 @@ pub const SWEEP_BATCH_LEN_MAX: usize = 256;
 
 /// Calls that wait for the one writer of the catalog; more wait before this queue.
 pub const CATALOG_QUEUE_LEN: usize = 256;
+/// Calls that share one transaction of the catalog at most.
+pub const CATALOG_GROUP_LEN_MAX: usize = 64;
 /// Queries of the catalog that run at the same time.
 pub const CATALOG_READERS: u16 = 4;
 /// Statements that a connection keeps parsed.

@@ -1,7 +1,7 @@
 //! The users and tokens of the embedded catalog.
 
 use async_trait::async_trait;
-use rusqlite::Transaction;
+use rusqlite::Connection;
 
 use super::{SqliteCatalog, codes, tickets, users};
 use crate::{
@@ -120,7 +120,7 @@ impl Directory for SqliteCatalog {
     ) -> Result<bool, CatalogError> {
         let (code, session, by) = (code.clone(), session.clone(), by.clone());
         // The user is there, as long as the code is.
-        let spend = move |tx: &Transaction<'_>| {
+        let spend = move |tx: &Connection| {
             Ok(codes::spend(tx, &code)? && users::add_token(tx, &session, &by)?)
         };
         self.write(spend).await

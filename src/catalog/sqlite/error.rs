@@ -41,6 +41,16 @@ impl From<Error> for CatalogError {
     }
 }
 
+/// The same error, for one more of those whom it concerns.
+pub(super) fn again(error: &CatalogError) -> CatalogError {
+    match error {
+        CatalogError::Taken => CatalogError::Taken,
+        CatalogError::NoSpace(source) => CatalogError::NoSpace(source.to_string().into()),
+        CatalogError::Unavailable(source) => CatalogError::Unavailable(source.to_string().into()),
+        CatalogError::Corrupt(what) => CatalogError::Corrupt(what.clone()),
+    }
+}
+
 /// The error of every call that comes after the end of the session.
 pub(super) fn closed() -> CatalogError {
     CatalogError::Unavailable("the catalog is closed".into())

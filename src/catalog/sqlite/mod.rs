@@ -14,6 +14,7 @@ mod error;
 mod file;
 mod memory;
 mod migrate;
+mod part;
 mod ranges;
 mod readers;
 mod session;
@@ -29,7 +30,7 @@ mod writer;
 use std::{fmt, path::Path};
 
 use async_trait::async_trait;
-use rusqlite::{Connection, Transaction};
+use rusqlite::Connection;
 
 pub use self::{
     connection::Access,
@@ -80,7 +81,7 @@ impl SqliteCatalog {
 
     async fn write<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, CatalogError> + Send + 'static,
+        work: impl FnOnce(&Connection) -> Result<T, CatalogError> + Send + 'static,
     ) -> Result<T, CatalogError> {
         self.writer.transaction(Durability::Strict, work).await
     }

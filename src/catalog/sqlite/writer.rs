@@ -2,11 +2,10 @@
 //!
 //! `SQLite` has one writer at a time anyway. With one thread and a bounded queue in front of it,
 //! calls wait in order, instead of fighting for the file's lock, and no runtime thread ever waits
-//! for the disk. A job that panics is rolled back and costs its caller an error; the next one is
-//! served.
+//! for the disk. What came while a transaction was being flushed is carried out together in the
+//! next one, so that many calls share a flush. A call that fails or panics is rolled back alone.
 
 use std::{
-    ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     thread,
@@ -15,15 +14,22 @@ use std::{
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{error, memory};
+use super::{
+    error, memory,
+    part::{Call, Part},
+};
 use crate::{
     catalog::CatalogError,
     upload::{Durability, limits},
 };
 
-/// Whether the thread goes on after a job.
-type Next = ControlFlow<()>;
-type Job = Box<dyn FnOnce(&mut Writing) -> Next + Send>;
+/// What the thread is asked for.
+enum Job {
+    /// A part of a transaction.
+    Part(Durability, Box<dyn Part>),
+    /// The last transaction, and the end of the thread: who waits for that.
+    Finish(Box<dyn Part>, oneshot::Sender<Result<(), CatalogError>>),
+}
 
 /// The way to the thread that writes. The thread ends with the last of its callers.
 pub(super) struct Writer {
@@ -42,54 +48,73 @@ impl Writer {
         Ok(Self { jobs })
     }
 
-    /// Runs `work` in a transaction: committed if it succeeds, rolled back if it does not.
+    /// Runs `work` in a transaction, perhaps with that of others: what it changes is committed if
+    /// it succeeds, and rolled back if it does not.
     pub(super) async fn transaction<T: Send + 'static>(
         &self,
         durability: Durability,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, CatalogError> + Send + 'static,
+        work: impl FnOnce(&Connection) -> Result<T, CatalogError> + Send + 'static,
     ) -> Result<T, CatalogError> {
-        self.run(Next::Continue(()), move |writing| writing.transaction(durability, work)).await
+        let (part, answer) = Call::new(work);
+        // A caller that has left is no reason not to do it: see the trait on cancel safety.
+        let job = Job::Part(durability, Box::new(part));
+        self.jobs.send(job).await.map_err(|_| error::closed())?;
+        answer.await.map_err(error::lost)?
     }
 
     /// Runs `work` as the last transaction, folds the journal into the file and ends the thread.
     pub(super) async fn finish(
         &self,
-        work: impl FnOnce(&Transaction<'_>) -> Result<(), CatalogError> + Send + 'static,
+        work: impl FnOnce(&Connection) -> Result<(), CatalogError> + Send + 'static,
     ) -> Result<(), CatalogError> {
-        let finish = |writing: &mut Writing| {
-            writing.transaction(Durability::Strict, work)?;
-            // Another process may still read and so keep the journal from being folded in; the
-            // facts in it are durable all the same.
-            writing.fold().map(drop)
-        };
-        self.run(Next::Break(()), finish).await
-    }
-
-    async fn run<T: Send + 'static>(
-        &self,
-        next: Next,
-        work: impl FnOnce(&mut Writing) -> Result<T, CatalogError> + Send + 'static,
-    ) -> Result<T, CatalogError> {
-        let (reply, answer) = oneshot::channel();
-        let job: Job = Box::new(move |writing| {
-            // A caller that has left is no reason not to do it: see the trait on cancel safety.
-            let _ = reply.send(work(writing));
-            next
-        });
+        let (part, worked) = Call::new(work);
+        let (reply, folded) = oneshot::channel();
+        let job = Job::Finish(Box::new(part), reply);
         self.jobs.send(job).await.map_err(|_| error::closed())?;
-        answer.await.map_err(error::lost)?
+        worked.await.map_err(error::lost)??;
+        folded.await.map_err(error::lost)?
     }
 }
 
+/// Carries out whatever has come, together, until it is told to finish.
 fn serve(mut writing: Writing, mut queue: mpsc::Receiver<Job>) {
-    while let Some(job) = queue.blocking_recv() {
-        // Unwind safe: the transaction that the panic passes through rolls back as it is dropped.
-        match catch_unwind(AssertUnwindSafe(|| job(&mut writing))) {
-            Ok(Next::Continue(())) => {}
-            Ok(Next::Break(())) => return,
-            Err(_) => tracing::error!("A job of the catalog's writer panicked and was rolled back"),
+    let mut jobs = Vec::new();
+    while queue.blocking_recv_many(&mut jobs, limits::CATALOG_GROUP_LEN_MAX) != 0 {
+        let (mut durability, mut parts) = (Durability::Relaxed, Vec::new());
+        let mut last = None;
+        for job in jobs.drain(..) {
+            match job {
+                // One that must last makes all of them last.
+                Job::Part(Durability::Strict, part) => {
+                    durability = Durability::Strict;
+                    parts.push(part);
+                }
+                Job::Part(Durability::Relaxed, part) => parts.push(part),
+                Job::Finish(part, reply) => {
+                    last = Some((part, reply));
+                    // Whoever comes behind it comes too late, and hears so as its part is dropped.
+                    break;
+                }
+            }
+        }
+        writing.carry_out(durability, parts);
+        if let Some((part, reply)) = last {
+            writing.carry_out(Durability::Strict, vec![part]);
+            // Another process may still read and so keep the journal from being folded in; the
+            // facts in it are durable all the same.
+            let _ = reply.send(writing.fold().map(drop));
+            return;
         }
     }
+}
+
+/// Errors: also if the transaction is gone, because SQLite has rolled it back.
+fn commit(transaction: Transaction<'_>) -> rusqlite::Result<()> {
+    if transaction.is_autocommit() {
+        let gone = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT_ROLLBACK);
+        return Err(rusqlite::Error::SqliteFailure(gone, None));
+    }
+    transaction.commit()
 }
 
 /// The connection that writes, and what it is set to.
@@ -102,22 +127,42 @@ struct Writing {
 }
 
 impl Writing {
-    fn transaction<T>(
-        &mut self,
-        durability: Durability,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, CatalogError>,
-    ) -> Result<T, CatalogError> {
+    /// Runs all parts in one transaction, and tells their callers what came of it. A part that
+    /// fails or panics takes back its own changes only. Some errors of the disk take the whole
+    /// transaction with them: then those behind it have one of their own.
+    fn carry_out(&mut self, durability: Durability, parts: Vec<Box<dyn Part>>) {
+        let mut parts = parts.into_iter();
+        while parts.len() != 0 {
+            let mut transaction = match self.begin(durability) {
+                Ok(transaction) => transaction,
+                Err(error) => return parts.for_each(|part| part.refuse(&error)),
+            };
+            let mut ran = Vec::with_capacity(parts.len());
+            for part in parts.by_ref() {
+                // Unwind safe: the savepoint that the panic passes through is rolled back.
+                match catch_unwind(AssertUnwindSafe(|| part.run(&mut transaction))) {
+                    Ok(part) => ran.push(part),
+                    Err(_) => tracing::error!("A call of the catalog's writer panicked"),
+                }
+                if transaction.is_autocommit() {
+                    break;
+                }
+            }
+            let committed = commit(transaction);
+            if let Err(error) = &committed {
+                self.doubtful = error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
+            }
+            let committed = committed.map_err(CatalogError::from);
+            ran.into_iter().for_each(|tell| tell(committed.as_ref().map(|()| ())));
+        }
+    }
+
+    fn begin(&mut self, durability: Durability) -> Result<Transaction<'_>, CatalogError> {
         self.dispel_doubt()?;
         self.set_synchronous(durability)?;
         // Immediate: a transaction that reads first and then finds another process writing could
         // not wait for it.
-        let behavior = TransactionBehavior::Immediate;
-        let transaction = self.connection.transaction_with_behavior(behavior)?;
-        let value = work(&transaction)?;
-        transaction.commit().inspect_err(|error| {
-            self.doubtful = error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
-        })?;
-        Ok(value)
+        Ok(self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?)
     }
 
     /// Sets how much a commit flushes; nothing if it is set so already.
@@ -166,7 +211,13 @@ impl Writing {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, path::Path};
+    use std::{
+        fs,
+        path::Path,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
+    use rusqlite::trace::{TraceEvent, TraceEventCodes};
 
     use super::{super::connection, *};
 
@@ -175,7 +226,18 @@ mod tests {
         Writing { connection, synchronous: Durability::Strict, doubtful: false }
     }
 
-    fn doom(transaction: &Transaction<'_>) -> Result<(), CatalogError> {
+    /// One call in a transaction of its own.
+    fn transaction<T: Send + 'static>(
+        writing: &mut Writing,
+        durability: Durability,
+        work: impl FnOnce(&Connection) -> Result<T, CatalogError> + Send + 'static,
+    ) -> Result<T, CatalogError> {
+        let (call, mut answer) = Call::new(work);
+        writing.carry_out(durability, vec![Box::new(call)]);
+        answer.try_recv().expect("told")
+    }
+
+    fn doom(transaction: &Connection) -> Result<(), CatalogError> {
         transaction.execute("INSERT INTO doomed VALUES (randomblob(16), 'a')", [])?;
         Ok(())
     }
@@ -190,7 +252,7 @@ mod tests {
         for (durability, number) in
             [(Durability::Strict, 2), (Durability::Relaxed, 1), (Durability::Strict, 2)]
         {
-            writing.transaction(durability, doom).expect("written");
+            transaction(&mut writing, durability, doom).expect("written");
             assert_eq!(level(&writing), number, "{durability:?}");
         }
     }
@@ -202,11 +264,11 @@ mod tests {
         let mut writing = writing(&path);
         let len = || fs::metadata(dir.path().join("c.db-wal")).expect("a journal").len();
         for _ in 0..10 {
-            writing.transaction(Durability::Relaxed, doom).expect("written");
+            transaction(&mut writing, Durability::Relaxed, doom).expect("written");
         }
         let before = len();
         writing.doubtful = true;
-        writing.transaction(Durability::Strict, doom).expect("written");
+        transaction(&mut writing, Durability::Strict, doom).expect("written");
         assert!(len() < before, "the journal was begun anew");
         assert!(!writing.doubtful);
 
@@ -216,9 +278,9 @@ mod tests {
         snapshot.query_row("SELECT count(*) FROM doomed", [], |_| Ok(())).expect("read");
         writing.connection.busy_timeout(std::time::Duration::ZERO).expect("set");
         writing.doubtful = true;
-        writing.transaction(Durability::Strict, doom).expect_err("still in doubt");
+        transaction(&mut writing, Durability::Strict, doom).expect_err("still in doubt");
         drop(snapshot);
-        writing.transaction(Durability::Strict, doom).expect("written");
+        transaction(&mut writing, Durability::Strict, doom).expect("written");
     }
 
     #[tokio::test]
@@ -239,5 +301,66 @@ mod tests {
             .transaction(Durability::Strict, move |t| Ok(t.query_row(count, [], |r| r.get(0))?))
             .await;
         assert_eq!(count.ok(), Some(0), "rolled back");
+    }
+
+    static COMMITS: AtomicUsize = AtomicUsize::new(0);
+
+    #[expect(clippy::needless_pass_by_value, reason = "the trace calls it so")]
+    fn count_commits(event: TraceEvent<'_>) {
+        if let TraceEvent::Stmt(_, "COMMIT") = event {
+            COMMITS.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn calls_share_a_transaction_and_fail_alone() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut writing = writing(&dir.path().join("c.db"));
+        let events = TraceEventCodes::SQLITE_TRACE_STMT;
+        writing.connection.trace_v2(events, Some(count_commits)).expect("traced");
+        let refuse = |connection: &Connection| {
+            doom(connection)?;
+            Err::<(), _>(CatalogError::Taken)
+        };
+        let panic = |connection: &Connection| -> Result<(), _> {
+            doom(connection)?;
+            panic!("on purpose")
+        };
+        let (first, mut first_answer) = Call::new(doom);
+        let (second, mut second_answer) = Call::new(refuse);
+        let (third, mut third_answer) = Call::new(panic);
+        let (fourth, mut fourth_answer) = Call::new(doom);
+        let calls: Vec<Box<dyn Part>> =
+            vec![Box::new(first), Box::new(second), Box::new(third), Box::new(fourth)];
+        writing.carry_out(Durability::Strict, calls);
+        assert!(matches!(first_answer.try_recv(), Ok(Ok(()))));
+        assert!(matches!(second_answer.try_recv(), Ok(Err(CatalogError::Taken))));
+        third_answer.try_recv().expect_err("nobody is left to answer");
+        assert!(matches!(fourth_answer.try_recv(), Ok(Ok(()))));
+        assert_eq!(COMMITS.load(Ordering::Relaxed), 1);
+        let count = "SELECT count(*) FROM doomed";
+        let count = transaction(&mut writing, Durability::Strict, move |connection| {
+            Ok(connection.query_row(count, [], |row| row.get::<_, i64>(0))?)
+        });
+        assert_eq!(count.ok(), Some(2), "of those that succeeded");
+    }
+
+    #[test]
+    fn a_transaction_that_is_gone_costs_those_in_it_and_none_behind() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut writing = writing(&dir.path().join("c.db"));
+        // As SQLite does by itself when the disk fails.
+        let gone = |connection: &Connection| {
+            connection.execute_batch("ROLLBACK")?;
+            Err::<(), _>(CatalogError::NoSpace("the disk is full".into()))
+        };
+        let (first, mut first_answer) = Call::new(doom);
+        let (second, mut second_answer) = Call::new(gone);
+        let (third, mut third_answer) = Call::new(doom);
+        let calls: Vec<Box<dyn Part>> = vec![Box::new(first), Box::new(second), Box::new(third)];
+        writing.carry_out(Durability::Strict, calls);
+        assert!(matches!(first_answer.try_recv(), Ok(Err(CatalogError::Unavailable(_)))));
+        assert!(matches!(second_answer.try_recv(), Ok(Err(CatalogError::NoSpace(_)))));
+        assert!(matches!(third_answer.try_recv(), Ok(Ok(()))));
     }
 }

@@ -1,0 +1,68 @@
+//! One call's part of a transaction that it shares with others.
+
+use rusqlite::{Connection, Transaction};
+use tokio::sync::oneshot;
+
+use super::error;
+use crate::catalog::CatalogError;
+
+/// Tells a caller what came of its part, once it is known what became of the transaction.
+pub(super) type Tell = Box<dyn FnOnce(Result<(), &CatalogError>) + Send>;
+
+/// One call's part, whatever it gives.
+pub(super) trait Part: Send {
+    /// Does it, or does nothing of it.
+    fn run(self: Box<Self>, transaction: &mut Transaction<'_>) -> Tell;
+
+    /// Tells the caller that it was not begun.
+    fn refuse(self: Box<Self>, error: &CatalogError);
+}
+
+/// A call: what it does, and whom to tell.
+pub(super) struct Call<T, W> {
+    work: W,
+    reply: oneshot::Sender<Result<T, CatalogError>>,
+}
+
+impl<T, W> Call<T, W>
+where
+    T: Send + 'static,
+    W: FnOnce(&Connection) -> Result<T, CatalogError> + Send + 'static,
+{
+    /// A call, and where its answer comes.
+    pub(super) fn new(work: W) -> (Self, oneshot::Receiver<Result<T, CatalogError>>) {
+        let (reply, answer) = oneshot::channel();
+        (Self { work, reply }, answer)
+    }
+}
+
+impl<T, W> Part for Call<T, W>
+where
+    T: Send + 'static,
+    W: FnOnce(&Connection) -> Result<T, CatalogError> + Send + 'static,
+{
+    fn run(self: Box<Self>, transaction: &mut Transaction<'_>) -> Tell {
+        let Self { work, reply } = *self;
+        let done = in_savepoint(transaction, work);
+        Box::new(move |committed| {
+            let answer = done.and_then(|value| committed.map(|()| value).map_err(error::again));
+            // Whoever asked may have left.
+            let _ = reply.send(answer);
+        })
+    }
+
+    fn refuse(self: Box<Self>, error: &CatalogError) {
+        let _ = self.reply.send(Err(error::again(error)));
+    }
+}
+
+/// Keeps what the work changed if it succeeds; rolls it back, and nothing else, if it does not.
+fn in_savepoint<T>(
+    transaction: &mut Transaction<'_>,
+    work: impl FnOnce(&Connection) -> Result<T, CatalogError>,
+) -> Result<T, CatalogError> {
+    let savepoint = transaction.savepoint()?;
+    let value = work(&savepoint)?;
+    savepoint.commit()?;
+    Ok(value)
+}
