@@ -39,7 +39,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
@@ -140,6 +140,8 @@ struct Shared {
     registry: Registry,
     begun: Begun,
     scans: Scans,
+    /// Turns to read and hash.
+    passes: Semaphore,
     budget: Budget,
     /// The part of the memory that bodies may keep while they wait for something else.
     keep_budget: Budget,
@@ -183,6 +185,7 @@ impl Engine {
             registry: Registry::new(),
             begun: Begun::default(),
             scans: Scans::new(parts.options.stitch_workers),
+            passes: Semaphore::new(parts.options.stitch_workers.max(1)),
             background: background.clone(),
             commits,
             hints,

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::upload::{
     ByteRange, Checksum, Sha256Digest, StoredRange, Trouble, UploadId, UploadState,
-    limits::{STITCH_AHEAD_LEN, STITCH_RETRY_MAX, STITCH_RETRY_MIN, STITCH_TICK},
+    limits::{self, STITCH_AHEAD_LEN, STITCH_RETRY_MAX, STITCH_RETRY_MIN, STITCH_TICK},
 };
 
 /// How far the stitch of one upload has come. Lost with the process: the next one begins anew.
@@ -55,7 +55,7 @@ pub(super) fn spawn_workers(
     background: &TaskTracker,
 ) {
     let hints = Arc::new(tokio::sync::Mutex::new(hints));
-    for _ in 0..shared.options.stitch_workers.max(1) {
+    for _ in 0..limits::FINISHES_AT_ONCE_MAX.max(shared.options.stitch_workers) {
         background.spawn(shared.vital(work(shared.clone(), hints.clone())));
     }
 }
@@ -122,10 +122,14 @@ async fn stitch(shared: Arc<Shared>, id: UploadId) {
     };
     // Whoever comes while another works leaves: the other looks again when it is done.
     while live.has_stitch_work(1, Instant::now()) && !live.is_ending() {
+        // Before the claim: whoever wants to end the upload must not wait for other uploads.
+        let turn = shared.passes.acquire().await.expect("a semaphore that is never closed");
         let Ok(mut progress) = live.progress.try_lock() else { return };
         // Taken out, so that a panic leaves a progress that is empty, not one that is wrong.
         let mut run = std::mem::take(&mut *progress);
         let result = shared.pass(&live, &mut run).await;
+        // What is left to do waits for the disk, and costs no processor.
+        drop(turn);
         live.hashed.store(run.hashed, Ordering::Relaxed);
         *progress = run.clone();
         match result {

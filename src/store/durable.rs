@@ -58,8 +58,10 @@ pub(super) struct Folder {
     promises: AtomicBool,
     /// How many syncs have failed.
     failures: AtomicU64,
-    /// Held during a sync: see [`Self::sync`].
-    turn: Mutex<()>,
+    /// How many syncs were begun.
+    begun: AtomicU64,
+    /// Held during a sync, see [`Self::sync`]: the number of the last one that succeeded.
+    turn: Mutex<u64>,
 }
 
 /// How many syncs of a folder had failed at some moment.
@@ -78,8 +80,9 @@ impl Folder {
     /// As [`Self::open`], and makes nothing.
     pub(super) fn open_existing(path: &Path) -> io::Result<Self> {
         let handle = File::from(open_folder(path)?);
-        let (promises, failures) = (AtomicBool::new(true), AtomicU64::new(0));
-        Ok(Self { handle, promises, failures, turn: Mutex::new(()) })
+        let promises = AtomicBool::new(true);
+        let (failures, begun, turn) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::new(0));
+        Ok(Self { handle, promises, failures, begun, turn })
     }
 
     /// What tells it from every other folder, by whatever path it was opened.
@@ -244,12 +247,18 @@ impl Folder {
     ///
     /// The kernel tells a failure once, to whoever happens to sync, whosever name it concerns. So
     /// syncs take turns, and one fails, too, if another has failed `since` its caller changed a
-    /// name.
+    /// name. Of those who wait for their turn, the first syncs for all.
     pub(super) fn sync(&self, since: Failures) -> io::Result<()> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = self.handle.sync_all() {
-            self.failures.fetch_add(1, Ordering::SeqCst);
-            return Err(error);
+        let before = self.begun.load(Ordering::SeqCst);
+        let mut succeeded = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that was begun after we came has seen what we changed.
+        if *succeeded <= before {
+            let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
+            if let Err(error) = self.handle.sync_all() {
+                self.failures.fetch_add(1, Ordering::SeqCst);
+                return Err(error);
+            }
+            *succeeded = number;
         }
         if self.failures() != since {
             return Err(io::Error::other("another sync of this folder failed"));

@@ -29,6 +29,8 @@ pub(super) struct OpenFile {
     len: AtomicU64,
     /// Whether there may be writes that no sync has covered.
     unsynced: AtomicBool,
+    /// Whether a sync through this handle has succeeded.
+    synced: AtomicBool,
     /// Whether a sync has failed: no later one through this handle is believed.
     failed: AtomicBool,
     /// Held during a sync. The kernel tells a failure once, so that of two syncs at the same time
@@ -39,8 +41,8 @@ pub(super) struct OpenFile {
 impl OpenFile {
     pub(super) fn new(file: File) -> io::Result<Self> {
         let len = AtomicU64::new(file.metadata()?.len());
-        let (unsynced, failed) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Self { file, len, unsynced, failed, turn: Mutex::new(()) })
+        let [unsynced, synced, failed] = [(); 3].map(|()| AtomicBool::new(false));
+        Ok(Self { file, len, unsynced, synced, failed, turn: Mutex::new(()) })
     }
 
     /// Makes the file `total` bytes long, if it is shorter.
@@ -73,13 +75,19 @@ impl OpenFile {
         durable::read_exact_at(&self.file, range)
     }
 
-    /// Makes the writes that have returned survive loss of power.
+    /// Makes the writes that have returned survive loss of power, and all that a former process
+    /// wrote. Does nothing if there was no write since it last did so.
     pub(super) fn sync(&self) -> io::Result<()> {
         let _turn = lock(&self.turn);
         self.check()?;
-        self.unsynced.store(false, Ordering::SeqCst);
+        let unsynced = self.unsynced.swap(false, Ordering::SeqCst);
+        if self.synced.load(Ordering::SeqCst) && !unsynced {
+            return Ok(());
+        }
         let synced = durable::sync_bytes(&self.file);
-        if synced.is_err() {
+        if synced.is_ok() {
+            self.synced.store(true, Ordering::SeqCst);
+        } else {
             self.failed.store(true, Ordering::SeqCst);
             self.unsynced.store(true, Ordering::SeqCst);
         }
@@ -287,6 +295,20 @@ mod tests {
         for _ in 0..3 {
             assert!(file.sync().is_err());
         }
+    }
+
+    #[test]
+    fn only_what_was_written_since_is_synced_again() {
+        let file = failing();
+        file.synced.store(true, Ordering::SeqCst);
+        file.sync().expect("there is nothing to do");
+        touch(&file);
+        file.sync().expect_err("there is");
+    }
+
+    #[test]
+    fn what_a_former_process_wrote_is_synced() {
+        failing().sync().expect_err("nobody knows whether it was");
     }
 
     #[test]

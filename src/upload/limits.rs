@@ -93,6 +93,9 @@ pub const COMMIT_QUEUE_LEN: usize = 1024;
 pub const COMMIT_BATCH_LEN_MAX: usize = 512;
 /// Default of `stitch_queue`: hints that wait for a worker. A lost hint costs a tick, no work.
 pub const STITCH_QUEUE_LEN: usize = 256;
+/// Uploads that are published at a time: that waits for the disk, and those who wait at the same
+/// time share its flushes.
+pub const FINISHES_AT_ONCE_MAX: usize = 64;
 /// Default of `stitch_workers`.
 pub const STITCH_WORKERS: usize = 2;
 /// New bytes in the prefix of a running upload after which a worker is told of them: one chunk of

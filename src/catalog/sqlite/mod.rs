@@ -103,7 +103,7 @@ impl Catalog for SqliteCatalog {
     async fn close(&self) -> Result<(), CatalogError> {
         // The readers first: a query that is running would keep the journal from being folded in.
         self.readers.close().await?;
-        self.writer.finish(|tx| session::close(tx)).await
+        self.writer.finish(session::close).await
     }
 
     fn directory(&self) -> &dyn Directory {
@@ -116,7 +116,7 @@ impl Catalog for SqliteCatalog {
 
     async fn ping(&self) -> Result<(), CatalogError> {
         // By way of the writer: what has nothing to write flushes nothing.
-        self.write(|tx| session::ping(tx)).await
+        self.write(session::ping).await
     }
 
     async fn commit(
@@ -201,7 +201,8 @@ impl Catalog for SqliteCatalog {
     }
 
     async fn drop_ranges(&self, upload: UploadId) -> Result<(), CatalogError> {
-        self.write(move |tx| ranges::drop_all(tx, upload)).await
+        // Nothing depends on it: what comes back after loss of power goes when it is purged.
+        self.writer.transaction(Durability::Relaxed, move |tx| ranges::drop_all(tx, upload)).await
     }
 
     async fn count_uploads(&self) -> Result<Vec<(UploadState, u64)>, CatalogError> {

@@ -140,9 +140,10 @@ impl Writing {
             let mut ran = Vec::with_capacity(parts.len());
             for part in parts.by_ref() {
                 // Unwind safe: the savepoint that the panic passes through is rolled back.
-                match catch_unwind(AssertUnwindSafe(|| part.run(&mut transaction))) {
-                    Ok(part) => ran.push(part),
-                    Err(_) => tracing::error!("A call of the catalog's writer panicked"),
+                if let Ok(tell) = catch_unwind(AssertUnwindSafe(|| part.run(&mut transaction))) {
+                    ran.push(tell);
+                } else {
+                    tracing::error!("A call of the catalog's writer panicked");
                 }
                 if transaction.is_autocommit() {
                     break;
@@ -153,7 +154,9 @@ impl Writing {
                 self.doubtful = error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
             }
             let committed = committed.map_err(CatalogError::from);
-            ran.into_iter().for_each(|tell| tell(committed.as_ref().map(|()| ())));
+            for tell in ran {
+                tell(committed.as_ref().copied());
+            }
         }
     }
 
