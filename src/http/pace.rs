@@ -39,7 +39,7 @@ pub fn is_timeout(error: &(dyn Error + 'static)) -> bool {
 /// There is no limit to how long it may take in all.
 ///
 /// Only the wait for the client counts. tower-http's `TimeoutBody` looks at the clock before it
-/// looks at the body, and a reader that polls ahead, as multer does, and then spends the time on a
+/// looks at the body, and a reader that polls ahead, as some do, and then spends the time on a
 /// slow disk would be told that the client was slow. Here bytes that have come are never refused.
 #[must_use]
 pub fn paced(body: RequestBody, pace: Pace) -> RequestBody {

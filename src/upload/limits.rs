@@ -27,6 +27,8 @@ pub const FIELD_COUNT_MAX: usize = 64;
 pub const PART_HEAD_LEN_MAX: usize = 2 * FIELD_LEN_MAX;
 /// Bytes of the boundary of a form (RFC 2046).
 pub const BOUNDARY_LEN_MAX: usize = 70;
+/// Headers that a part of a form may have.
+pub const PART_HEADER_COUNT_MAX: usize = 32;
 /// Characters of a client's value that a refusal repeats.
 pub const QUOTED_LEN_MAX: usize = 64;
 /// Bytes of a path or method that stand in a log line.
@@ -228,7 +230,7 @@ pub const PROGRESS_MIN: Option<u64> = Some(64);
 /// Default of `progress_window`.
 pub const PROGRESS_WINDOW: Duration = Duration::from_mins(1);
 /// Default of `memory_budget`, in bytes.
-pub const MEMORY_BUDGET: u64 = 256 * MIB;
+pub const MEMORY_BUDGET: u64 = 64 * MIB;
 /// Default of `max_connections`.
 pub const CONNECTIONS_MAX: usize = 10_000;
 /// Default of `upload_ttl`: how long an upload waits for its next byte.

@@ -5,25 +5,20 @@
 //! text field, or one frame of the body and the head of one part.
 
 mod disposition;
-mod feed;
 mod keep;
+mod reader;
 
 use std::{
-    mem,
-    pin::Pin,
+    future, mem,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use http::{HeaderMap, HeaderName, header::CONTENT_DISPOSITION, header::CONTENT_TYPE};
-use multer::{Field, Multipart};
 
 pub(in crate::dialect) use self::keep::keep;
-use self::{
-    disposition::Disposition,
-    feed::{Exhausted, Feed, Source, Tap},
-};
+use self::{disposition::Disposition, reader::Reader};
 use super::rejection::{Rejection, quote};
 use crate::{engine::BodyError, upload::limits};
 
@@ -110,23 +105,22 @@ pub enum FormError {
 ///   For the same reason a part with a `Content-Transfer-Encoding` that changes bytes is refused.
 #[derive(Debug)]
 pub struct Form<'b> {
-    parts: Multipart<'b>,
-    tap: Tap,
-    source: Source<'b>,
-    position: Position<'b>,
+    /// Boxed: forms are moved about, and it is large.
+    reader: Box<Reader<'b>>,
+    position: Position,
     field_count: usize,
     had_file: bool,
 }
 
 /// Where in the form we are.
 #[derive(Debug)]
-enum Position<'b> {
+enum Position {
     /// Before the head of a part.
     Between,
     /// Behind the head of a part that is not the file.
-    Part(Field<'b>),
+    Part(HeaderMap),
     /// In the bytes of the file.
-    File(Field<'b>),
+    File,
     /// Behind the last byte of the file; whether the delimiter is good is not known.
     FileEnd,
     /// Behind the last delimiter.
@@ -139,13 +133,8 @@ impl<'b> Form<'b> {
     where
         S: Stream<Item = Result<Bytes, BoxError>> + Send + 'b,
     {
-        let tap = Tap::new();
-        let source = Source::new(body);
-        let feed = Feed::new(source.clone(), tap.clone());
-        // No constraints: multer's limits go by the name of a field, and a file may have any.
-        let parts = Multipart::new(feed, boundary);
-        let position = Position::Between;
-        Self { parts, tap, source, position, field_count: 0, had_file: false }
+        let (reader, position) = (Box::new(Reader::new(&boundary, body)), Position::Between);
+        Self { reader, position, field_count: 0, had_file: false }
     }
 
     /// The next part, or nothing when the form is complete. What was not read of a file is read
@@ -155,18 +144,18 @@ impl<'b> Form<'b> {
     pub async fn next(&mut self) -> Result<Option<Part>, FormError> {
         while self.file().next().await.transpose()?.is_some() {}
         let position = mem::replace(&mut self.position, Position::Between);
-        let field = match position {
-            Position::Part(field) => Some(field),
+        let headers = match position {
+            Position::Part(headers) => Some(headers),
             Position::End => None,
-            Position::Between | Position::File(_) | Position::FileEnd => {
-                std::future::poll_fn(|context| self.poll_head(context)).await?
+            Position::Between | Position::File | Position::FileEnd => {
+                future::poll_fn(|context| self.reader.poll_head(context)).await?
             }
         };
-        let Some(field) = field else {
+        let Some(headers) = headers else {
             self.position = Position::End;
             return Ok(None);
         };
-        self.part(field).await.map(Some)
+        self.part(&headers).await.map(Some)
     }
 
     /// The bytes of the file whose part [`Self::next`] has just given; nothing anywhere else.
@@ -183,14 +172,13 @@ impl<'b> Form<'b> {
     ) -> Poll<Option<Result<Bytes, FormError>>> {
         loop {
             match &mut self.position {
-                Position::File(field) => match ready!(poll_field(&self.tap, field, context)) {
-                    Some(Ok(bytes)) if bytes.is_empty() => {}
-                    Some(bytes) => return Poll::Ready(Some(bytes.map_err(FormError::from))),
+                Position::File => match ready!(self.reader.poll_content(context)) {
+                    Some(bytes) => return Poll::Ready(Some(bytes)),
                     None => self.position = Position::FileEnd,
                 },
                 Position::FileEnd => {
-                    self.position = match ready!(self.poll_head(context)) {
-                        Ok(Some(field)) => Position::Part(field),
+                    self.position = match ready!(self.reader.poll_head(context)) {
+                        Ok(Some(headers)) => Position::Part(headers),
                         Ok(None) => Position::End,
                         Err(error) => return Poll::Ready(Some(Err(error))),
                     };
@@ -200,36 +188,7 @@ impl<'b> Form<'b> {
         }
     }
 
-    /// Reads up to the end of the next part's head, or past the last delimiter.
-    fn poll_head(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<Option<Field<'b>>, FormError>> {
-        self.tap.limit(limits::PART_HEAD_LEN_MAX as u64);
-        let field = ready!(self.tap.poll(context, |context| self.parts.poll_next_field(context)));
-        self.tap.lift();
-        if matches!(field, Ok(None)) {
-            ready!(self.poll_rest(context))?;
-        }
-        Poll::Ready(field.map_err(FormError::from))
-    }
-
-    /// Reads what stands behind the last delimiter, and drops it. A body that breaks off there has
-    /// not come whole: its sender will send it again, and must not find it here.
-    fn poll_rest(&self, context: &mut Context<'_>) -> Poll<Result<(), FormError>> {
-        let mut len = 0;
-        while let Some(frame) = ready!(self.source.poll_frame(context)) {
-            len += frame.map_err(FormError::Body)?.len();
-            if limits::PART_HEAD_LEN_MAX < len {
-                let detail = "the form has too much behind its closing boundary";
-                return Poll::Ready(Err(Rejection::form(detail).into()));
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    async fn part(&mut self, field: Field<'b>) -> Result<Part, FormError> {
-        let headers = field.headers();
+    async fn part(&mut self, headers: &HeaderMap) -> Result<Part, FormError> {
         let disposition = headers.get(CONTENT_DISPOSITION);
         let Disposition { name, filename } =
             disposition.map(|value| Disposition::parse(value.as_bytes())).unwrap_or_default();
@@ -240,7 +199,7 @@ impl<'b> Form<'b> {
             }
             let filename = Some(filename).filter(|filename| !filename.is_empty());
             let content_type = header_text(headers, &CONTENT_TYPE).map(str::to_owned);
-            self.position = Position::File(field);
+            self.position = Position::File;
             return Ok(Part::File(FilePart { name, filename, content_type }));
         }
         let name = name.ok_or_else(|| Rejection::form("a part of the form has no name"))?;
@@ -253,34 +212,25 @@ impl<'b> Form<'b> {
             let detail = format!("a form may have at most {} fields", limits::FIELD_COUNT_MAX);
             return Err(Rejection::form(detail).into());
         }
-        let value = text(&name, field, &self.tap).await?;
+        let value = self.text(&name).await?;
         Ok(Part::Field { name, value })
     }
-}
 
-/// The next bytes of a part.
-fn poll_field(
-    tap: &Tap,
-    field: &mut Field<'_>,
-    context: &mut Context<'_>,
-) -> Poll<Option<multer::Result<Bytes>>> {
-    tap.poll(context, |context| Pin::new(&mut *field).poll_next(context))
-}
-
-/// The value of a text field.
-async fn text(name: &str, mut field: Field<'_>, tap: &Tap) -> Result<String, FormError> {
-    let mut value = Vec::new();
-    let mut next = stream::poll_fn(|context| poll_field(tap, &mut field, context));
-    while let Some(bytes) = next.next().await.transpose()? {
-        if limits::FIELD_LEN_MAX < value.len() + bytes.len() {
-            let (name, max) = (quote(name), limits::FIELD_LEN_MAX);
-            let detail = format!("the field {name} may be at most {max} bytes long");
-            return Err(Rejection::form(detail).into());
+    /// The value of a text field.
+    async fn text(&mut self, name: &str) -> Result<String, FormError> {
+        let mut value = Vec::new();
+        let mut next = stream::poll_fn(|context| self.reader.poll_content(context));
+        while let Some(bytes) = next.next().await.transpose()? {
+            if limits::FIELD_LEN_MAX < value.len() + bytes.len() {
+                let (name, max) = (quote(name), limits::FIELD_LEN_MAX);
+                let detail = format!("the field {name} may be at most {max} bytes long");
+                return Err(Rejection::form(detail).into());
+            }
+            value.extend_from_slice(&bytes);
         }
-        value.extend_from_slice(&bytes);
+        let not_utf8 = |_| Rejection::form(format!("the field {} is not UTF-8", quote(name)));
+        Ok(String::from_utf8(value).map_err(not_utf8)?)
     }
-    let not_utf8 = |_| Rejection::form(format!("the field {} is not UTF-8", quote(name)));
-    Ok(String::from_utf8(value).map_err(not_utf8)?)
 }
 
 /// Refuses a part whose bytes are not the bytes that are meant.
@@ -311,27 +261,6 @@ impl From<FormError> for BodyError {
             },
             FormError::Rejected(rejection) => Self::Broken(rejection.into()),
         }
-    }
-}
-
-impl From<multer::Error> for FormError {
-    fn from(error: multer::Error) -> Self {
-        use multer::Error;
-        let detail = match error {
-            Error::StreamReadFailed(source) if source.is::<Exhausted>() => {
-                "the form has too much before or between its parts, or a part with too long a head"
-            }
-            Error::StreamReadFailed(source) => return Self::Body(source),
-            Error::ReadHeaderFailed(_)
-            | Error::DecodeHeaderName { .. }
-            | Error::DecodeHeaderValue { .. } => {
-                "a part of the form has a head that is malformed: each of its lines must be a \
-                 header, and no name in it may have a control character"
-            }
-            // Cut off, or with a delimiter that is none.
-            _ => "the form is cut off or malformed: it must end with its closing boundary",
-        };
-        Rejection::form(detail).into()
     }
 }
 
