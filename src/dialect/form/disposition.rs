@@ -1,8 +1,8 @@
 //! The header `Content-Disposition` of a part.
 //!
-//! Read here and not by a library, because what makes a part a file is that it has a file name, and a
-//! name that is hard to read must not turn a file into a field: browsers write a trailing backslash
-//! raw (`"a\"`), and some libraries send `filename*` alone.
+//! Read here and not by a library, because what makes a part a file is that it has a file name, and
+//! a name that is hard to read must not turn a file into a field: browsers write a trailing
+//! backslash raw (`"a\"`), and some libraries send `filename*` alone.
 
 use percent_encoding::percent_decode_str;
 
