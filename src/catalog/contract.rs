@@ -24,8 +24,8 @@ use std::{future::Future, sync::Arc};
 
 use super::{Catalog, CatalogError, Fact};
 use crate::upload::{
-    Accept, By, ByteRange, Checksum, Creative, CreativeId, Day, Durability, FileName, Identity,
-    Means, Plan, Principal, Sha256Digest, StoredRange, Timestamp, UploadId, UploadRecord,
+    Accept, By, ByteRange, Checksum, Creative, CreativeId, Day, Durability, FileDigest, FileName,
+    Identity, Means, Plan, Principal, Sha256Digest, StoredRange, Timestamp, UploadId, UploadRecord,
     UploadState, User,
 };
 
@@ -169,7 +169,7 @@ pub fn sample_creative(upload: &UploadRecord) -> Creative {
         principal: upload.identity.principal().clone(),
         filename: upload.filename.clone(),
         size: upload.identity.plan().total(),
-        sha256: Sha256Digest([7; 32]),
+        digest: FileDigest { sha256: Some(Sha256Digest([7; 32])), blake3: None },
         content_type: "image/png".into(),
         scheduled: sample_day("2026-12-01"),
         created_at: sample_time(1000),

@@ -11,7 +11,7 @@ use super::{
     AcceptedKind, AllowedOrigin, AtMost, AuthUrl, ByteSize, FieldName, FreeRoom, LogFilter,
     LogFormat, PublicUrl, Schedule, ScopeList, Sender, SmtpTls, TimeSpan, TrustedProxy, Zone,
 };
-use crate::upload::Durability;
+use crate::upload::{DigestKind, Durability};
 
 /// One layer of settings: what one source says.
 #[derive(Debug, Clone, Default, PartialEq, clap::Args, Serialize, Deserialize)]
@@ -81,6 +81,10 @@ pub struct Settings {
     /// What an acknowledged chunk survives
     #[arg(long, value_name = "MODE")]
     pub durability: Option<Durability>,
+
+    /// Which digest is taken of every file
+    #[arg(long, value_name = "KIND")]
+    pub digest: Option<DigestKind>,
 
     /// Whether an upload must name the day it is scheduled for
     #[arg(long, value_name = "RULE")]
@@ -281,6 +285,7 @@ impl Settings {
             control_socket: self.control_socket.or(lower.control_socket),
             time_zone: self.time_zone.or(lower.time_zone),
             durability: self.durability.or(lower.durability),
+            digest: self.digest.or(lower.digest),
             schedule: self.schedule.or(lower.schedule),
             max_file_size: self.max_file_size.or(lower.max_file_size),
             accept: self.accept.or(lower.accept),

@@ -1,5 +1,5 @@
 //! The stitch: the pass over an upload's ranges in order. Each is read back, checked against the
-//! checksum that was taken when it arrived, and fed to the SHA-256 of the whole file.
+//! checksum that was taken when it arrived, and fed to the digest of the whole file.
 //!
 //! It follows the contiguous prefix while the upload still runs, so that after the last range only
 //! the tail is left to do. The channel brings hints; a hint that was lost costs a tick.
@@ -10,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-use sha2::{Digest, Sha256};
 use tokio::{
     sync::mpsc,
     time::{Instant, MissedTickBehavior, interval},
@@ -23,14 +22,14 @@ use super::{
     load::{Source, slices},
 };
 use crate::upload::{
-    ByteRange, Checksum, Sha256Digest, StoredRange, Trouble, UploadId, UploadState,
+    ByteRange, Checksum, DigestKinds, Hashing, StoredRange, Trouble, UploadId, UploadState,
     limits::{STITCH_AHEAD_LEN, STITCH_RETRY_MAX, STITCH_RETRY_MIN, STITCH_TICK},
 };
 
 /// How far the stitch of one upload has come. Lost with the process: the next one begins anew.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Progress {
-    sha256: Sha256,
+    hashing: Hashing,
     /// The offset of the next range.
     hashed: u64,
     /// Whether the empty range of an empty file was passed, too.
@@ -128,8 +127,7 @@ async fn stitch(shared: Arc<Shared>, id: UploadId) {
         *progress = run.clone();
         match result {
             Ok(Pass::Done) if live.was_passed_whole(run.rewinds) => {
-                let sha256 = Sha256Digest(run.sha256.finalize().into());
-                match Shared::finish(&shared, &live, sha256).await {
+                match Shared::finish(&shared, &live, run.hashing.finish()).await {
                     Ok(Pass::Done) => {}
                     Ok(Pass::Interrupted) => return,
                     Err(error) => shared.postpone_for(&live, &error).await,
@@ -145,9 +143,10 @@ async fn stitch(shared: Arc<Shared>, id: UploadId) {
 impl Shared {
     /// Passes every range that lies next in order.
     async fn pass(&self, live: &Live, progress: &mut Progress) -> Result<Pass, UploadError> {
-        let rewinds = live.lock().rewinds;
-        if progress.rewinds != rewinds {
-            *progress = Progress { rewinds, ..Progress::default() };
+        let (rewinds, kinds) = (live.lock().rewinds, self.digests_of(live));
+        // A client may name a SHA-256 late: what was passed before is missing from it.
+        if (progress.rewinds, progress.hashing.kinds()) != (rewinds, kinds) {
+            *progress = Progress { rewinds, hashing: Hashing::new(kinds), ..Progress::default() };
         }
         let name = live.published_name();
         let Some(source) = self.source(live.id, &name).await? else {
@@ -160,9 +159,9 @@ impl Shared {
                 return Ok(Pass::Interrupted);
             }
             // A copy: after an error or damage the range is to be passed again.
-            let sha256 = progress.sha256.clone();
+            let hashing = progress.hashing.clone();
             let stored = StoredRange { range, checksum };
-            let Some(sha256) = self.read_back(&source, stored, sha256).await? else {
+            let Some(hashing) = self.read_back(&source, stored, hashing).await? else {
                 tracing::error!(
                     upload.id = %live.id, %range,
                     "A stored range is not what it was: it is forgotten and asked for again"
@@ -170,7 +169,7 @@ impl Shared {
                 self.lose(live, &source, range).await?;
                 return Ok(Pass::Done);
             };
-            progress.sha256 = sha256;
+            progress.hashing = hashing;
             progress.hashed = range.end();
             progress.passed_empty = range.is_empty();
             live.hashed.store(progress.hashed, Ordering::Relaxed);
@@ -182,27 +181,33 @@ impl Shared {
         Ok(Pass::Done)
     }
 
-    /// Reads one range in slices, through both checksums, on the threads that may block. Nothing if
+    /// Which digests are to be taken of its file.
+    fn digests_of(&self, live: &Live) -> DigestKinds {
+        let declared = live.lock().record.declared_sha256.is_some();
+        DigestKinds::of(self.options.digest, declared)
+    }
+
+    /// Reads one range in slices, through checksum and digest, on the threads that may block. Nothing if
     /// its bytes are not what they were.
     async fn read_back(
         &self,
         source: &Source,
         stored: StoredRange,
-        mut sha256: Sha256,
-    ) -> Result<Option<Sha256>, UploadError> {
+        mut hashing: Hashing,
+    ) -> Result<Option<Hashing>, UploadError> {
         let mut crc = crc32fast::Hasher::new();
         for slice in slices(stored.range) {
             let Some(bytes) = self.read_or_lose(source, slice).await? else { return Ok(None) };
             let hash = move || {
-                sha256.update(&bytes);
+                hashing.update(&bytes);
                 crc.update(&bytes);
-                (sha256, crc)
+                (hashing, crc)
             };
-            (sha256, crc) = tokio::task::spawn_blocking(hash)
+            (hashing, crc) = tokio::task::spawn_blocking(hash)
                 .await
                 .map_err(|error| UploadError::Unavailable(error.into()))?;
         }
-        Ok((crc.finalize() == stored.checksum.0).then_some(sha256))
+        Ok((crc.finalize() == stored.checksum.0).then_some(hashing))
     }
 
     /// A range turned out to be damaged. One that is damaged where it was published goes with the

@@ -22,6 +22,7 @@ const MIGRATIONS: &Migrations = &[
     ("accept", include_str!("../../../migrations/0006_accept.sql")),
     ("codes", include_str!("../../../migrations/0007_codes.sql")),
     ("audit", include_str!("../../../migrations/0008_audit.sql")),
+    ("digest", include_str!("../../../migrations/0009_digest.sql")),
 ];
 
 /// What the first migration writes into the file's header: "flst".
