@@ -81,6 +81,7 @@ where
         sweep::the_purge_takes_what_ended_and_leaves_creatives,
         sweep::ranges_are_dropped_after_the_end_only,
         creatives::creatives_are_listed_by_day_then_by_id,
+        creatives::a_creative_has_the_digests_that_were_taken,
         creatives::a_creative_is_rescheduled,
         creatives::a_deleted_creative_leaves_a_doomed_file,
         creatives::a_full_upload_that_ends_without_a_file_dooms_what_it_may_have_published,

@@ -5,11 +5,12 @@
 
 use std::net::SocketAddr;
 
-use serde::{Deserialize, Deserializer, Serialize, de::Error};
+use serde::{Deserialize, Serialize};
 
 use super::{
     AcceptedKind, AllowedOrigin, AtMost, AuthUrl, ByteSize, FieldName, FreeRoom, LogFilter,
     LogFormat, PublicUrl, Schedule, ScopeList, Sender, SmtpTls, TimeSpan, TrustedProxy, Zone,
+    values::address,
 };
 use crate::upload::{DigestKind, Durability};
 
@@ -19,7 +20,7 @@ use crate::upload::{DigestKind, Durability};
 pub struct Settings {
     /// Address and port to serve on; port 0 picks a free one
     #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
-    #[serde(default, deserialize_with = "read_address")]
+    #[serde(default, deserialize_with = "super::values::read_address")]
     pub listen: Option<SocketAddr>,
 
     /// Let everybody in without credentials, on any address
@@ -340,15 +341,4 @@ impl Settings {
     pub(super) fn to_table(&self) -> toml::Table {
         toml::Table::try_from(self).expect("texts, numbers and lists, which a table can hold")
     }
-}
-
-/// As the standard library reads it, but for the words when it cannot.
-fn address(text: &str) -> Result<SocketAddr, &'static str> {
-    text.parse().map_err(
-        |_| "write an address, not a name, and a port, such as 127.0.0.1:8080 or [::1]:8080",
-    )
-}
-
-fn read_address<'de, D: Deserializer<'de>>(source: D) -> Result<Option<SocketAddr>, D::Error> {
-    address(&String::deserialize(source)?).map(Some).map_err(D::Error::custom)
 }

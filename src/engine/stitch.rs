@@ -143,7 +143,7 @@ async fn stitch(shared: Arc<Shared>, id: UploadId) {
 impl Shared {
     /// Passes every range that lies next in order.
     async fn pass(&self, live: &Live, progress: &mut Progress) -> Result<Pass, UploadError> {
-        let (rewinds, kinds) = (live.lock().rewinds, self.digests_of(live));
+        let (rewinds, kinds) = self.terms(live);
         // A client may name a SHA-256 late: what was passed before is missing from it.
         if (progress.rewinds, progress.hashing.kinds()) != (rewinds, kinds) {
             *progress = Progress { rewinds, hashing: Hashing::new(kinds), ..Progress::default() };
@@ -181,10 +181,12 @@ impl Shared {
         Ok(Pass::Done)
     }
 
-    /// Which digests are to be taken of its file.
-    fn digests_of(&self, live: &Live) -> DigestKinds {
-        let declared = live.lock().record.declared_sha256.is_some();
-        DigestKinds::of(self.options.digest, declared)
+    /// What a pass must have begun with: how often ranges were forgotten, and which digests are to
+    /// be taken.
+    fn terms(&self, live: &Live) -> (u64, DigestKinds) {
+        let state = live.lock();
+        let declared = state.record.declared_sha256.is_some();
+        (state.rewinds, DigestKinds::of(self.options.digest, declared))
     }
 
     /// Reads one range in slices, through checksum and digest, on the threads that may block. Nothing if

@@ -52,7 +52,7 @@ impl Finding {
                 let should = creative.digest;
                 let code =
                     if found.sha256 == should.sha256 { "wrong_blake3" } else { "wrong_sha256" };
-                (code, format!("the {found} of the file is not {should}"))
+                (code, format!("the file hashes to {found}, not to {should}"))
             }
             Damage::Unreadable(why) => {
                 ("unreadable_file", format!("the file cannot be read: {why}"))
