@@ -189,8 +189,8 @@ impl Shared {
         (state.rewinds, DigestKinds::of(self.options.digest, declared))
     }
 
-    /// Reads one range in slices, through checksum and digest, on the threads that may block. Nothing if
-    /// its bytes are not what they were.
+    /// Reads one range in slices, through checksum and digest, on the threads that may block.
+    /// Nothing if its bytes are not what they were.
     async fn read_back(
         &self,
         source: &Source,
