@@ -131,41 +131,47 @@ fn a_sha256_that_is_named_with_the_last_chunk_is_of_the_whole_file() {
 }
 
 #[test]
-fn a_sha256_that_is_named_while_the_file_is_published_counts() {
+fn a_sha256_that_is_named_while_the_file_is_read_or_published_counts() {
     for kind in KINDS {
-        for is_right in [true, false] {
-            let machine = machine(kind);
-            machine.process(async |app| {
-                let file = app.flow(CONTENT);
-                file.send([1]).await;
-                let content = if is_right { CONTENT } else { "hello earth" };
-                let named = file.clone().with("sha256", sha256_hex(content.as_bytes()));
-                let held = machine.store.hold_next(StoreOp::Publish);
-                let late = async {
-                    held.reached().await;
-                    let mut answer = pin!(named.post(1));
-                    for _ in 0..100 {
-                        assert!(poll!(&mut answer).is_pending(), "it waits for the file");
-                        tokio::task::yield_now().await;
-                    }
-                    held.open();
-                    answer.await
-                };
-                let (last, late) = tokio::join!(file.post(2), late);
-                if is_right {
-                    last.assert_status(201);
-                    late.assert_status(200);
-                    let creative = app.assert_one_creative(CONTENT.as_bytes()).await;
-                    assert_eq!(said(&creative), digests(CONTENT.as_bytes(), kind, true));
-                } else {
-                    last.assert_problem(415, "checksum_mismatch");
-                    late.assert_problem(415, "checksum_mismatch");
-                    assert_eq!(app.creatives().await.len(), 0, "{kind}");
-                    assert_eq!(machine.files().await, (0, 0), "what was published is gone");
-                }
-            });
+        for op in [StoreOp::Read, StoreOp::Publish] {
+            for content in [CONTENT, "hello earth"] {
+                name_late(kind, op, content);
+            }
         }
     }
+}
+
+/// Names the SHA-256 of this content when all is here and the store is at this.
+fn name_late(kind: &str, op: StoreOp, content: &str) {
+    let machine = machine(kind);
+    machine.process(async |app| {
+        let file = app.flow(CONTENT);
+        file.send([1]).await;
+        let named = file.clone().with("sha256", sha256_hex(content.as_bytes()));
+        let held = machine.store.hold_next(op);
+        let late = async {
+            held.reached().await;
+            let mut answer = pin!(named.post(1));
+            for _ in 0..100 {
+                assert!(poll!(&mut answer).is_pending(), "it waits for the file");
+                tokio::task::yield_now().await;
+            }
+            held.open();
+            answer.await
+        };
+        let (last, late) = tokio::join!(file.post(2), late);
+        if content == CONTENT {
+            last.assert_status(201);
+            late.assert_status(200);
+            let creative = app.assert_one_creative(CONTENT.as_bytes()).await;
+            assert_eq!(said(&creative), digests(CONTENT.as_bytes(), kind, true));
+        } else {
+            last.assert_problem(415, "checksum_mismatch");
+            late.assert_problem(415, "checksum_mismatch");
+            assert_eq!(app.creatives().await.len(), 0, "{kind}");
+            assert_eq!(machine.files().await, (0, 0), "what was published is gone");
+        }
+    });
 }
 
 #[test]
