@@ -12,8 +12,8 @@ use flowstitch::{
     metrics::Metrics,
     store::{ChunkStore, MemoryStore, PublishedName},
     upload::{
-        ByteRange, Creative, CreativeId, Durability, FileName, Principal, Timestamp, UploadId,
-        UploadRecord, UploadState,
+        ByteRange, Creative, CreativeId, Durability, FileName, Principal, Sha256Digest, Timestamp,
+        UploadId, UploadRecord, UploadState,
     },
 };
 use http::{HeaderMap, Method, Request, StatusCode};
@@ -136,7 +136,8 @@ impl Service {
         let name = PublishedName::new(creative.id, &creative.filename);
         let range = ByteRange::new(0, creative.size).expect("it is as long as it is");
         let bytes = self.store.read_published(&name, range).await.expect("a creative has its file");
-        assert_eq!(Sha256::digest(&bytes).as_slice(), creative.sha256.0, "{creative:?}");
+        let sha256 = Sha256Digest(Sha256::digest(&bytes).into());
+        assert_eq!(creative.digest.sha256, Some(sha256), "{creative:?}");
         let filename = FileName::new(creative.filename.as_str()).expect("it was one");
         assert_eq!(filename, creative.filename);
     }

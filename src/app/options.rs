@@ -39,6 +39,7 @@ pub(super) fn forward(config: &Config) -> Option<ForwardOptions> {
 pub fn options(config: &Config) -> Options {
     Options {
         durability: config.durability,
+        digest: config.digest,
         schedule_required: config.schedule == Schedule::Required,
         stitch_workers: config.stitch_workers,
         stitch_queue: config.stitch_queue,

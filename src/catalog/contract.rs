@@ -24,8 +24,8 @@ use std::{future::Future, sync::Arc};
 
 use super::{Catalog, CatalogError, Fact};
 use crate::upload::{
-    Accept, By, ByteRange, Checksum, Creative, CreativeId, Day, Durability, FileName, Identity,
-    Means, Plan, Principal, Sha256Digest, StoredRange, Timestamp, UploadId, UploadRecord,
+    Accept, By, ByteRange, Checksum, Creative, CreativeId, Day, Durability, FileDigest, FileName,
+    Identity, Means, Plan, Principal, Sha256Digest, StoredRange, Timestamp, UploadId, UploadRecord,
     UploadState, User,
 };
 
@@ -81,6 +81,7 @@ where
         sweep::the_purge_takes_what_ended_and_leaves_creatives,
         sweep::ranges_are_dropped_after_the_end_only,
         creatives::creatives_are_listed_by_day_then_by_id,
+        creatives::a_creative_has_the_digests_that_were_taken,
         creatives::a_creative_is_rescheduled,
         creatives::a_deleted_creative_leaves_a_doomed_file,
         creatives::a_full_upload_that_ends_without_a_file_dooms_what_it_may_have_published,
@@ -169,7 +170,7 @@ pub fn sample_creative(upload: &UploadRecord) -> Creative {
         principal: upload.identity.principal().clone(),
         filename: upload.filename.clone(),
         size: upload.identity.plan().total(),
-        sha256: Sha256Digest([7; 32]),
+        digest: FileDigest { sha256: Some(Sha256Digest([7; 32])), blake3: None },
         content_type: "image/png".into(),
         scheduled: sample_day("2026-12-01"),
         created_at: sample_time(1000),

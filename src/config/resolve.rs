@@ -9,7 +9,7 @@ use super::{
     LogFilter, LogFormat, MailServer, PublicUrl, Schedule, ScopeList, Settings, TimeSpan,
     TrustedProxy, Zone,
 };
-use crate::upload::{Durability, Reserve, limits};
+use crate::upload::{DigestKind, Durability, Reserve, limits};
 
 /// Settings that fit together. Each field is the setting of that name: see [`Settings`].
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +31,7 @@ pub struct Config {
     pub control_socket: PathBuf,
     pub time_zone: TimeZone,
     pub durability: Durability,
+    pub digest: DigestKind,
     pub schedule: Schedule,
     /// In bytes.
     pub max_file_size: u64,
@@ -122,6 +123,7 @@ impl Settings {
             data_dir,
             time_zone: self.time_zone.map_or(TimeZone::UTC, |zone| zone.0),
             durability: self.durability.unwrap_or_default(),
+            digest: self.digest.unwrap_or_default(),
             schedule: self.schedule.unwrap_or_default(),
             max_file_size: size(self.max_file_size, limits::FILE_LEN_MAX),
             accept: self.accept.unwrap_or_default(),
@@ -191,6 +193,7 @@ impl Config {
             control_socket: place(&self.control_socket),
             time_zone: Some(Zone(self.time_zone.clone())),
             durability: Some(self.durability),
+            digest: Some(self.digest),
             schedule: Some(self.schedule),
             max_file_size: Some(ByteSize(self.max_file_size)),
             accept: Some(self.accept.clone()),

@@ -5,13 +5,14 @@
 
 use std::net::SocketAddr;
 
-use serde::{Deserialize, Deserializer, Serialize, de::Error};
+use serde::{Deserialize, Serialize};
 
 use super::{
     AcceptedKind, AllowedOrigin, AtMost, AuthUrl, ByteSize, FieldName, FreeRoom, LogFilter,
     LogFormat, PublicUrl, Schedule, ScopeList, Sender, SmtpTls, TimeSpan, TrustedProxy, Zone,
+    values::address,
 };
-use crate::upload::Durability;
+use crate::upload::{DigestKind, Durability};
 
 /// One layer of settings: what one source says.
 #[derive(Debug, Clone, Default, PartialEq, clap::Args, Serialize, Deserialize)]
@@ -19,7 +20,7 @@ use crate::upload::Durability;
 pub struct Settings {
     /// Address and port to serve on; port 0 picks a free one
     #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
-    #[serde(default, deserialize_with = "read_address")]
+    #[serde(default, deserialize_with = "super::values::read_address")]
     pub listen: Option<SocketAddr>,
 
     /// Let everybody in without credentials, on any address
@@ -81,6 +82,10 @@ pub struct Settings {
     /// What an acknowledged chunk survives
     #[arg(long, value_name = "MODE")]
     pub durability: Option<Durability>,
+
+    /// Which digest is taken of every file
+    #[arg(long, value_name = "KIND")]
+    pub digest: Option<DigestKind>,
 
     /// Whether an upload must name the day it is scheduled for
     #[arg(long, value_name = "RULE")]
@@ -281,6 +286,7 @@ impl Settings {
             control_socket: self.control_socket.or(lower.control_socket),
             time_zone: self.time_zone.or(lower.time_zone),
             durability: self.durability.or(lower.durability),
+            digest: self.digest.or(lower.digest),
             schedule: self.schedule.or(lower.schedule),
             max_file_size: self.max_file_size.or(lower.max_file_size),
             accept: self.accept.or(lower.accept),
@@ -335,15 +341,4 @@ impl Settings {
     pub(super) fn to_table(&self) -> toml::Table {
         toml::Table::try_from(self).expect("texts, numbers and lists, which a table can hold")
     }
-}
-
-/// As the standard library reads it, but for the words when it cannot.
-fn address(text: &str) -> Result<SocketAddr, &'static str> {
-    text.parse().map_err(
-        |_| "write an address, not a name, and a port, such as 127.0.0.1:8080 or [::1]:8080",
-    )
-}
-
-fn read_address<'de, D: Deserializer<'de>>(source: D) -> Result<Option<SocketAddr>, D::Error> {
-    address(&String::deserialize(source)?).map(Some).map_err(D::Error::custom)
 }

@@ -1,6 +1,6 @@
 //! Settings that are more than a word or a number, each checked where it is read.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, net::SocketAddr, str::FromStr};
 
 use http::{HeaderName, Uri, header::InvalidHeaderName};
 use jiff::tz::TimeZone;
@@ -269,6 +269,19 @@ impl fmt::Display for LogFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// As the standard library reads it, but for the words when it cannot.
+pub(super) fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(
+        |_| "write an address, not a name, and a port, such as 127.0.0.1:8080 or [::1]:8080",
+    )
+}
+
+pub(super) fn read_address<'de, D: Deserializer<'de>>(
+    source: D,
+) -> Result<Option<SocketAddr>, D::Error> {
+    address(&String::deserialize(source)?).map(Some).map_err(serde::de::Error::custom)
 }
 
 #[cfg(test)]

@@ -95,8 +95,11 @@ pub struct CreativeBody {
     pub filename: String,
     /// Its size, in bytes.
     pub size: u64,
-    /// Its SHA-256, in hexadecimal.
-    pub sha256: String,
+    /// Its SHA-256, in hexadecimal, if it was taken: by the server's choice, or because the client
+    /// named it.
+    pub sha256: Option<String>,
+    /// Its BLAKE3, in hexadecimal, if it was taken.
+    pub blake3: Option<String>,
     /// Its media type.
     pub content_type: String,
     /// The day it is scheduled for.
@@ -143,7 +146,8 @@ impl From<Creative> for CreativeBody {
             creative_url: format!("/creatives/{}/content", creative.id),
             filename: creative.filename.as_str().to_owned(),
             size: creative.size,
-            sha256: creative.sha256.to_string(),
+            sha256: creative.digest.sha256.map(|digest| digest.to_string()),
+            blake3: creative.digest.blake3.map(|digest| digest.to_string()),
             content_type: creative.content_type,
             scheduled_at: creative.scheduled,
             created_at: creative.created_at.to_string(),

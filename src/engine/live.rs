@@ -16,6 +16,7 @@ use tokio::{sync::watch, time::Instant};
 use super::{
     Class, Refused, UploadError,
     claim::{Claim, ClaimSlot},
+    quarantine::Version,
     stitch::Progress,
     warm::Warm,
 };
@@ -97,10 +98,10 @@ pub(super) enum Check {
     Running,
     /// Nobody could tell; it is to be checked again.
     Undecided,
-    /// It passed; what it hashed to then.
-    Passed(Sha256Digest),
-    /// It did not, for this reason; what it hashed to then.
-    Refused(Sha256Digest, EndReason),
+    /// It passed, as it was then.
+    Passed(Version),
+    /// It did not, as it was then, for this reason.
+    Refused(Version, EndReason),
 }
 
 /// What is to be done about a range that a request brings.

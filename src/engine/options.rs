@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     scan::Scanner,
-    upload::{Accept, Durability, Quotas, Reserve, limits},
+    upload::{Accept, DigestKind, Durability, Quotas, Reserve, limits},
 };
 
 /// What the operator decides.
@@ -12,6 +12,8 @@ use crate::{
 pub struct Options {
     /// What an acknowledgement promises.
     pub durability: Durability,
+    /// Which digest is taken of every file.
+    pub digest: DigestKind,
     /// Whether every upload must name a day.
     pub schedule_required: bool,
     /// How many uploads are stitched at once; at least 1.
@@ -52,6 +54,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             durability: Durability::Strict,
+            digest: DigestKind::Sha256,
             schedule_required: false,
             stitch_workers: limits::STITCH_WORKERS,
             stitch_queue: limits::STITCH_QUEUE_LEN,

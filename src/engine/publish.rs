@@ -11,7 +11,7 @@ use super::{
     quarantine::Checked, stitch::Pass,
 };
 use crate::upload::{
-    By, ByteRange, Creative, Durability, EndReason, Sha256Digest, UploadState, limits::HEAD_LEN,
+    By, ByteRange, Creative, Durability, EndReason, FileDigest, UploadState, limits::HEAD_LEN,
     media_type,
 };
 
@@ -26,7 +26,8 @@ enum Uncompleted {
 }
 
 impl Shared {
-    /// Publishes a file that was read back whole, and records its creative.
+    /// Publishes a file that was read back whole, and records its creative. Does nothing yet if its
+    /// client has just named a SHA-256 that was not taken: the next pass takes it.
     ///
     /// The caller holds the claim to stitch. May be repeated after an error or a crash at any
     /// point: the name is fixed from the start, the store recognises a publish that was done, and
@@ -34,12 +35,16 @@ impl Shared {
     pub(super) async fn finish(
         shared: &Arc<Self>,
         live: &Arc<Live>,
-        sha256: Sha256Digest,
+        digest: FileDigest,
     ) -> Result<Pass, UploadError> {
         let declared = live.lock().record.declared_sha256;
-        if declared.is_some_and(|declared| declared != sha256) {
-            let reason = EndReason(format!("its SHA-256 is {sha256}, not what `sha256` said"));
-            return shared.refuse(live, Refused::Checksum, reason).await;
+        match (declared, digest.sha256) {
+            (Some(_), None) => return Ok(Pass::Done),
+            (Some(declared), Some(sha256)) if declared != sha256 => {
+                let reason = EndReason(format!("its SHA-256 is {sha256}, not what `sha256` said"));
+                return shared.refuse(live, Refused::Checksum, reason).await;
+            }
+            (None, _) | (Some(_), Some(_)) => {}
         }
         let head = shared.head(live).await?;
         let (filename, accept) = live.kind();
@@ -49,7 +54,7 @@ impl Shared {
             }
             checked => checked?,
         }
-        match Self::quarantine(shared, live, sha256) {
+        match Self::quarantine(shared, live, digest) {
             Checked::Passed => {}
             Checked::Refused(why, reason) => return shared.refuse(live, why, reason).await,
             Checked::Asked => return Ok(Pass::Done),
@@ -64,7 +69,11 @@ impl Shared {
             shared.flush_all(live).await?;
         }
         shared.store.publish(live.id, &name).await?;
-        let creative = shared.creative_of(live, sha256, content_type);
+        // Publishing took a while: what was named meanwhile counts as well.
+        if live.lock().record.declared_sha256 != declared {
+            return Ok(Pass::Done);
+        }
+        let creative = shared.creative_of(live, digest, content_type);
         let creative = if shared.catalog.complete(&creative).await? {
             creative
         } else {
@@ -120,7 +129,7 @@ impl Shared {
         Ok(())
     }
 
-    fn creative_of(&self, live: &Live, sha256: Sha256Digest, content_type: String) -> Creative {
+    fn creative_of(&self, live: &Live, digest: FileDigest, content_type: String) -> Creative {
         let state = live.lock();
         let record = &state.record;
         Creative {
@@ -128,7 +137,7 @@ impl Shared {
             principal: record.identity.principal().clone(),
             filename: record.filename.clone(),
             size: live.plan.total(),
-            sha256,
+            digest,
             content_type,
             scheduled: record.scheduled.unwrap_or_else(|| self.clock.today()),
             created_at: self.clock.now(),

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     scan::{ScanError, Scanner, Verdict},
     upload::{
-        ByteRange, EndReason, Principal, Sha256Digest, UploadState, escaped,
+        ByteRange, EndReason, FileDigest, Principal, UploadState, escaped,
         limits::{SCAN_REASON_LEN_MAX, SCANS_PER_WORKER},
     },
 };
@@ -36,6 +36,22 @@ pub(super) enum Checked {
     Asked,
     /// The engine stops: nobody knows.
     Interrupted,
+}
+
+/// What a file was when it was checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Version {
+    digest: FileDigest,
+    /// See [`super::live::LiveState::rewinds`].
+    rewinds: u64,
+}
+
+impl Version {
+    /// Whether it is known that the content is the same: none of it was forgotten in between, or it
+    /// came anew and hashes to the same. A file of which no digest is taken may be checked twice.
+    fn is_still(self, other: Self) -> bool {
+        self.rewinds == other.rewinds || self.digest.matches(&other.digest)
+    }
 }
 
 /// How many files are checked at once. One principal has half of that at most: files that take too
@@ -64,11 +80,7 @@ impl Scans {
 impl Shared {
     /// What the scanners say of a whole file, if there are any; they are asked if they were not.
     /// What they said once of a file counts while it is known that the file is the same.
-    pub(super) fn quarantine(
-        shared: &Arc<Self>,
-        live: &Arc<Live>,
-        sha256: Sha256Digest,
-    ) -> Checked {
+    pub(super) fn quarantine(shared: &Arc<Self>, live: &Arc<Live>, digest: FileDigest) -> Checked {
         if shared.options.scanners.is_empty() {
             return Checked::Passed;
         }
@@ -76,26 +88,28 @@ impl Shared {
         else {
             return Checked::Interrupted;
         };
-        let rewinds = {
+        let version = {
             let mut state = live.lock();
+            let version = Version { digest, rewinds: state.rewinds };
             match &state.check {
-                Check::Passed(known) if *known == sha256 => return Checked::Passed,
-                Check::Refused(known, reason) if *known == sha256 => {
+                Check::Passed(known) if known.is_still(version) => return Checked::Passed,
+                Check::Refused(known, reason) if known.is_still(version) => {
                     return Checked::Refused(Refused::Scan, reason.clone());
                 }
                 Check::Running => return Checked::Asked,
                 Check::Passed(_) | Check::Refused(..) | Check::Undecided | Check::NotBegun => {}
             }
             state.check = Check::Running;
-            state.rewinds
+            version
         };
         live.announce();
-        shared.background.spawn(Self::check_file(shared.clone(), used, sha256, rewinds));
+        shared.background.spawn(Self::check_file(shared.clone(), used, version));
         Checked::Asked
     }
 
     /// One attempt to learn whether a file may be published.
-    async fn check_file(shared: Arc<Self>, live: Use, sha256: Sha256Digest, rewinds: u64) {
+    async fn check_file(shared: Arc<Self>, live: Use, version: Version) {
+        let rewinds = version.rewinds;
         let asked = AssertUnwindSafe(shared.ask_while_wanted(&live, rewinds)).catch_unwind().await;
         let asked = asked.unwrap_or_else(|_| {
             tracing::error!(upload.id = %live.id, "The check of a file panicked");
@@ -103,8 +117,8 @@ impl Shared {
         });
         let check = match asked.filter(|_| is_wanted(&live, rewinds)) {
             None => Check::NotBegun,
-            Some(Ok(Verdict::Clean)) => Check::Passed(sha256),
-            Some(Ok(Verdict::Refused(words))) => Check::Refused(sha256, reason(&words)),
+            Some(Ok(Verdict::Clean)) => Check::Passed(version),
+            Some(Ok(Verdict::Refused(words))) => Check::Refused(version, reason(&words)),
             Some(Err(error)) => {
                 shared.postpone_for(&live, &error).await;
                 Check::Undecided

@@ -1,4 +1,4 @@
-//! The stitch: the pass over an upload's ranges in order. Each is fed to the SHA-256 of the whole
+//! The stitch: the pass over an upload's ranges in order. Each is fed to the digest of the whole
 //! file: from memory if it came a moment ago (see `warm`), or else read back and checked against
 //! the checksum that was taken when it arrived.
 //!
@@ -11,7 +11,6 @@ use std::{
     time::Duration,
 };
 
-use sha2::{Digest, Sha256};
 use tokio::{
     sync::mpsc,
     time::{Instant, MissedTickBehavior, interval},
@@ -22,17 +21,16 @@ use super::{
     Shared, UploadError,
     live::Live,
     load::{Source, slices},
-    warm::Frames,
 };
 use crate::upload::{
-    ByteRange, Checksum, Sha256Digest, StoredRange, Trouble, UploadId, UploadState,
+    ByteRange, Checksum, DigestKinds, Hashing, StoredRange, Trouble, UploadId, UploadState,
     limits::{self, STITCH_AHEAD_LEN, STITCH_RETRY_MAX, STITCH_RETRY_MIN, STITCH_TICK},
 };
 
 /// How far the stitch of one upload has come. Lost with the process: the next one begins anew.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Progress {
-    sha256: Sha256,
+    hashing: Hashing,
     /// The offset of the next range.
     hashed: u64,
     /// Whether the empty range of an empty file was passed, too.
@@ -134,8 +132,7 @@ async fn stitch(shared: Arc<Shared>, id: UploadId) {
         *progress = run.clone();
         match result {
             Ok(Pass::Done) if live.was_passed_whole(run.rewinds) => {
-                let sha256 = Sha256Digest(run.sha256.finalize().into());
-                match Shared::finish(&shared, &live, sha256).await {
+                match Shared::finish(&shared, &live, run.hashing.finish()).await {
                     Ok(Pass::Done) => {}
                     Ok(Pass::Interrupted) => return,
                     Err(error) => shared.postpone_for(&live, &error).await,
@@ -151,9 +148,10 @@ async fn stitch(shared: Arc<Shared>, id: UploadId) {
 impl Shared {
     /// Passes every range that lies next in order.
     async fn pass(&self, live: &Live, progress: &mut Progress) -> Result<Pass, UploadError> {
-        let rewinds = live.lock().rewinds;
-        if progress.rewinds != rewinds {
-            *progress = Progress { rewinds, ..Progress::default() };
+        let (rewinds, kinds) = self.terms(live);
+        // A client may name a SHA-256 late: what was passed before is missing from it.
+        if (progress.rewinds, progress.hashing.kinds()) != (rewinds, kinds) {
+            *progress = Progress { rewinds, hashing: Hashing::new(kinds), ..Progress::default() };
         }
         // Of what is full, all must be there still, even if none of it is to be read back.
         let full = live.upload_state() == UploadState::Stitching;
@@ -164,18 +162,18 @@ impl Shared {
                 return Ok(Pass::Interrupted);
             }
             // A copy: after an error or damage the range is to be passed again.
-            let sha256 = progress.sha256.clone();
+            let hashing = progress.hashing.clone();
             let passed = if let Some(frames) = live.warm.take(range) {
-                Some(hash_warm(sha256, frames).await?)
+                Some(frames.hash(hashing).await?)
             } else {
                 if source.is_none() {
                     source = Some(self.source_or_forget(live).await?);
                 }
                 let Some(Some(source)) = &source else { return Ok(Pass::Done) };
-                self.pass_cold(live, source, StoredRange { range, checksum }, sha256).await?
+                self.pass_cold(live, source, StoredRange { range, checksum }, hashing).await?
             };
-            let Some(sha256) = passed else { return Ok(Pass::Done) };
-            progress.sha256 = sha256;
+            let Some(hashing) = passed else { return Ok(Pass::Done) };
+            progress.hashing = hashing;
             progress.hashed = range.end();
             progress.passed_empty = range.is_empty();
             live.hashed.store(progress.hashed, Ordering::Relaxed);
@@ -188,6 +186,14 @@ impl Shared {
             return Err(UploadError::unavailable("a full upload has a gap"));
         }
         Ok(Pass::Done)
+    }
+
+    /// What a pass must have begun with: how often ranges were forgotten, and which digests are to
+    /// be taken.
+    fn terms(&self, live: &Live) -> (u64, DigestKinds) {
+        let state = live.lock();
+        let declared = state.record.declared_sha256.is_some();
+        (state.rewinds, DigestKinds::of(self.options.digest, declared))
     }
 
     /// Where the bytes of an upload are. If they are nowhere, all of it is forgotten.
@@ -205,9 +211,9 @@ impl Shared {
         live: &Live,
         source: &Source,
         stored: StoredRange,
-        sha256: Sha256,
-    ) -> Result<Option<Sha256>, UploadError> {
-        let passed = self.read_back(source, stored, sha256).await?;
+        hashing: Hashing,
+    ) -> Result<Option<Hashing>, UploadError> {
+        let passed = self.read_back(source, stored, hashing).await?;
         if passed.is_none() {
             tracing::error!(
                 upload.id = %live.id, range = %stored.range,
@@ -218,27 +224,27 @@ impl Shared {
         Ok(passed)
     }
 
-    /// Reads one range in slices, through both checksums, on the threads that may block. Nothing if
-    /// its bytes are not what they were.
+    /// Reads one range in slices, through checksum and digest, on the threads that may block.
+    /// Nothing if its bytes are not what they were.
     async fn read_back(
         &self,
         source: &Source,
         stored: StoredRange,
-        mut sha256: Sha256,
-    ) -> Result<Option<Sha256>, UploadError> {
+        mut hashing: Hashing,
+    ) -> Result<Option<Hashing>, UploadError> {
         let mut crc = crc32fast::Hasher::new();
         for slice in slices(stored.range) {
             let Some(bytes) = self.read_or_lose(source, slice).await? else { return Ok(None) };
             let hash = move || {
-                sha256.update(&bytes);
+                hashing.update(&bytes);
                 crc.update(&bytes);
-                (sha256, crc)
+                (hashing, crc)
             };
-            (sha256, crc) = tokio::task::spawn_blocking(hash)
+            (hashing, crc) = tokio::task::spawn_blocking(hash)
                 .await
                 .map_err(|error| UploadError::Unavailable(error.into()))?;
         }
-        Ok((crc.finalize() == stored.checksum.0).then_some(sha256))
+        Ok((crc.finalize() == stored.checksum.0).then_some(hashing))
     }
 
     /// A range turned out to be damaged. One that is damaged where it was published goes with the
@@ -319,16 +325,6 @@ impl Shared {
             tracing::warn!(upload.id = %id, error, "What holds up an upload is not recorded");
         }
     }
-}
-
-/// Hashes what is still in memory as it came, on the threads that may block.
-async fn hash_warm(mut sha256: Sha256, frames: Frames) -> Result<Sha256, UploadError> {
-    let hash = move || {
-        frames.iter().for_each(|frame| sha256.update(frame));
-        sha256
-    };
-    let hashed = tokio::task::spawn_blocking(hash).await;
-    hashed.map_err(|error| UploadError::Unavailable(error.into()))
 }
 
 /// How long to wait after so many failures and one more.

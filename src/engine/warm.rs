@@ -12,9 +12,9 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Shared, budget::Lease, live::Live};
+use super::{Shared, UploadError, budget::Lease, live::Live};
 use crate::upload::{
-    ByteRange,
+    ByteRange, DigestKinds, Hashing,
     limits::{WARM_AHEAD_LEN, WARM_LEN_MIN},
 };
 
@@ -32,8 +32,17 @@ impl Frames {
         self.leases.append(leases);
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Bytes> {
-        self.frames.iter()
+    /// Hashes them in order, on the threads that may block.
+    pub(super) async fn hash(self, mut hashing: Hashing) -> Result<Hashing, UploadError> {
+        if hashing.kinds() == DigestKinds::default() {
+            return Ok(hashing);
+        }
+        let hash = move || {
+            self.frames.iter().for_each(|frame| hashing.update(frame));
+            hashing
+        };
+        let hashed = tokio::task::spawn_blocking(hash).await;
+        hashed.map_err(|error| UploadError::Unavailable(error.into()))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -118,7 +127,7 @@ mod tests {
         assert!(warm.take(other).is_none(), "another range");
         warm.keep(range, frames());
         let taken = warm.take(range).expect("it is here");
-        assert_eq!(taken.iter().map(Bytes::len).collect::<Vec<_>>(), [2, 3]);
+        assert_eq!(taken.frames.iter().map(Bytes::len).collect::<Vec<_>>(), [2, 3]);
         assert!(warm.take(range).is_none());
         warm.keep(range, frames());
         warm.clear();

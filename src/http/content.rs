@@ -3,7 +3,7 @@
 //! Pure: no file is touched here. The bytes of published files come from strangers, so the headers
 //! make sure that a browser never runs them in our name.
 
-use std::{borrow::Cow, ops::Range, time::SystemTime};
+use std::{borrow::Cow, fmt, ops::Range, time::SystemTime};
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use http_range_header::{
@@ -17,7 +17,7 @@ use super::{
     preconditions::{self, Validators, Verdict},
     problem::Problem,
 };
-use crate::upload::{Creative, FileName, Sha256Digest, Timestamp, can_be_shown, limits};
+use crate::upload::{Creative, FileName, Timestamp, can_be_shown, limits};
 
 /// What a published file may do in a browser: be shown as image, sound or film, by the browser's
 /// own viewers, which bring inline styles. Nothing of it runs, and nobody owns its origin.
@@ -38,10 +38,15 @@ pub struct Representation {
 }
 
 impl Representation {
-    /// The file of a creative. It never changes: its tag is its SHA-256.
+    /// The file of a creative. It never changes: its tag is its digest, and without one its id.
     #[must_use]
     pub fn of(creative: &Creative) -> Self {
-        let etag = strong_etag(&creative.sha256);
+        let digest = &creative.digest;
+        let etag = match (&digest.sha256, &digest.blake3) {
+            (Some(sha256), _) => strong_etag(sha256),
+            (None, Some(blake3)) => strong_etag(blake3),
+            (None, None) => strong_etag(&creative.id),
+        };
         Self { len: creative.size, etag, modified: Some(creative.created_at) }
     }
 
@@ -51,10 +56,10 @@ impl Representation {
     }
 }
 
-/// The tag of content with this digest.
+/// The tag of content with this digest, or this id: of letters and digits, and hyphens at most.
 #[must_use]
-pub fn strong_etag(sha256: &Sha256Digest) -> HeaderValue {
-    HeaderValue::from_str(&format!("\"{sha256}\"")).expect("hexadecimal digits in quotes")
+pub fn strong_etag(name: &impl fmt::Display) -> HeaderValue {
+    HeaderValue::from_str(&format!("\"{name}\"")).expect("letters and digits in quotes")
 }
 
 /// The answer to a request for a file, but for its bytes.

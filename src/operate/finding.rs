@@ -4,7 +4,7 @@ use std::{fmt, path::Path};
 
 use serde::Serialize;
 
-use crate::upload::{Creative, CreativeId, Sha256Digest, UploadId, UploadRecord, escaped};
+use crate::upload::{Creative, CreativeId, FileDigest, UploadId, UploadRecord, escaped};
 
 /// Something that is not as it should be, or not as one might expect.
 #[derive(Debug, Clone, Serialize)]
@@ -34,7 +34,7 @@ pub(super) enum Damage {
     /// It has so many bytes.
     Size(u64),
     /// Its bytes hash to this.
-    Sha256(Sha256Digest),
+    Digest(FileDigest),
     /// The system does not let it be read, and says why.
     Unreadable(String),
 }
@@ -48,9 +48,11 @@ impl Finding {
                 let size = creative.size;
                 ("wrong_size", format!("the file has {len} bytes and should have {size}"))
             }
-            Damage::Sha256(found) => {
-                let should = creative.sha256;
-                ("wrong_sha256", format!("the SHA-256 of the file is {found}, not {should}"))
+            Damage::Digest(found) => {
+                let should = creative.digest;
+                let code =
+                    if found.sha256 == should.sha256 { "wrong_blake3" } else { "wrong_sha256" };
+                (code, format!("the file hashes to {found}, not to {should}"))
             }
             Damage::Unreadable(why) => {
                 ("unreadable_file", format!("the file cannot be read: {why}"))
@@ -58,7 +60,7 @@ impl Finding {
         };
         let action = match damage {
             Damage::Unreadable(_) => "look at the disk, and whether this user may read the file",
-            Damage::Missing | Damage::Size(_) | Damage::Sha256(_) => {
+            Damage::Missing | Damage::Size(_) | Damage::Digest(_) => {
                 "restore the file from a backup, or delete the creative"
             }
         };

@@ -28,6 +28,7 @@ pub(super) struct Upload {
     /// Why it ended without a file.
     reason: Option<String>,
     sha256: Option<String>,
+    blake3: Option<String>,
     scheduled_at: Option<String>,
     creative_id: Option<CreativeId>,
 }
@@ -43,7 +44,8 @@ pub(super) fn describe(data: &Data, record: &UploadRecord) -> Result<Upload, Fai
     let is_complete = record.state == UploadState::Complete;
     // What it became says more than what was asked for: also where nothing was.
     let creative = if is_complete { data.facts.creative(record.creative_id)? } else { None };
-    let sha256 = creative.as_ref().map(|creative| creative.sha256).or(record.declared_sha256);
+    let digest = creative.as_ref().map(|creative| creative.digest).unwrap_or_default();
+    let sha256 = digest.sha256.or(record.declared_sha256);
     let scheduled = creative.as_ref().map(|creative| creative.scheduled).or(record.scheduled);
     Ok(Upload {
         reason: record.error(),
@@ -57,6 +59,7 @@ pub(super) fn describe(data: &Data, record: &UploadRecord) -> Result<Upload, Fai
         last_byte_at: seconds(record.touched_at),
         ended_at: record.ended_at.map(seconds),
         sha256: sha256.map(|sha256| sha256.to_string()),
+        blake3: digest.blake3.map(|blake3| blake3.to_string()),
         scheduled_at: scheduled.map(|day| day.to_string()),
         creative_id: is_complete.then_some(record.creative_id),
     })

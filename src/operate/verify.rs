@@ -18,7 +18,6 @@ use std::{
 
 use futures_util::{Stream, TryStreamExt, stream};
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::{
@@ -30,7 +29,7 @@ use crate::{
     catalog::CatalogError,
     store::{Found, PublishedName, StoreError},
     upload::{
-        Creative, CreativeId, Sha256Digest, UploadId,
+        Creative, CreativeId, FileDigest, Hashing, UploadId,
         limits::{
             PROGRESS_INTERVAL, READ_LEN_MAX, VERIFY_AT_ONCE, VERIFY_PAGE_LEN, VERIFY_SECOND_LOOK,
         },
@@ -44,6 +43,8 @@ type Result<T> = std::result::Result<T, Failure>;
 pub(super) struct Seen {
     /// Creatives, each against its file.
     creatives: u64,
+    /// Of these, creatives without a digest: only the length of the file is known to be right.
+    by_length_only: u64,
     /// Bytes that were read of their files.
     bytes: u64,
     /// Finished files, each against its creative.
@@ -52,6 +53,13 @@ pub(super) struct Seen {
     uploads: u64,
     /// Files of uploads, each against its upload.
     parts: u64,
+}
+
+/// What is counted while creatives are looked at, several at once.
+#[derive(Debug, Default)]
+struct Tally {
+    read_bytes: AtomicU64,
+    by_length_only: AtomicU64,
 }
 
 /// What is looked at.
@@ -70,16 +78,16 @@ pub(super) async fn verify(
     tell: &mut impl FnMut(Finding) -> Result<()>,
 ) -> Result<Seen> {
     let mut seen = Seen::default();
-    progress.total = data.blocking(|data| Ok(data.facts.totals()?.1)).await?;
-    let read = Arc::new(AtomicU64::new(0));
-    let mut looks = Box::pin(look_at_creatives(data, &read));
+    progress.total = data.blocking(|data| Ok(data.facts.hashed_bytes()?)).await?;
+    let tally = Arc::new(Tally::default());
+    let mut looks = Box::pin(look_at_creatives(data, &tally));
     let mut ticks = interval(PROGRESS_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let next = tokio::select! {
             next = looks.try_next() => next?,
             _ = ticks.tick() => {
-                progress.draw(read.load(Ordering::Relaxed));
+                progress.draw(tally.read_bytes.load(Ordering::Relaxed));
                 continue;
             }
         };
@@ -96,20 +104,21 @@ pub(super) async fn verify(
     for finding in look_again(data, suspects).await? {
         tell(finding)?;
     }
-    Ok(Seen { bytes: read.load(Ordering::Relaxed), ..seen })
+    let by_length_only = tally.by_length_only.load(Ordering::Relaxed);
+    Ok(Seen { bytes: tally.read_bytes.load(Ordering::Relaxed), by_length_only, ..seen })
 }
 
 /// One item for each creative: nothing, or what is wrong with its file.
 fn look_at_creatives(
     data: &Arc<Data>,
-    read: &Arc<AtomicU64>,
+    tally: &Arc<Tally>,
 ) -> impl Stream<Item = Result<Option<Finding>>> {
     let look_twice = |id| {
-        let (data, read) = (Arc::clone(data), Arc::clone(read));
+        let (data, tally) = (Arc::clone(data), Arc::clone(tally));
         async move {
             let subject = Subject::Creative(id);
-            let twice = move |data: &Data| match look(data, &subject, &read)? {
-                Some(_) => look(data, &subject, &AtomicU64::default()),
+            let twice = move |data: &Data| match look(data, &subject, &tally)? {
+                Some(_) => look(data, &subject, &Tally::default()),
                 None => Ok(None),
             };
             data.blocking(twice).await
@@ -130,7 +139,7 @@ fn look_at_creatives(
 fn look_at_the_rest(data: &Data, mut seen: Seen) -> Result<(Vec<Subject>, Seen)> {
     let mut suspects = Vec::new();
     let mut first_look = |subject: Subject| -> Result<()> {
-        if look(data, &subject, &AtomicU64::default())?.is_some() {
+        if look(data, &subject, &Tally::default())?.is_some() {
             suspects.push(subject);
         }
         Ok(())
@@ -166,17 +175,17 @@ async fn look_again(data: &Arc<Data>, suspects: Vec<Subject>) -> Result<Vec<Find
         sleep(VERIFY_SECOND_LOOK).await;
     }
     let second_look = move |data: &Data| {
-        let looks = suspects.iter().map(|subject| look(data, subject, &AtomicU64::default()));
+        let looks = suspects.iter().map(|subject| look(data, subject, &Tally::default()));
         looks.filter_map(Result::transpose).collect()
     };
     data.blocking(second_look).await
 }
 
 /// What is wrong with it at the moment, if anything is.
-fn look(data: &Data, subject: &Subject, read: &AtomicU64) -> Result<Option<Finding>> {
+fn look(data: &Data, subject: &Subject, tally: &Tally) -> Result<Option<Finding>> {
     match subject {
         Subject::Creative(id) => match data.facts.creative(*id)? {
-            Some(creative) => Ok(look_at_creative(data, &creative, read)),
+            Some(creative) => Ok(look_at_creative(data, &creative, tally)),
             None => Ok(None),
         },
         Subject::File(Found::Ours(name)) => look_at_file(data, name),
@@ -193,9 +202,9 @@ fn look(data: &Data, subject: &Subject, read: &AtomicU64) -> Result<Option<Findi
     }
 }
 
-fn look_at_creative(data: &Data, creative: &Creative, read: &AtomicU64) -> Option<Finding> {
+fn look_at_creative(data: &Data, creative: &Creative, tally: &Tally) -> Option<Finding> {
     let name = PublishedName::new(creative.id, &creative.filename);
-    let damage = match examine(data, &name, creative, read) {
+    let damage = match examine(data, &name, creative, tally) {
         Ok(damage) => damage,
         Err(error) => Some(Damage::Unreadable(why(&error))),
     };
@@ -208,33 +217,41 @@ fn why(error: &StoreError) -> String {
     std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }
 
-/// Reads the file of a creative, a file of the wrong size not at all.
+/// Reads the file of a creative; not at all one of the wrong size, or one that has no digest.
 fn examine(
     data: &Data,
     name: &PublishedName,
     creative: &Creative,
-    read: &AtomicU64,
+    tally: &Tally,
 ) -> std::result::Result<Option<Damage>, StoreError> {
     match data.files.published_len(name)? {
         None => return Ok(Some(Damage::Missing)),
         Some(len) if len != creative.size => return Ok(Some(Damage::Size(len))),
+        Some(_) if creative.digest.is_empty() => {
+            tally.by_length_only.fetch_add(1, Ordering::Relaxed);
+            return Ok(None);
+        }
         Some(_) => {}
     }
     let Some(file) = data.files.read_published(name)? else { return Ok(Some(Damage::Missing)) };
     let failed = |error| StoreError::from_io("read a finished file", error);
-    let found = digest(file, read).map_err(failed)?;
-    Ok((found != creative.sha256).then_some(Damage::Sha256(found)))
+    let hashing = Hashing::new(creative.digest.kinds());
+    let found = digest(file, hashing, &tally.read_bytes).map_err(failed)?;
+    Ok((found != creative.digest).then_some(Damage::Digest(found)))
 }
 
-fn digest(mut file: impl Read, read: &AtomicU64) -> io::Result<Sha256Digest> {
-    let mut sha256 = Sha256::new();
+fn digest(
+    mut file: impl Read,
+    mut hashing: Hashing,
+    read_bytes: &AtomicU64,
+) -> io::Result<FileDigest> {
     let mut buffer = vec![0; READ_LEN_MAX];
     loop {
         match file.read(&mut buffer) {
-            Ok(0) => return Ok(Sha256Digest(sha256.finalize().into())),
+            Ok(0) => return Ok(hashing.finish()),
             Ok(len) => {
-                sha256.update(&buffer[..len]);
-                read.fetch_add(len as u64, Ordering::Relaxed);
+                hashing.update(&buffer[..len]);
+                read_bytes.fetch_add(len as u64, Ordering::Relaxed);
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
@@ -293,6 +310,10 @@ impl fmt::Display for Seen {
         let files = counted(self.files, "finished file");
         let uploads = counted(self.uploads, "running upload");
         let parts = counted(self.parts, "unfinished file");
-        write!(f, "verified {creatives} ({bytes}), {files}, {uploads}, {parts}")
+        write!(f, "verified {creatives} ({bytes}")?;
+        if self.by_length_only != 0 {
+            write!(f, ", {} by length only", self.by_length_only)?;
+        }
+        write!(f, "), {files}, {uploads}, {parts}")
     }
 }

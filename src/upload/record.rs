@@ -1,43 +1,17 @@
 //! What is kept of uploads and creatives: the values that a catalog stores.
 
-use std::{fmt, str::FromStr};
+use std::fmt;
 
 pub use jiff::Timestamp;
 
 use super::{
-    Accept, ByteRange, CreativeId, Day, FileName, Identity, Principal, UploadId, UploadState,
+    Accept, ByteRange, CreativeId, Day, FileDigest, FileName, Identity, Principal, Sha256Digest,
+    UploadId, UploadState,
 };
 
 /// The CRC-32 (IEEE) of a range's bytes, taken as they arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Checksum(pub u32);
-
-/// A SHA-256.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Sha256Digest(pub [u8; 32]);
-
-impl FromStr for Sha256Digest {
-    type Err = hex::FromHexError;
-
-    /// 64 hexadecimal digits, in either case.
-    fn from_str(text: &str) -> Result<Self, hex::FromHexError> {
-        let mut digest = [0; 32];
-        hex::decode_to_slice(text, &mut digest)?;
-        Ok(Self(digest))
-    }
-}
-
-impl fmt::Display for Sha256Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
-    }
-}
-
-impl fmt::Debug for Sha256Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
 
 /// A range that is safely here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,8 +101,8 @@ pub struct Creative {
     pub filename: FileName,
     /// Its size, in bytes.
     pub size: u64,
-    /// Its SHA-256.
-    pub sha256: Sha256Digest,
+    /// What it hashes to, as far as that was taken when it was stitched.
+    pub digest: FileDigest,
     /// Its media type, by its first bytes or else by its name.
     pub content_type: String,
     /// The day it is scheduled for.

@@ -235,3 +235,49 @@ fn data_that_cannot_be_read_are_no_answer_and_nothing_is_made() {
     refused(&["incomplete"]);
     assert!(!setup.dir().join("incomplete").exists());
 }
+
+#[test]
+fn a_digest_of_another_kind_is_checked_and_without_one_the_length() {
+    for (kind, code) in [("blake3", Some("wrong_blake3")), ("none", None)] {
+        let server = Setup::new().flag(format!("--digest={kind}")).start();
+        let (creative, _) =
+            FlowFile::new("one.bin", bytes(1, 200_000), 50_000).resume_unhashed(&server);
+        let id = creative["id"].as_str().expect("an id");
+        let setup = server.setup();
+        let (by_length_only, read) = if code.is_some() { (0, 200_000) } else { (1, 0) };
+        let seen = &assert_clean(setup)["seen"];
+        let counts = ["creatives", "by_length_only", "bytes"].map(|what| seen[what].as_u64());
+        assert_eq!(counts, [1, by_length_only, read].map(Some), "{kind}");
+        let text = String::from_utf8(tool(setup, &["verify"]).stdout).expect("text");
+        assert_eq!(text.contains("1 by length only"), code.is_none(), "{text}");
+
+        let file = setup.dir().join("completed").join(format!("{id}.bin"));
+        let mut content = fs::read(&file).expect("readable");
+        content[123_456] ^= 4;
+        fs::write(&file, &content).expect("written");
+        match code {
+            Some(code) => assert_fault(setup, code, &[id, "BLAKE3", "restore the file"]),
+            None => drop(assert_clean(setup)),
+        }
+        fs::write(&file, &content[1..]).expect("written");
+        assert_fault(setup, "wrong_size", &[id, "199999 bytes"]);
+    }
+}
+
+#[test]
+fn both_digests_are_checked_where_both_are_known() {
+    let server = Setup::new().flag("--digest=blake3").start();
+    let (creative, _) = FlowFile::new("one.bin", bytes(1, 1000), 1000).declared().resume(&server);
+    assert!(creative["sha256"].is_string() && creative["blake3"].is_string(), "{creative}");
+    let setup = server.setup();
+    assert_clean(setup);
+    let list = tool(setup, &["uploads", "list", "--json"]).stdout;
+    let list: Value = serde_json::from_slice(&list).expect("one document");
+    for digest in ["sha256", "blake3"] {
+        assert_eq!(list["uploads"][0][digest], creative[digest]);
+    }
+    let id = creative["id"].as_str().expect("an id");
+    let file = setup.dir().join("completed").join(format!("{id}.bin"));
+    fs::write(file, bytes(2, 1000)).expect("written");
+    assert_fault(setup, "wrong_sha256", &[id, "SHA-256", "BLAKE3"]);
+}

@@ -7,7 +7,7 @@ use flowstitch::{
         self, AllowedOrigin, Cli, Command, Config, LogFormat, MailServer, Schedule, Settings,
         SmtpTls,
     },
-    upload::{Durability, Reserve},
+    upload::{DigestKind, Durability, Reserve},
 };
 use tempfile::TempDir;
 
@@ -80,6 +80,7 @@ fn defaults_are_those_of_the_interface() {
     let elsewhere = Given::nothing().flags("--database /srv/facts").config();
     assert_eq!(elsewhere.control_socket, PathBuf::from("/srv/facts.sock"), "beside the database");
     assert_eq!(config.durability, Durability::Strict);
+    assert_eq!(config.digest, DigestKind::Sha256);
     assert_eq!(config.memory_budget, 256 << 20);
     assert_eq!(config.upload_ttl, Duration::from_hours(24));
     assert_eq!(config.cors_origins, []);
@@ -115,6 +116,7 @@ fn other() -> Config {
         control_socket: "/run/flowstitch.sock".into(),
         time_zone: jiff::tz::TimeZone::get("Asia/Tokyo").expect("a zone"),
         durability: Durability::Relaxed,
+        digest: DigestKind::Blake3,
         schedule: Schedule::Required,
         max_file_size: 1_234_567,
         accept: ["image/*", ".pdf"].map(|kind| kind.parse().expect("a kind")).to_vec(),
@@ -270,6 +272,7 @@ fn malformed_values_are_refused_with_their_place() {
         ("upload_ttl", "1 month", "24h"),
         ("time_zone", "Middle/Earth", "IANA"),
         ("durability", "sometimes", "relaxed"),
+        ("digest", "md5", "blake3"),
         ("schedule", "maybe", "required"),
         ("log_format", "xml", "json"),
         ("log", "flowstitch=loud", "log filter"),

@@ -56,6 +56,7 @@ async fn a_creative_says_everything_about_its_file() {
         "filename": "cat.png",
         "size": PNG.len(),
         "sha256": sha256_hex(PNG),
+        "blake3": null,
         "content_type": "image/png",
         "scheduled_at": "2026-12-24",
         "created_at": "2026-12-01T12:00:00Z",

@@ -210,6 +210,7 @@ async fn a_status_says_all_that_the_interface_promises() {
             "filename": "é.bin",
             "size": 32,
             "sha256": sha256_hex(file.content()),
+            "blake3": null,
             "content_type": "application/octet-stream",
             "scheduled_at": "2026-12-01",
             "created_at": "2026-12-01T12:00:00Z",

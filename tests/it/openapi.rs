@@ -397,8 +397,8 @@ async fn the_examples_of_the_interface_are_as_the_document_says() {
     let creative = json!({
         "id": creative, "user_id": "anonymous",
         "creative_url": format!("/creatives/{creative}/content"), "filename": "a.png", "size": 1,
-        "sha256": "0".repeat(64), "content_type": "image/png", "scheduled_at": "2026-12-01",
-        "created_at": "2026-12-01T12:00:00Z", "upload_id": upload,
+        "sha256": "0".repeat(64), "blake3": null, "content_type": "image/png",
+        "scheduled_at": "2026-12-01", "created_at": "2026-12-01T12:00:00Z", "upload_id": upload,
     });
     let mut status = json!({
         "upload": {

@@ -6,7 +6,9 @@ use super::{
 };
 use crate::{
     catalog::CreativeQuery,
-    upload::{Creative, CreativeId, Day, Principal, UploadState},
+    upload::{
+        Blake3Digest, Creative, CreativeId, Day, FileDigest, Principal, Sha256Digest, UploadState,
+    },
 };
 
 /// A creative of this principal for this day.
@@ -47,6 +49,20 @@ pub(super) async fn creatives_are_listed_by_day_then_by_id(catalog: Shared) {
     assert_eq!(ids(list(day, day, place(&b), 9).await), [a.id, c.id]);
     assert_eq!(ids(list(Some("2026-12-03"), day, None, 9).await), []);
     assert_eq!(ids(list(None, None, None, 0).await), []);
+}
+
+pub(super) async fn a_creative_has_the_digests_that_were_taken(catalog: Shared) {
+    let ann = Principal::named("ann");
+    let (sha256, blake3) = (Some(Sha256Digest([255; 32])), Some(Blake3Digest([0; 32])));
+    for (sha256, blake3) in [(sha256, None), (None, blake3), (sha256, blake3), (None, None)] {
+        let upload = sample_upload_of(&ann, &CreativeId::new().to_string());
+        open_full(&*catalog, &upload).await;
+        let digest = FileDigest { sha256, blake3 };
+        let creative = Creative { digest, ..sample_creative(&upload) };
+        assert!(catalog.complete(&creative).await.expect("completed"));
+        let found = catalog.creative(creative.id).await.expect("read");
+        assert_eq!(found, Some(creative));
+    }
 }
 
 pub(super) async fn a_creative_is_rescheduled(catalog: Shared) {

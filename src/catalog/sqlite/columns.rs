@@ -8,9 +8,10 @@ use rusqlite::{
 };
 
 use crate::upload::{
-    Accept, AuditEntry, ByteRange, Checksum, Creative, CreativeId, Day, Deed, EndReason, FileName,
-    Identity, IdentityKey, Plan, Principal, Scopes, Sha256Digest, StoredRange, TicketKey,
-    Timestamp, TokenId, TokenKind, TokenRecord, Trouble, UploadId, UploadRecord, UploadState, User,
+    Accept, AuditEntry, Blake3Digest, ByteRange, Checksum, Creative, CreativeId, Day, Deed,
+    EndReason, FileDigest, FileName, Identity, IdentityKey, Plan, Principal, Scopes, Sha256Digest,
+    StoredRange, TicketKey, Timestamp, TokenId, TokenKind, TokenRecord, Trouble, UploadId,
+    UploadRecord, UploadState, User,
 };
 
 /// Implements a column as what `$write` makes of the value, read back by `$read`.
@@ -41,6 +42,7 @@ column!(TokenKind, String, |kind| kind.as_str(), |raw| {
     Self::from_word(&raw).ok_or(FromSqlError::InvalidType)
 });
 column!(Sha256Digest, [u8; 32], |digest| digest.0.as_slice(), |raw| Ok(Self(raw)));
+column!(Blake3Digest, [u8; 32], |digest| digest.0.as_slice(), |raw| Ok(Self(raw)));
 column!(Checksum, u32, |checksum| checksum.0, |raw| Ok(Self(raw)));
 column!(Principal, String, |principal| principal.as_str(), |raw| Ok(Self::named(raw)));
 column!(EndReason, String, |reason| reason.0.as_str(), |raw| Ok(Self(raw)));
@@ -120,7 +122,7 @@ pub(super) fn creative(row: &Row<'_>) -> rusqlite::Result<Creative> {
         principal: row.get("principal")?,
         filename: row.get("filename")?,
         size: row.get("size")?,
-        sha256: row.get("sha256")?,
+        digest: FileDigest { sha256: row.get("sha256")?, blake3: row.get("blake3")? },
         content_type: row.get("content_type")?,
         scheduled: row.get("scheduled")?,
         created_at: time(row, "created_at")?,

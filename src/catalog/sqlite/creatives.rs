@@ -31,15 +31,16 @@ pub(super) fn complete(tx: &Connection, creative: &Creative) -> Result<bool> {
 }
 
 fn insert(tx: &Connection, creative: &Creative) -> Result<()> {
-    const SQL: &str = "INSERT INTO creatives (id, principal, filename, size, sha256, content_type,
-            scheduled, created_at, upload_id)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    const SQL: &str = "INSERT INTO creatives (id, principal, filename, size, sha256, blake3,
+            content_type, scheduled, created_at, upload_id)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
     tx.prepare_cached(SQL)?.execute(params![
         creative.id,
         creative.principal,
         creative.filename,
         creative.size,
-        creative.sha256,
+        creative.digest.sha256,
+        creative.digest.blake3,
         creative.content_type,
         creative.scheduled,
         Millis(creative.created_at),

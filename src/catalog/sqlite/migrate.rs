@@ -22,6 +22,7 @@ const MIGRATIONS: &Migrations = &[
     ("accept", include_str!("../../../migrations/0006_accept.sql")),
     ("codes", include_str!("../../../migrations/0007_codes.sql")),
     ("audit", include_str!("../../../migrations/0008_audit.sql")),
+    ("digest", include_str!("../../../migrations/0009_digest.sql")),
 ];
 
 /// What the first migration writes into the file's header: "flst".
@@ -118,6 +119,8 @@ fn is_foreign(connection: &Connection) -> Result<bool, CatalogError> {
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::{params, types::Value};
+
     use super::*;
 
     const TWO: &Migrations = &[
@@ -146,6 +149,62 @@ mod tests {
         apply_all(&mut connection, BROKEN).expect_err("nonsense");
         assert_eq!(version(&connection).expect("a version"), 1);
         apply_all(&mut connection, TWO).expect("nothing of the broken one is there");
+    }
+
+    /// One creative of ann's, as a program wrote it that knew no other digest than SHA-256.
+    const BEFORE_DIGEST: &str = "
+        INSERT INTO users (name, created_at) VALUES ('ann', 1);
+        INSERT INTO creatives (id, principal, filename, size, sha256, content_type, scheduled,
+            created_at, upload_id)
+        VALUES (zeroblob(16), 'ann', 'a.png', 7, randomblob(32), 'image/png', '2026-12-01', 5,
+            zeroblob(16));";
+    /// Another one, of this size and with these digests.
+    const ANOTHER: &str = "
+        INSERT INTO creatives (id, principal, filename, size, sha256, blake3, content_type,
+            scheduled, created_at, upload_id)
+        VALUES (randomblob(16), 'ann', 'b.png', ?1, ?2, ?3, 'image/png', '2026-12-01', 5,
+            randomblob(16))";
+
+    #[test]
+    fn creatives_keep_their_digest_when_it_becomes_optional() {
+        let mut connection = memory();
+        connection.pragma_update(None, "foreign_keys", true).expect("set");
+        apply_all(&mut connection, &MIGRATIONS[..8]).expect("as it was");
+        connection.execute_batch(BEFORE_DIGEST).expect("written");
+        let row = "SELECT hex(sha256), principal, filename, size, scheduled, owner FROM creatives";
+        let row = |connection: &Connection| {
+            let all = |row: &rusqlite::Row<'_>| {
+                (0..6).map(|column| row.get(column)).collect::<rusqlite::Result<Vec<Value>>>()
+            };
+            connection.query_row(row, [], all).expect("the creative")
+        };
+        let before = row(&connection);
+        apply(&mut connection).expect("now");
+        assert_eq!(row(&connection), before);
+        let blake3: Option<Vec<u8>> = connection
+            .query_row("SELECT blake3 FROM creatives", [], |row| row.get(0))
+            .expect("the creative");
+        assert_eq!(blake3, None);
+
+        let digest = |len: usize| (len != 0).then(|| vec![7_u8; len]);
+        for (sha256, blake3, is_one) in
+            [(0, 0, true), (32, 0, true), (0, 32, true), (31, 0, false), (0, 33, false)]
+        {
+            let row = params![2, digest(sha256), digest(blake3)];
+            assert_eq!(connection.execute(ANOTHER, row).is_ok(), is_one, "{sha256} {blake3}");
+        }
+        // What hangs on the table is still there: the sums, the owner, the indexes.
+        let used = "SELECT stored_bytes FROM usage WHERE principal = 'ann'";
+        let used = connection.query_row(used, [], |row| row.get::<_, i64>(0));
+        assert_eq!(used.expect("a sum"), 7 + 3 * 2);
+        connection.execute("DELETE FROM users", []).expect_err("creatives refer to her");
+        let names = "SELECT group_concat(name) FROM (SELECT name FROM sqlite_schema
+            WHERE tbl_name = 'creatives' AND sql IS NOT NULL AND type <> 'table' ORDER BY name)";
+        let names = connection.query_row(names, [], |row| row.get::<_, String>(0));
+        assert_eq!(
+            names.expect("a list"),
+            "creatives_by_day,creatives_by_owner,usage_creative_comes,usage_creative_goes"
+        );
     }
 
     #[test]

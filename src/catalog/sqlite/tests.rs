@@ -124,7 +124,7 @@ async fn the_schema_itself_refuses_a_second_creative_of_one_upload() {
     let catalog = open_catalog(&path);
     open_complete(&catalog, &sample_upload("x")).await;
     let copy = "INSERT INTO creatives SELECT randomblob(16), principal, filename, size, sha256,
-        content_type, scheduled, created_at, upload_id FROM creatives";
+        content_type, scheduled, created_at, upload_id, blake3 FROM creatives";
     let error = Connection::open(&path).expect("a file").execute(copy, []).expect_err("refused");
     assert!(error.to_string().contains("UNIQUE constraint failed: creatives.upload_id"), "{error}");
 }
@@ -246,7 +246,7 @@ async fn call_everything(catalog: &SqliteCatalog) {
     open(catalog, &other).await;
     let facts = vec![
         Fact::Scheduled { upload: other.id, day: sample_day("2026-12-01") },
-        Fact::Declared { upload: other.id, sha256: creative.sha256 },
+        Fact::Declared { upload: other.id, sha256: crate::upload::Sha256Digest([7; 32]) },
         Fact::Full { upload: other.id },
     ];
     catalog.commit(facts, Durability::Relaxed).await.expect("committed");

@@ -59,10 +59,11 @@ impl CatalogView {
         Ok(self.db().query_row(SQL, [], |row| row.get(0)).optional()?.unwrap_or(false))
     }
 
-    /// How many creatives there are, and how many bytes their files have together.
-    pub fn totals(&self) -> Result<(u64, u64)> {
-        const SQL: &str = "SELECT count(*), coalesce(sum(size), 0) FROM creatives";
-        Ok(self.db().query_row(SQL, [], |row| Ok((row.get(0)?, row.get(1)?)))?)
+    /// How many bytes the files have together of which a digest is known.
+    pub fn hashed_bytes(&self) -> Result<u64> {
+        const SQL: &str = "SELECT coalesce(sum(size), 0) FROM creatives
+            WHERE sha256 IS NOT NULL OR blake3 IS NOT NULL";
+        Ok(self.db().query_row(SQL, [], |row| row.get(0))?)
     }
 
     /// The creative with this id.

@@ -13,6 +13,7 @@ pub(crate) struct FlowFile {
     pub(crate) name: String,
     pub(crate) content: Vec<u8>,
     chunk_size: usize,
+    declared: bool,
 }
 
 /// The same bytes for the same seed, and no two alike.
@@ -55,7 +56,16 @@ fn adler32(bytes: &[u8]) -> [u8; 4] {
 
 impl FlowFile {
     pub(crate) fn new(name: &str, content: Vec<u8>, chunk_size: usize) -> Self {
-        Self { name: name.to_owned(), content, chunk_size }
+        Self { name: name.to_owned(), content, chunk_size, declared: false }
+    }
+
+    /// Its client names its SHA-256.
+    pub(crate) fn declared(self) -> Self {
+        Self { declared: true, ..self }
+    }
+
+    fn sha256(&self) -> String {
+        hex::encode(Sha256::digest(&self.content))
     }
 
     /// How many chunks flow.js makes of it.
@@ -71,7 +81,7 @@ impl FlowFile {
     }
 
     pub(crate) fn fields(&self, number: usize) -> Vec<(&'static str, String)> {
-        vec![
+        let mut fields = vec![
             ("flowChunkNumber", number.to_string()),
             ("flowChunkSize", self.chunk_size.to_string()),
             ("flowCurrentChunkSize", self.chunk(number).len().to_string()),
@@ -80,7 +90,11 @@ impl FlowFile {
             ("flowFilename", self.name.clone()),
             ("flowRelativePath", self.name.clone()),
             ("flowTotalChunks", self.count().to_string()),
-        ]
+        ];
+        if self.declared {
+            fields.push(("sha256", self.sha256()));
+        }
+        fields
     }
 
     /// `/upload` with the fields of a chunk.
@@ -125,6 +139,14 @@ impl FlowFile {
     /// the numbers that were missing, too.
     #[track_caller]
     pub(crate) fn resume(&self, server: &Server) -> (Value, Vec<usize>) {
+        let (creative, missing) = self.resume_unhashed(server);
+        assert_eq!(creative["sha256"], self.sha256());
+        (creative, missing)
+    }
+
+    /// As [`Self::resume`], whichever digest is taken.
+    #[track_caller]
+    pub(crate) fn resume_unhashed(&self, server: &Server) -> (Value, Vec<usize>) {
         let mut connection = server.connect();
         let mut missing = Vec::new();
         let mut last = None;
@@ -156,7 +178,6 @@ impl FlowFile {
     fn creative(&self, server: &Server, status: &Value) -> Value {
         let id = status["upload"]["id"].as_str().expect("an id");
         let creative = self.followed_to_its_end(server, id)["creative"].clone();
-        assert_eq!(creative["sha256"], hex::encode(Sha256::digest(&self.content)));
         assert!(server.setup().published(&creative) == self.content, "not what was sent");
         creative
     }
