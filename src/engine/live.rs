@@ -16,7 +16,7 @@ use tokio::{sync::watch, time::Instant};
 use super::{
     Class, Refused, UploadError,
     claim::{Claim, ClaimSlot},
-    quarantine::Version,
+    quarantine::Check,
     stitch::Progress,
     warm::Warm,
 };
@@ -87,21 +87,6 @@ pub(super) struct LiveState {
     pub(super) full_at: Option<Instant>,
     /// When the next attempt to stitch may begin; see [`UploadRecord::trouble`].
     pub(super) retry_at: Option<Instant>,
-}
-
-/// How far a file is with the check before it is published.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Check {
-    /// Nobody was asked.
-    NotBegun,
-    /// It waits for its turn, or is being checked.
-    Running,
-    /// Nobody could tell; it is to be checked again.
-    Undecided,
-    /// It passed, as it was then.
-    Passed(Version),
-    /// It did not, as it was then, for this reason.
-    Refused(Version, EndReason),
 }
 
 /// What is to be done about a range that a request brings.

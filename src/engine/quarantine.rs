@@ -13,7 +13,7 @@ use tokio::{
 
 use super::{
     Refused, Shared, UploadError,
-    live::{Check, Live},
+    live::Live,
     load::{Source, slices},
     quota::{SHARDS, shard_of},
     registry::{Registry, Use},
@@ -60,6 +60,21 @@ impl Version {
 pub(super) struct Scans {
     all: Semaphore,
     shares: [Semaphore; SHARDS],
+}
+
+/// How far a file is with the check before it is published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Check {
+    /// Nobody was asked.
+    NotBegun,
+    /// It waits for its turn, or is being checked.
+    Running,
+    /// Nobody could tell; it is to be checked again.
+    Undecided,
+    /// It passed, as it was then.
+    Passed(Version),
+    /// It did not, as it was then, for this reason.
+    Refused(Version, EndReason),
 }
 
 impl Scans {

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::live::{Check, Live, LiveState};
+use super::{
+    live::{Live, LiveState},
+    quarantine::Check,
+};
 use crate::upload::{
     Coverage, Creative, FileName, Plan, Timestamp, UploadId, UploadRecord, UploadState,
 };

@@ -81,7 +81,7 @@ fn defaults_are_those_of_the_interface() {
     assert_eq!(elsewhere.control_socket, PathBuf::from("/srv/facts.sock"), "beside the database");
     assert_eq!(config.durability, Durability::Strict);
     assert_eq!(config.digest, DigestKind::Sha256);
-    assert_eq!(config.memory_budget, 256 << 20);
+    assert_eq!(config.memory_budget, 64 << 20);
     assert_eq!(config.upload_ttl, Duration::from_hours(24));
     assert_eq!(config.cors_origins, []);
 }
@@ -124,7 +124,7 @@ fn other() -> Config {
         max_upload_bytes: Some(2 << 30),
         max_stored_bytes: Some(3 << 30),
         reserve_free: Reserve::Bytes(4096),
-        memory_budget: 64 << 20,
+        memory_budget: 96 << 20,
         max_connections: 11,
         max_connections_per_address: 14,
         max_requests: Some(15),
