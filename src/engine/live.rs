@@ -23,7 +23,7 @@ use super::{
 use crate::{
     store::PublishedName,
     upload::{
-        Allowance, By, ByteRange, Checksum, Coverage, Creative, Day, EndReason, Plan, Sha256Digest,
+        Allowance, By, ByteRange, Checksum, Coverage, Creative, Day, Plan, Sha256Digest,
         StoredRange, UploadId, UploadRecord, UploadState,
     },
 };
