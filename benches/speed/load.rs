@@ -1,0 +1,81 @@
+//! What a generator sends: how much, in which pieces, by how many clients.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// A load. Sizes are in bytes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Load {
+    /// Files of each client, one after another
+    #[arg(long, default_value_t = 1)]
+    pub(crate) files: usize,
+
+    /// Bytes of each file
+    #[arg(long, default_value_t = 1 << 30)]
+    pub(crate) size: u64,
+
+    /// Bytes of a chunk, as flow.js's chunkSize
+    #[arg(long, default_value_t = 1 << 20)]
+    pub(crate) chunk: u64,
+
+    /// Clients at once
+    #[arg(long, default_value_t = 1)]
+    pub(crate) clients: usize,
+
+    /// Connections of each client, as flow.js's simultaneousUploads
+    #[arg(long, default_value_t = 3)]
+    pub(crate) connections: usize,
+
+    /// Send chunks as flow.js's method `octet`: fields in the query, nothing else in the body
+    #[arg(long)]
+    pub(crate) octet: bool,
+
+    /// Ask for each chunk before it is sent, as flow.js's testChunks
+    #[arg(long)]
+    pub(crate) probes: bool,
+
+    /// Ask for each chunk, and send none
+    #[arg(long)]
+    pub(crate) only_probes: bool,
+
+    /// What the names of the files begin with; another one for each run on the same server
+    #[arg(long, default_value = "speed")]
+    pub(crate) identifier_prefix: String,
+
+    /// The server is a limit of ours: it completes nothing
+    #[arg(long)]
+    pub(crate) bare: bool,
+
+    /// The folder of finished files, in which each is compared with what was sent
+    #[arg(long, value_name = "DIR")]
+    pub(crate) completed: Option<PathBuf>,
+}
+
+impl Load {
+    /// The same as arguments.
+    pub(crate) fn to_arguments(&self) -> Vec<String> {
+        let mut arguments = vec![
+            format!("--files={}", self.files),
+            format!("--size={}", self.size),
+            format!("--chunk={}", self.chunk),
+            format!("--clients={}", self.clients),
+            format!("--connections={}", self.connections),
+            format!("--identifier-prefix={}", self.identifier_prefix),
+        ];
+        let switches = [
+            ("--octet", self.octet),
+            ("--probes", self.probes),
+            ("--only-probes", self.only_probes),
+            ("--bare", self.bare),
+        ];
+        arguments.extend(switches.iter().filter(|(_, on)| *on).map(|(name, _)| (*name).to_owned()));
+        arguments.extend(self.completed.iter().map(|dir| format!("--completed={}", dir.display())));
+        arguments
+    }
+
+    /// Bytes of all files of all clients.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.size * (self.files * self.clients) as u64
+    }
+}
