@@ -91,7 +91,7 @@ pub(crate) fn run(server: SocketAddr, load: &Load) -> Outcome {
             all.completed.entry(number).or_insert(done);
         }
     }
-    if !load.bare && !load.only_probes {
+    if load.completes() {
         for file in clients.iter().flat_map(|client| &client.files) {
             all.completed.entry(file.number).or_insert_with(|| {
                 let done = wait_for(server, file);
@@ -121,9 +121,13 @@ impl Client {
             let next = self.next.fetch_add(1, Ordering::Relaxed);
             let count = self.files[0].count();
             let file = usize::try_from(next / count).expect("an index");
-            let (Some(file), number) = (self.files.get(file), next % count + 1) else {
+            if self.files.len() * load.repeat <= file {
                 return record;
-            };
+            }
+            let (file, number) = (&self.files[file % self.files.len()], next % count + 1);
+            if load.unfinished && number == count {
+                continue;
+            }
             if load.probes || load.only_probes {
                 let begun = Instant::now();
                 let answer = connection.probe(file, number).expect("an answer to a probe");

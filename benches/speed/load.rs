@@ -39,6 +39,14 @@ pub(crate) struct Load {
     #[arg(long)]
     pub(crate) only_probes: bool,
 
+    /// How often only_probes asks for each
+    #[arg(long, default_value_t = 1)]
+    pub(crate) repeat: usize,
+
+    /// Leave the last chunk of each file out, so that none completes
+    #[arg(long)]
+    pub(crate) unfinished: bool,
+
     /// What the names of the files begin with; another one for each run on the same server
     #[arg(long, default_value = "speed")]
     pub(crate) identifier_prefix: String,
@@ -52,6 +60,27 @@ pub(crate) struct Load {
     pub(crate) completed: Option<PathBuf>,
 }
 
+impl Default for Load {
+    /// One file of 1 GiB, as flow.js sends it unless it is told otherwise, but for its probes.
+    fn default() -> Self {
+        Self {
+            files: 1,
+            size: 1 << 30,
+            chunk: 1 << 20,
+            clients: 1,
+            connections: 3,
+            octet: false,
+            probes: false,
+            only_probes: false,
+            repeat: 1,
+            unfinished: false,
+            identifier_prefix: "speed".to_owned(),
+            bare: false,
+            completed: None,
+        }
+    }
+}
+
 impl Load {
     /// The same as arguments.
     pub(crate) fn to_arguments(&self) -> Vec<String> {
@@ -61,17 +90,31 @@ impl Load {
             format!("--chunk={}", self.chunk),
             format!("--clients={}", self.clients),
             format!("--connections={}", self.connections),
+            format!("--repeat={}", self.repeat),
             format!("--identifier-prefix={}", self.identifier_prefix),
         ];
         let switches = [
             ("--octet", self.octet),
             ("--probes", self.probes),
             ("--only-probes", self.only_probes),
+            ("--unfinished", self.unfinished),
             ("--bare", self.bare),
         ];
         arguments.extend(switches.iter().filter(|(_, on)| *on).map(|(name, _)| (*name).to_owned()));
         arguments.extend(self.completed.iter().map(|dir| format!("--completed={}", dir.display())));
         arguments
+    }
+
+    /// Whether there are files that complete.
+    pub(crate) fn completes(&self) -> bool {
+        !self.bare && !self.only_probes && !self.unfinished
+    }
+
+    /// Divides what is sent by this, but keeps a chunk or two.
+    pub(crate) fn shrink(&mut self, by: u64) {
+        self.size = (self.size / by).max(self.chunk.min(self.size));
+        self.files = (self.files / usize::try_from(by).unwrap_or(usize::MAX)).max(1);
+        self.repeat = (self.repeat / usize::try_from(by).unwrap_or(usize::MAX)).max(1);
     }
 
     /// Bytes of all files of all clients.

@@ -8,33 +8,75 @@
 //! Without `--bench`, as `cargo test --all-targets` runs it, it measures nothing: it only sees that
 //! small files arrive whole, from the same client at the same servers.
 
+mod alone;
 mod arguments;
 mod connection;
 mod content;
 mod generate;
+mod ground;
+mod limit;
 mod load;
 mod outcome;
+mod run;
+mod server;
 mod statistics;
+mod suite;
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::io::{self, Write};
 
 use clap::Parser;
 
-use crate::arguments::{Arguments, Role};
+use crate::{
+    arguments::{Arguments, Role},
+    ground::Ground,
+    run::Measured,
+};
 
-fn main() -> ExitCode {
+fn main() {
     let arguments = Arguments::parse();
     match arguments.role() {
-        Role::Generator(address) => {
-            let outcome = generate::run(address, &arguments.load);
+        Role::Generator(server) => {
+            let outcome = generate::run(server, &arguments.load);
             say(&serde_json::to_string(&outcome).expect("numbers and names"));
         }
-        Role::Bench => {}
+        Role::Limit(limit) => {
+            let listening = |address: &str| {
+                writeln!(io::stderr(), "listening on http://{address}").ok();
+            };
+            limit::serve(limit, arguments.folder(), listening).expect("a free port");
+        }
+        Role::Check => check(&arguments),
+        Role::Bench => bench(&arguments),
     }
-    ExitCode::SUCCESS
+}
+
+/// Whether everything works, in small.
+fn check(arguments: &Arguments) {
+    let ground = Ground::new(arguments.folder()).expect("a folder");
+    for group in suite::groups("", 4096, false) {
+        // The first and the last of each group: a limit, and the binary with its defaults.
+        let count = group.cases.len();
+        for case in [&group.cases[0], &group.cases[count - 1]] {
+            let turn = case.turn(&ground);
+            let files = if case.load.completes() { case.load.files * case.load.clients } else { 0 };
+            assert_eq!(turn.outcome.verified, files, "{}: all files arrive", case.name);
+        }
+        say(&format!("small files arrive: {}", group.name));
+    }
+}
+
+/// Measures what is wanted, and prints it.
+fn bench(arguments: &Arguments) {
+    let ground = Ground::new(arguments.folder()).expect("a folder");
+    let no_digest = if server::has_flag("--digest") { "--digest=none" } else { "" };
+    let groups = suite::groups(no_digest, arguments.shrink, arguments.full);
+    let wanted: Vec<_> = groups.iter().filter(|group| arguments.wants(group.name)).collect();
+    let mut measured = Measured::default();
+    for round in 0..arguments.rounds {
+        for group in &wanted {
+            measured.round(&ground, group, round);
+        }
+    }
 }
 
 /// A line for whoever started this program.
