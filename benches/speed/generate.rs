@@ -228,6 +228,7 @@ impl Record {
             elapsed_s,
             bytes,
             mb_per_s: bytes as f64 / 1e6 / elapsed_s,
+            received_mb_per_s: self.received(begun),
             files_per_s: files as f64 / elapsed_s,
             requests_per_s: self.samples.len() as f64 / elapsed_s,
             chunks: of(false),
@@ -239,6 +240,18 @@ impl Record {
             verified: self.completed.len(),
             series: self.series(begun),
         }
+    }
+
+    /// MB/s until the first nine tenths were acknowledged.
+    #[expect(clippy::cast_precision_loss, reason = "all far below 2^52")]
+    fn received(&self, begun: Instant) -> f64 {
+        let mut chunks: Vec<_> =
+            self.samples.iter().filter_map(|sample| Some((sample.at, sample.bytes?))).collect();
+        chunks.sort_unstable();
+        chunks.truncate((chunks.len() * 9).div_ceil(10));
+        let bytes: u64 = chunks.iter().map(|(_, bytes)| bytes).sum();
+        let last = chunks.last().map_or(begun, |(at, _)| *at);
+        bytes as f64 / 1e6 / last.saturating_duration_since(begun).as_secs_f64().max(1e-6)
     }
 
     /// MB/s in each bin of [`BIN_MS`].

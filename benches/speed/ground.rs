@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File},
+    hint::black_box,
     io,
     path::{Path, PathBuf},
 };
@@ -27,6 +28,19 @@ impl Ground {
         let folder = tempfile::Builder::new().prefix("speed-").tempdir_in(&self.top)?;
         self.settle()?;
         Ok(folder)
+    }
+
+    /// Sees that so much memory is at hand, if the machine has it: a virtual one may give what is
+    /// free back to its host, and to get it again costs more than to fill it. Whoever happens to
+    /// come first would pay for that.
+    pub(crate) fn warm(bytes: u64) {
+        let info = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        let available = info.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+        let kib = available.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        let most = kib.unwrap_or_default() * 1024 / 2;
+        let len = usize::try_from(bytes.min(most)).expect("memory can be addressed");
+        // A page is given when it is written to.
+        drop(black_box(vec![1_u8; len]));
     }
 
     /// Waits until the file system has nothing to write.

@@ -10,17 +10,26 @@
 
 mod alone;
 mod arguments;
+mod bench;
+mod catalog;
+mod chart;
 mod connection;
 mod content;
+mod fair;
 mod generate;
 mod ground;
 mod limit;
 mod load;
+mod memory;
 mod outcome;
+mod plots;
+mod report;
+mod rows;
 mod run;
 mod server;
 mod statistics;
 mod suite;
+mod syncs;
 
 use std::io::{self, Write};
 
@@ -29,7 +38,6 @@ use clap::Parser;
 use crate::{
     arguments::{Arguments, Role},
     ground::Ground,
-    run::Measured,
 };
 
 fn main() {
@@ -46,7 +54,7 @@ fn main() {
             limit::serve(limit, arguments.folder(), listening).expect("a free port");
         }
         Role::Check => check(&arguments),
-        Role::Bench => bench(&arguments),
+        Role::Bench => bench::run(&arguments),
     }
 }
 
@@ -62,20 +70,6 @@ fn check(arguments: &Arguments) {
             assert_eq!(turn.outcome.verified, files, "{}: all files arrive", case.name);
         }
         say(&format!("small files arrive: {}", group.name));
-    }
-}
-
-/// Measures what is wanted, and prints it.
-fn bench(arguments: &Arguments) {
-    let ground = Ground::new(arguments.folder()).expect("a folder");
-    let no_digest = if server::has_flag("--digest") { "--digest=none" } else { "" };
-    let groups = suite::groups(no_digest, arguments.shrink, arguments.full);
-    let wanted: Vec<_> = groups.iter().filter(|group| arguments.wants(group.name)).collect();
-    let mut measured = Measured::default();
-    for round in 0..arguments.rounds {
-        for group in &wanted {
-            measured.round(&ground, group, round);
-        }
     }
 }
 

@@ -15,6 +15,8 @@ pub(crate) struct Outcome {
     /// Bytes of files that were acknowledged.
     pub(crate) bytes: u64,
     pub(crate) mb_per_s: f64,
+    /// MB/s until nine tenths were acknowledged: the answer to the last chunk waits for completion.
+    pub(crate) received_mb_per_s: f64,
     pub(crate) files_per_s: f64,
     pub(crate) requests_per_s: f64,
     /// Of all chunks, those that completed a file among them.

@@ -23,6 +23,7 @@ pub(crate) struct Turn {
 /// Everything that was measured: by the name of the case or of the number, one for each round.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Measured {
+    pub(crate) machine: String,
     pub(crate) turns: BTreeMap<String, Vec<Turn>>,
     pub(crate) numbers: BTreeMap<String, Vec<f64>>,
 }
@@ -76,6 +77,8 @@ impl Case {
         let need = 2 * self.load.size + self.load.bytes();
         assert!(need < room, "{} needs {need} bytes on the disk, and {room} are free", self.name);
         let folder = ground.fresh().expect("a folder");
+        // The page cache will hold the files; programs take little beside it.
+        Ground::warm(self.load.bytes() + self.load.bytes() / 4);
         let server = self.subject.start(folder.path());
         let completed = self.load.completes().then(|| server.completed());
         if let Some(before) = &self.before {

@@ -116,6 +116,12 @@ impl Server {
         Generator(child.expect("this program starts"))
     }
 
+    /// Waits until it has ended by itself.
+    pub(crate) fn ended(mut self) {
+        let status = self.child.wait().expect("our child");
+        assert!(status.success(), "the server ended with {status}");
+    }
+
     pub(crate) fn usage(&self) -> Usage {
         let proc = |file: &str| {
             let path = format!("/proc/{}/{file}", self.child.id());

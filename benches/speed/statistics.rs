@@ -33,3 +33,21 @@ pub(crate) fn own_cpu() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::try_from(time).expect("it only goes forwards")
 }
+
+/// What came of several rounds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Spread {
+    pub(crate) median: f64,
+    pub(crate) min: f64,
+    pub(crate) max: f64,
+}
+
+impl Spread {
+    /// Nothing, of nothing.
+    pub(crate) fn of(mut values: Vec<f64>) -> Option<Self> {
+        values.sort_by(f64::total_cmp);
+        let (min, max) = (*values.first()?, *values.last()?);
+        let (upper, lower) = (values.len() / 2, (values.len() - 1) / 2);
+        Some(Self { median: f64::midpoint(values[lower], values[upper]), min, max })
+    }
+}
