@@ -2,8 +2,7 @@
 
 use std::{
     fs::{self, File},
-    hint::black_box,
-    io,
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
@@ -30,17 +29,17 @@ impl Ground {
         Ok(folder)
     }
 
-    /// Sees that so much memory is at hand, if the machine has it: a virtual one may give what is
-    /// free back to its host, and to get it again costs more than to fill it. Whoever happens to
-    /// come first would pay for that.
-    pub(crate) fn warm(bytes: u64) {
-        let info = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-        let available = info.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-        let kib = available.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-        let most = kib.unwrap_or_default() * 1024 / 2;
-        let len = usize::try_from(bytes.min(most)).expect("memory can be addressed");
-        // A page is given when it is written to.
-        drop(black_box(vec![1_u8; len]));
+    /// Sees that the page cache can take so many bytes at once. A virtual machine may give free
+    /// memory back to its host, and to get it again costs ten times what it costs to fill it: who
+    /// comes first would pay for that. What a file just had is given to the next one.
+    pub(crate) fn warm(&self, bytes: u64) -> io::Result<()> {
+        let mut file = tempfile::tempfile_in(&self.top)?;
+        let piece = vec![1; 1 << 20];
+        for _ in 0..bytes.div_ceil(piece.len() as u64) {
+            file.write_all(&piece)?;
+        }
+        drop(file);
+        self.settle()
     }
 
     /// Waits until the file system has nothing to write.

@@ -12,6 +12,9 @@ use crate::{
     suite::{Case, Group},
 };
 
+/// Memory that is made ready for a turn, at most: there may be no more.
+const WARM_MAX: u64 = 4 << 30;
+
 /// What one case did in one round.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Turn {
@@ -77,8 +80,7 @@ impl Case {
         let need = 2 * self.load.size + self.load.bytes();
         assert!(need < room, "{} needs {need} bytes on the disk, and {room} are free", self.name);
         let folder = ground.fresh().expect("a folder");
-        // The page cache will hold the files; programs take little beside it.
-        Ground::warm(self.load.bytes() + self.load.bytes() / 4);
+        ground.warm((self.load.bytes() + self.load.bytes() / 4).min(WARM_MAX)).expect("room");
         let server = self.subject.start(folder.path());
         let completed = self.load.completes().then(|| server.completed());
         if let Some(before) = &self.before {
