@@ -25,8 +25,9 @@ use crate::{
 
 const UPLOADS: u64 = 100_000;
 const CREATIVES: u64 = 1_000_000;
-/// Days over which creatives are spread, from today on: a thousand to a day.
-const DAYS: u64 = 1000;
+/// Days over which creatives are spread, the last year of them to come: 274 a day.
+const DAYS: u64 = 3650;
+const DAYS_PAST: u64 = 3285;
 const SIZE: u64 = 4 << 20;
 const CHUNK: u64 = 1 << 20;
 /// How often `GET /scheduled` is asked for.
@@ -98,12 +99,13 @@ fn fill(folder: &Path, uploads: u64, creatives: u64) -> rusqlite::Result<()> {
         "INSERT INTO creatives (id, principal, filename, size, sha256, content_type, scheduled,
             created_at, upload_id)
          VALUES (?1, 'anonymous', ?2, 1048576, zeroblob(32), 'image/png',
-            date('now', '+' || ?3 || ' days'), ?4, ?5)",
+            date('now', ?3 || ' days'), ?4, ?5)",
     )?;
     for number in 0..creatives {
         let (id, upload) = (CreativeId::new(), UploadId::new());
         let name = format!("old-{number}.png");
-        insert.execute(params![id.as_bytes(), name, number % DAYS, now, upload.as_bytes()])?;
+        let day = format!("{:+}", (number % DAYS).cast_signed() - DAYS_PAST.cast_signed());
+        insert.execute(params![id.as_bytes(), name, day, now, upload.as_bytes()])?;
     }
     drop(insert);
     all.commit()

@@ -13,8 +13,8 @@ use crate::content::FlowFile;
 
 const BOUNDARY: &str = "----WebKitFormBoundaryQ7tTZ0o1FwHvkpYc";
 /// Longer than any server that still works needs.
-const PATIENCE: Duration = Duration::from_secs(120);
-const ANSWER_LEN_MAX: usize = 64 * 1024;
+const PATIENCE: Duration = Duration::from_mins(2);
+const ANSWER_LEN: usize = 16 * 1024;
 
 /// A connection to a server.
 pub(crate) struct Connection {
@@ -46,7 +46,7 @@ impl Connection {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
-        let answer = vec![0; ANSWER_LEN_MAX];
+        let answer = vec![0; ANSWER_LEN];
         Ok(Self { stream, address, before: Vec::with_capacity(4096), answer })
     }
 
@@ -147,6 +147,10 @@ impl Connection {
     fn answer(&mut self) -> io::Result<Answer<'_>> {
         let mut filled = 0;
         loop {
+            if filled == self.answer.len() {
+                // A list; answers to chunks and probes have room.
+                self.answer.resize(2 * filled, 0);
+            }
             match self.stream.read(&mut self.answer[filled..])? {
                 0 => return Err(ErrorKind::UnexpectedEof.into()),
                 read => filled += read,

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How long a file may take to complete after its last answer.
-const COMPLETION_PATIENCE: Duration = Duration::from_secs(120);
+const COMPLETION_PATIENCE: Duration = Duration::from_mins(2);
 /// How often it is asked after.
 const ASK_AGAIN: Duration = Duration::from_millis(1);
 /// If there are more files, it is not measured when their creatives become visible: to ask would
@@ -124,7 +124,8 @@ impl Client {
             if self.files.len() * load.repeat <= file {
                 return record;
             }
-            let (file, number) = (&self.files[file % self.files.len()], next % count + 1);
+            let file = &self.files[file % self.files.len()];
+            let number = if load.reverse { count - next % count } else { next % count + 1 };
             if load.unfinished && number == count {
                 continue;
             }
@@ -264,7 +265,7 @@ impl Record {
             if bins.len() <= bin {
                 bins.resize(bin + 1, 0.0);
             }
-            bins[bin] += sample.bytes.unwrap_or_default() as f64 / 1e6 * 1000.0 / BIN_MS as f64;
+            bins[bin] += sample.bytes.unwrap_or_default() as f64 / 1e6 * 1000.0 / f64::from(BIN_MS);
         }
         bins
     }

@@ -6,6 +6,7 @@ use clap::Args;
 
 /// A load. Sizes are in bytes.
 #[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Load {
     /// Files of each client, one after another
     #[arg(long, default_value_t = 1)]
@@ -39,13 +40,17 @@ pub(crate) struct Load {
     #[arg(long)]
     pub(crate) only_probes: bool,
 
-    /// How often only_probes asks for each
+    /// How often `--only-probes` asks for each
     #[arg(long, default_value_t = 1)]
     pub(crate) repeat: usize,
 
     /// Leave the last chunk of each file out, so that none completes
     #[arg(long)]
     pub(crate) unfinished: bool,
+
+    /// Send the chunks of a file from its end to its beginning
+    #[arg(long)]
+    pub(crate) reverse: bool,
 
     /// What the names of the files begin with; another one for each run on the same server
     #[arg(long, default_value = "speed")]
@@ -74,6 +79,7 @@ impl Default for Load {
             only_probes: false,
             repeat: 1,
             unfinished: false,
+            reverse: false,
             identifier_prefix: "speed".to_owned(),
             bare: false,
             completed: None,
@@ -98,6 +104,7 @@ impl Load {
             ("--probes", self.probes),
             ("--only-probes", self.only_probes),
             ("--unfinished", self.unfinished),
+            ("--reverse", self.reverse),
             ("--bare", self.bare),
         ];
         arguments.extend(switches.iter().filter(|(_, on)| *on).map(|(name, _)| (*name).to_owned()));

@@ -40,16 +40,16 @@ pub(crate) fn measure(ground: &Ground, measured: &mut Measured) {
         })
         .collect();
     // What the server does not take waits here; that must not hold up the other connections.
-    let begin = [0x5a; SENT_LEN];
+    let first = vec![0x5a; SENT_LEN];
     for stream in &mut slow {
         stream.set_nonblocking(true).expect("a socket");
         // If the system takes less of it, the connection is one that sent less.
-        stream.write(&begin).ok();
+        stream.write_all(&first).ok();
     }
     let begun = Instant::now();
     while begun.elapsed() < DRIPPING {
         for stream in &mut slow {
-            stream.write(b"x").ok();
+            stream.write_all(b"x").ok();
         }
         thread::park_timeout(DRIP);
     }

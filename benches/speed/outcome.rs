@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::statistics::Latency;
 
 /// How long a point of [`Outcome::series`] is.
-pub(crate) const BIN_MS: u64 = 100;
+pub(crate) const BIN_MS: u32 = 100;
 
 /// What came of a load. MB and GB are powers of ten.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

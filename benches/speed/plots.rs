@@ -42,7 +42,7 @@ fn over_time(measured: &Measured) -> Chart {
     let lines = OVER_TIME.iter().filter_map(|(case, name)| {
         let turn = typical(measured.turns.get(*case)?)?;
         let second =
-            |bin: usize| Some(f64::from(u32::try_from(bin).ok()?) * BIN_MS as f64 / 1000.0);
+            |bin: usize| Some(f64::from(u32::try_from(bin).ok()?) * f64::from(BIN_MS) / 1000.0);
         let points = (0..).map_while(second).zip(turn.outcome.series.iter().copied()).collect();
         Some(Line { name: (*name).to_owned(), points })
     });

@@ -52,6 +52,7 @@ fn cases_table(measured: &Measured) -> String {
         "generator",
         "files/s",
         "requests/s",
+        "CPU µs/request",
         "p50 / p99 / max ms",
         "wait ms",
         "peak MiB",
@@ -73,9 +74,10 @@ fn cases_table(measured: &Measured) -> String {
         let cells = [
             of(&|turn| turn.outcome.mb_per_s),
             of(&Turn::cpu_s_per_gb),
-            median(&|turn| turn.outcome.cpu_s_per_gb),
+            median(&generator_cpu_s_per_gb),
             of(&|turn| turn.outcome.files_per_s),
             median(&|turn| turn.outcome.requests_per_s),
+            median(&Turn::cpu_us_per_request),
             [
                 median(&|turn| latency(turn).p50_ms),
                 median(&|turn| latency(turn).p99_ms),
@@ -100,11 +102,19 @@ fn numbers_table(measured: &Measured) -> String {
     table
 }
 
+/// Of the generator; no number where it sent no bytes.
+fn generator_cpu_s_per_gb(turn: &Turn) -> f64 {
+    if turn.outcome.bytes == 0 { f64::NAN } else { turn.outcome.cpu_s_per_gb }
+}
+
 fn line(table: &mut String, text: &str) {
     writeln!(table, "{text}").expect("a string");
 }
 
 fn spread(spread: Spread) -> String {
+    if spread.median.is_nan() {
+        return "–".to_owned();
+    }
     let Spread { median, min, max } = spread;
     format!("{} ({}–{})", round(median), round(min), round(max))
 }
@@ -112,6 +122,7 @@ fn spread(spread: Spread) -> String {
 /// With three digits that mean something.
 fn round(value: f64) -> String {
     match value.abs() {
+        none if none.is_nan() => "–".to_owned(),
         large if 100.0 <= large => format!("{value:.0}"),
         middle if 10.0 <= middle => format!("{value:.1}"),
         _ => format!("{value:.2}"),

@@ -116,8 +116,14 @@ impl Rows<'_> {
             let share = self.share(case, "probes-empty", requests);
             self.add(7, what, AtLeast(60.0), "%", share);
         }
-        let times = self.ratio("flat-long", "flat-short", |turn| turn.cpu_s_per_gb());
-        self.add(10, "CPU per chunk, one of 20,480 ÷ one of 20", AtMost(1.1), "×", times);
+        let times = self.ratio("flat-long", "flat-short", Turn::cpu_s_per_gb);
+        self.add(
+            10,
+            "CPU per chunk, one upload of 20,480 ÷ uploads of 20 MiB",
+            AtMost(1.1),
+            "×",
+            times,
+        );
     }
 
     /// What it takes of the machine: rows 8 and 9.

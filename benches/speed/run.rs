@@ -57,19 +57,25 @@ impl Measured {
 }
 
 impl Turn {
-    /// Processor seconds of the server for each GB of files.
+    /// Processor seconds of the server for each GB of files; no number where none were sent.
     pub(crate) fn cpu_s_per_gb(&self) -> f64 {
         self.usage.cpu_s / (self.bytes() / 1e9)
     }
 
-    /// Bytes written to the disk for each byte of a file.
+    /// Bytes written to the disk for each byte of a file; no number where none were sent.
     pub(crate) fn written_per_byte(&self) -> f64 {
         self.usage.written / self.bytes()
     }
 
+    /// Processor time of the server for each request, in microseconds.
+    pub(crate) fn cpu_us_per_request(&self) -> f64 {
+        let requests = self.outcome.requests_per_s * self.outcome.elapsed_s;
+        self.usage.cpu_s / requests * 1e6
+    }
+
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     fn bytes(&self) -> f64 {
-        self.outcome.bytes.max(1) as f64
+        if self.outcome.bytes == 0 { f64::NAN } else { self.outcome.bytes as f64 }
     }
 }
 

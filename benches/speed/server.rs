@@ -153,6 +153,11 @@ impl Drop for Server {
 pub(crate) struct Generator(Child);
 
 impl Generator {
+    /// Whether it has told all that it will, or has failed.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.0.try_wait().is_ok_and(|status| status.is_some())
+    }
+
     /// Waits for its end.
     pub(crate) fn outcome(mut self) -> Outcome {
         let mut told = String::new();

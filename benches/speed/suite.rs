@@ -124,15 +124,16 @@ fn probes(modes: &Modes) -> Group {
     Group { name: "probes", what: "51,200 probes, 8 clients × 3 connections", cases }
 }
 
-/// As many chunks and bytes in one upload as in many. What counts is the number of chunks, so they
-/// are small unless there is time and room for 20 GiB.
+/// As many chunks and bytes in one upload as in many of 20 MiB. What counts is the number of
+/// chunks, so they are small, and the one is of 1.25 GiB, unless there is time and room for 20.
 fn flat(modes: &Modes, full: bool) -> Group {
     let chunk = if full { MIB } else { 64 << 10 };
     let one = Load { size: 20_480 * chunk, chunk, ..Load::default() };
-    let short = Load { size: 20 * chunk, files: 1024, ..one.clone() };
+    let files = usize::try_from(one.size / (20 * MIB)).expect("few");
+    let short = Load { size: 20 * MIB, files, ..one.clone() };
     let cases =
         vec![case("flat-short", &modes.relaxed, &short), case("flat-long", &modes.relaxed, &one)];
-    Group { name: "flat", what: "20,480 chunks: 1,024 uploads of 20 each, and one of all", cases }
+    Group { name: "flat", what: "20,480 chunks: in uploads of 20 MiB each, and in one", cases }
 }
 
 /// Sixty-four at once; what it takes idle and of slow clients is measured elsewhere.
@@ -154,7 +155,7 @@ fn sizes(modes: &Modes) -> Group {
     ] {
         let bytes = (4096 * size).clamp(64 * MIB, 512 * MIB);
         let files = usize::try_from((bytes / size).max(1)).expect("few");
-        let load = Load { size, files, ..Load::default() };
+        let load = Load { files, size, ..Load::default() };
         let subjects = [&Subject::Limit(Limit::Write), &modes.relaxed, &modes.strict];
         cases.extend(names.iter().zip(subjects).map(|(name, subject)| case(name, subject, &load)));
     }
