@@ -17,10 +17,6 @@ pub(crate) fn run(arguments: &Arguments) {
     } else {
         measure(arguments)
     };
-    if let Some(file) = &arguments.json {
-        let json = serde_json::to_string(&measured).expect("numbers and names");
-        fs::write(file, json).expect("the file of --json can be written");
-    }
     if let Some(folder) = &arguments.plots {
         plots::draw(&measured, folder).expect("the folder of --plots can be written");
     }
@@ -51,11 +47,21 @@ fn measure(arguments: &Arguments) -> Measured {
             measured.round(&ground, group, round);
         }
         others(arguments, &ground, &mut measured);
+        keep(arguments, &measured);
     }
     if arguments.wants("catalog") {
         catalog::measure(&ground, &mut measured, arguments.rounds, shrink);
+        keep(arguments, &measured);
     }
     measured
+}
+
+/// Writes all there is so far: a run takes long, and may be ended before its end.
+fn keep(arguments: &Arguments, measured: &Measured) {
+    if let Some(file) = &arguments.json {
+        let json = serde_json::to_string(measured).expect("numbers and names");
+        fs::write(file, json).expect("the file of --json can be written");
+    }
 }
 
 /// One round of what has no place in a group.

@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    thread,
+    thread::{self, JoinHandle},
 };
 
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,8 @@ pub(crate) struct Server {
     child: Child,
     address: SocketAddr,
     folder: PathBuf,
+    /// Reads what it says, until its end.
+    log: Option<JoinHandle<()>>,
 }
 
 /// What a process has used since it began.
@@ -78,14 +80,14 @@ impl Subject {
             said.push_str(&line);
         };
         // What it says later must not be lost: it is about what went wrong.
-        thread::spawn(move || {
+        let log = thread::spawn(move || {
             let mut rest = String::new();
             log.read_to_string(&mut rest).ok();
             if !rest.is_empty() {
                 crate::say(&format!("The server said: {rest}"));
             }
         });
-        Server { child, address, folder: folder.to_owned() }
+        Server { child, address, folder: folder.to_owned(), log: Some(log) }
     }
 }
 
@@ -119,6 +121,7 @@ impl Server {
     /// Waits until it has ended by itself.
     pub(crate) fn ended(mut self) {
         let status = self.child.wait().expect("our child");
+        self.log.take().map(JoinHandle::join);
         assert!(status.success(), "the server ended with {status}");
     }
 

@@ -153,7 +153,7 @@ fn sizes(modes: &Modes) -> Group {
         (256 * MIB, ["sizes-write-256-mib", "sizes-relaxed-256-mib", "sizes-strict-256-mib"]),
         (2 * GIB, ["sizes-write-2-gib", "sizes-relaxed-2-gib", "sizes-strict-2-gib"]),
     ] {
-        let bytes = (4096 * size).clamp(64 * MIB, 512 * MIB);
+        let bytes = (1024 * size).clamp(64 * MIB, 512 * MIB).max(size);
         let files = usize::try_from((bytes / size).max(1)).expect("few");
         let load = Load { files, size, ..Load::default() };
         let subjects = [&Subject::Limit(Limit::Write), &modes.relaxed, &modes.strict];
