@@ -14,7 +14,8 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 5)]
     pub(crate) rounds: usize,
 
-    /// Only these: large, many, wait, small, probes, flat, sizes, alone, syncs, memory, fair, catalog
+    /// Only these: large, many, wait, small, probes, flat, sizes, alone, syncs, memory, fair,
+    /// catalog
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     pub(crate) only: Vec<String>,
 
@@ -26,7 +27,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) shrink: u64,
 
-    /// Where servers have their folders: on the disk that is meant. Without it, beside what is built
+    /// Where servers have their folders: on the disk that is meant; else beside what is built
     #[arg(long)]
     pub(crate) dir: Option<PathBuf>,
 

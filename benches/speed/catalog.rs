@@ -34,12 +34,13 @@ const CHUNK: u64 = 1 << 20;
 const LISTS: usize = 200;
 const FLAGS: &str = "--durability=relaxed --max-uploads=none --upload-ttl=999d";
 
-/// All rounds on one catalog: `catalog-start` in seconds, probes and lists in milliseconds. An
-/// empty server is asked the same in each round.
+/// All rounds on one catalog: `catalog-start` and `catalog-stop` in seconds, probes and lists in
+/// milliseconds. An empty server is asked the same in each round.
 pub(crate) fn measure(ground: &Ground, measured: &mut Measured, rounds: usize, shrink: u64) {
     let subject = Subject::flowstitch(FLAGS);
     let folder = ground.fresh().expect("a folder");
     stop(subject.start(folder.path()));
+    crate::say("Filling a catalog; this takes a minute or more.");
     fill(folder.path(), UPLOADS / shrink, CREATIVES / shrink).expect("the database takes it");
     ground.settle().expect("the disk takes it");
     for _ in 0..rounds {
@@ -49,7 +50,7 @@ pub(crate) fn measure(ground: &Ground, measured: &mut Measured, rounds: usize, s
         measured.number("catalog-probe-p99", probes(&server));
         measured.number("catalog-scheduled-p99", scheduled(&server).p99_ms);
         measured.number("catalog-rss", server.usage().peak_rss_mib);
-        stop(server);
+        measured.number("catalog-stop", stop(server));
         let empty = ground.fresh().expect("a folder");
         let server = subject.start(empty.path());
         measured.number("catalog-probe-p99-empty", probes(&server));
@@ -81,11 +82,16 @@ fn scheduled(server: &Server) -> Latency {
     Latency::of(times)
 }
 
-/// Ends it in order: a start after a crash is another measure.
-fn stop(server: Server) {
+/// Ends it in order, for a start after a crash is another measure: how many seconds it took.
+fn stop(server: Server) -> f64 {
+    let begun = Instant::now();
     let id = i32::try_from(server.id()).expect("an id of a process");
     kill_process(Pid::from_raw(id).expect("not 0"), Signal::TERM).expect("it is ours");
-    server.ended();
+    let status = server.ended();
+    if !status.success() {
+        crate::say(&format!("The server did not end in order: {status}"));
+    }
+    begun.elapsed().as_secs_f64()
 }
 
 fn fill(folder: &Path, uploads: u64, creatives: u64) -> rusqlite::Result<()> {

@@ -44,7 +44,8 @@ impl Chart {
             add(
                 &mut svg,
                 &format!(
-                    "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.8\"/>",
+                    "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" \
+                     stroke-width=\"1.8\"/>",
                     points.join(" ")
                 ),
             );
@@ -89,7 +90,8 @@ impl Chart {
         add(
             svg,
             &format!(
-                "<text transform=\"translate(18 {y}) rotate(-90)\" text-anchor=\"middle\">{}</text>",
+                "<text transform=\"translate(18 {y}) rotate(-90)\" \
+                 text-anchor=\"middle\">{}</text>",
                 self.y_label
             ),
         );

@@ -197,8 +197,8 @@ impl Rows<'_> {
 }
 
 /// What a user waits for at 100 %, in milliseconds: how much longer the answer took that completed
-/// the file than a chunk's usually does, and then until the creative could be seen. The answer waits
-/// for the completion, so nearly all of it is in the former.
+/// the file than a chunk's usually does, and then until the creative could be seen. The answer
+/// waits for the completion, so nearly all of it is in the former.
 pub(crate) fn wait_ms(turn: &Turn) -> f64 {
     let outcome = &turn.outcome;
     (outcome.completing.max_ms - outcome.chunks.p50_ms).max(0.0) + outcome.visible.max_ms

@@ -1,7 +1,7 @@
 //! What is measured: who gets which load, side by side.
 //!
-//! A group is a set of cases that are compared with each other. They have their turns in each round,
-//! in an order that rotates, so that nobody always comes first.
+//! A group is a set of cases that are compared with each other. They have their turns in each
+//! round, in an order that rotates, so that nobody always comes first.
 
 use crate::{limit::Limit, load::Load, server::Subject};
 
