@@ -43,11 +43,11 @@ impl Measured {
             let case = &group.cases[(round + turn) % count];
             let turn = case.turn(ground);
             crate::say(&format!(
-                "round {:2}  {:22} {:8.0} MB/s {:6.2} CPU s/GB {:8.0} files/s {:8.0} requests/s",
+                "round {:2}  {:22} {:8.0} MB/s {:6.0} CPU µs/request {:8.0} files/s {:8.0} requests/s",
                 round + 1,
                 case.name,
                 turn.outcome.mb_per_s,
-                turn.cpu_s_per_gb(),
+                turn.cpu_us_per_request(),
                 turn.outcome.files_per_s,
                 turn.outcome.requests_per_s,
             ));
