@@ -9,13 +9,13 @@ SHELL := /bin/bash
 CARGO ?= cargo
 # How long `make torture` goes on.
 SECONDS ?= 600
-# How many times `make bench-attacks` measures.
-ROUNDS ?= 7
 RELEASE_BIN := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/release/flowstitch
+# Everything that `make bench` measured last.
+SPEED_JSON := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/speed.json
 
 .PHONY: help build run check fmt clippy doc deny test unit torture torture-proof \
-    bench-attacks browser browser-tools torture-tools schemathesis fuzz fuzz-quick fuzz-build \
-    fuzz-clippy fuzz-tools
+    bench bench-plots bench-attacks browser browser-tools torture-tools schemathesis fuzz \
+    fuzz-quick fuzz-build fuzz-clippy fuzz-tools
 
 help: ## List what can be done
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,17 @@ unit: torture-tools
 torture: torture-tools ## Attack the optimised binary for SECONDS=600 and print what it lost
 	$(CARGO) test --release --locked --test torture -- --seconds $(SECONDS)
 
+# ROUNDS: how many times each is measured. ONLY: some of the groups that `--help` names. FULL=1: with
+# files of 20 GiB. BENCH_DIR: a folder on the disk that is meant.
+bench: ROUNDS ?= 5
+bench: ## Measure speed beside the limits of this machine; ROUNDS=5 ONLY=large,small FULL=1
+	$(CARGO) bench --locked --bench speed -- --rounds $(ROUNDS) $(if $(ONLY),--only $(ONLY)) \
+	    $(if $(FULL),--full) $(if $(BENCH_DIR),--dir $(BENCH_DIR)) --json $(SPEED_JSON)
+
+bench-plots: ## Draw what `make bench` measured: docs/performance/*.svg
+	$(CARGO) bench --locked --bench speed -- --from $(SPEED_JSON) --plots docs/performance
+
+bench-attacks: ROUNDS ?= 7
 bench-attacks: ## Measure an upload under slow heads, slow bodies and 10,000 idle connections
 	$(CARGO) test --release --locked --test attacks -- --rounds $(ROUNDS)
 

@@ -303,7 +303,8 @@ fn files(top: &Path, folder: &str) -> Vec<File> {
 #[test]
 fn the_code_keeps_its_rules() {
     let top = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let folders = ["src", "tests", "static", "migrations", "fuzz/src", "fuzz/fuzz_targets"];
+    let folders =
+        ["src", "tests", "benches", "static", "migrations", "fuzz/src", "fuzz/fuzz_targets"];
     let files: Vec<_> = folders.iter().flat_map(|folder| files(&top, folder)).collect();
     assert!(files.iter().any(|file| file.name == "src/lib.rs"), "no source was found");
     let offences: Vec<_> = files.iter().flat_map(File::check).map(|o| o.to_string()).collect();
