@@ -69,6 +69,9 @@ impl Shared {
             shared.make_sure(&live).await?;
             return Ok(Some(live));
         }
+        if shared.registry.is_absent(&key) {
+            return Ok(None);
+        }
         let _gate = shared.registry.gate(&key).lock().await;
         Self::find_under_gate(shared, intent).await
     }
@@ -82,10 +85,14 @@ impl Shared {
             shared.make_sure(&live).await?;
             return Ok(Some(live));
         }
-        match shared.catalog.current(&key).await? {
-            Some(record) => Ok(Some(Self::load(shared, record, Some(key)).await?)),
-            None => Ok(None),
+        if shared.registry.is_absent(&key) {
+            return Ok(None);
         }
+        let Some(record) = shared.catalog.current(&key).await? else {
+            shared.registry.note_absent(key);
+            return Ok(None);
+        };
+        Ok(Some(Self::load(shared, record, Some(key)).await?))
     }
 
     /// The upload that this request belongs to; a new one if there is none. It may be complete:

@@ -1,7 +1,7 @@
 //! Which uploads are in memory, and how they come and go.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt,
     ops::Deref,
     sync::{Arc, Mutex, MutexGuard},
@@ -11,7 +11,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{Shared, live::Live};
-use crate::upload::{IdentityKey, UploadId};
+use crate::upload::{IdentityKey, UploadId, limits};
 
 /// How many locks the identities share. Two that share one wait for each other only while one of
 /// them is looked up in the catalog.
@@ -29,6 +29,9 @@ struct Map {
     by_id: HashMap<UploadId, Entry>,
     /// The newest upload of each identity.
     by_key: HashMap<IdentityKey, UploadId>,
+    /// Identities that the catalog has no upload of, as far as it was asked: nobody else writes to
+    /// it, so that this stays so until one is put here.
+    absent: HashSet<IdentityKey>,
     /// Until when nobody tries to load what could not be loaded.
     resting: HashMap<UploadId, Instant>,
 }
@@ -93,8 +96,23 @@ impl Registry {
         if let Some(key) = newest_of {
             entry.key = Some(key);
             map.by_key.insert(key, id);
+            map.absent.remove(&key);
         }
         map.take(id, shared).expect("it was put there under the same lock")
+    }
+
+    /// Whether it is known that there is no upload of this identity.
+    pub(super) fn is_absent(&self, key: &IdentityKey) -> bool {
+        self.map().absent.contains(key)
+    }
+
+    /// The catalog has no upload of this identity. The caller holds its gate.
+    pub(super) fn note_absent(&self, key: IdentityKey) {
+        let mut map = self.map();
+        if limits::ABSENT_LEN_MAX <= map.absent.len() {
+            map.absent.clear();
+        }
+        map.absent.insert(key);
     }
 
     /// Every upload in memory.

@@ -127,6 +127,9 @@ pub const SWEEP_BATCH_LEN_MAX: usize = 256;
 
 /// Calls that wait for the one writer of the catalog; more wait before this queue.
 pub const CATALOG_QUEUE_LEN: usize = 256;
+/// Identities without an upload that are remembered, so that probes need not ask the catalog: 32
+/// bytes each.
+pub const ABSENT_LEN_MAX: usize = 32 * 1024;
 /// Calls that share one transaction of the catalog at most.
 pub const CATALOG_GROUP_LEN_MAX: usize = 64;
 /// Queries of the catalog that run at the same time.

@@ -2,7 +2,7 @@
 
 use std::{ffi::CStr, path::Path};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 use super::{file, memory, migrate};
 use crate::{catalog::CatalogError, upload::limits};
@@ -68,6 +68,8 @@ fn open(path: &Path, extra: OpenFlags, access: Access) -> Result<Connection, Cat
     let connection = Connection::open_with_flags_and_vfs(path, flags, access.vfs())?;
     connection.busy_timeout(limits::CATALOG_BUSY_TIMEOUT)?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // A plan does not depend on what is bound: else statements are planned anew for each value.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // More than there are statements, so that none is ever parsed twice.
     connection.set_prepared_statement_cache_capacity(limits::CATALOG_STATEMENTS);
     Ok(connection)

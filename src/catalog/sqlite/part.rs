@@ -12,7 +12,7 @@ pub(super) type Tell = Box<dyn FnOnce(Result<(), &CatalogError>) + Send>;
 /// One call's part, whatever it gives.
 pub(super) trait Part: Send {
     /// Does it, or does nothing of it.
-    fn run(self: Box<Self>, transaction: &mut Transaction<'_>) -> Tell;
+    fn run(self: Box<Self>, transaction: &Transaction<'_>) -> Tell;
 
     /// Tells the caller that it was not begun.
     fn refuse(self: Box<Self>, error: &CatalogError);
@@ -41,7 +41,7 @@ where
     T: Send + 'static,
     W: FnOnce(&Connection) -> Result<T, CatalogError> + Send + 'static,
 {
-    fn run(self: Box<Self>, transaction: &mut Transaction<'_>) -> Tell {
+    fn run(self: Box<Self>, transaction: &Transaction<'_>) -> Tell {
         let Self { work, reply } = *self;
         let done = in_savepoint(transaction, work);
         Box::new(move |committed| {
@@ -58,11 +58,33 @@ where
 
 /// Keeps what the work changed if it succeeds; rolls it back, and nothing else, if it does not.
 fn in_savepoint<T>(
-    transaction: &mut Transaction<'_>,
+    transaction: &Transaction<'_>,
     work: impl FnOnce(&Connection) -> Result<T, CatalogError>,
 ) -> Result<T, CatalogError> {
-    let savepoint = transaction.savepoint()?;
-    let value = work(&savepoint)?;
-    savepoint.commit()?;
+    // rusqlite's own savepoints are parsed anew each time.
+    transaction.prepare_cached("SAVEPOINT part")?.execute([])?;
+    let savepoint = Savepoint { transaction };
+    let value = work(savepoint.transaction)?;
+    savepoint.keep()?;
     Ok(value)
+}
+
+/// What was changed since then is rolled back, unless it is kept.
+struct Savepoint<'a> {
+    transaction: &'a Connection,
+}
+
+impl Savepoint<'_> {
+    fn keep(self) -> rusqlite::Result<()> {
+        self.transaction.prepare_cached("RELEASE part")?.execute([])?;
+        std::mem::forget(self);
+        Ok(())
+    }
+}
+
+impl Drop for Savepoint<'_> {
+    fn drop(&mut self) {
+        // Fails if SQLite has rolled back all of the transaction, and then it is gone as well.
+        let _ = self.transaction.execute_batch("ROLLBACK TO part; RELEASE part");
+    }
 }

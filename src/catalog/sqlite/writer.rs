@@ -133,14 +133,14 @@ impl Writing {
     fn carry_out(&mut self, durability: Durability, parts: Vec<Box<dyn Part>>) {
         let mut parts = parts.into_iter();
         while parts.len() != 0 {
-            let mut transaction = match self.begin(durability) {
+            let transaction = match self.begin(durability) {
                 Ok(transaction) => transaction,
                 Err(error) => return parts.for_each(|part| part.refuse(&error)),
             };
             let mut ran = Vec::with_capacity(parts.len());
             for part in parts.by_ref() {
                 // Unwind safe: the savepoint that the panic passes through is rolled back.
-                if let Ok(tell) = catch_unwind(AssertUnwindSafe(|| part.run(&mut transaction))) {
+                if let Ok(tell) = catch_unwind(AssertUnwindSafe(|| part.run(&transaction))) {
                     ran.push(tell);
                 } else {
                     tracing::error!("A call of the catalog's writer panicked");
