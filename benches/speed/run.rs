@@ -43,7 +43,8 @@ impl Measured {
             let case = &group.cases[(round + turn) % count];
             let turn = case.turn(ground);
             crate::say(&format!(
-                "round {:2}  {:22} {:8.0} MB/s {:6.0} CPU µs/request {:8.0} files/s {:8.0} requests/s",
+                "round {:2}  {:22} {:8.0} MB/s {:6.0} CPU µs/request {:8.0} files/s \
+                 {:8.0} requests/s",
                 round + 1,
                 case.name,
                 turn.outcome.mb_per_s,
