@@ -16,8 +16,8 @@ use tokio::{sync::watch, time::Instant};
 use super::{
     Class, Refused, UploadError,
     claim::{Claim, ClaimSlot},
+    progress::Progress,
     quarantine::Check,
-    stitch::Progress,
     warm::Warm,
 };
 use crate::{
@@ -310,8 +310,8 @@ impl Live {
         Ok(())
     }
 
-    /// Whether a pass that came to its end, and had last begun anew at `rewinds`, has seen all of
-    /// a full upload: then, and only then, its digest is the file's.
+    /// Whether the upload is full, and nothing of it was forgotten since a pass that had last begun
+    /// anew at `rewinds`.
     pub(super) fn was_passed_whole(&self, rewinds: u64) -> bool {
         let state = self.lock();
         state.record.state == UploadState::Stitching && state.rewinds == rewinds

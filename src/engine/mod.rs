@@ -20,6 +20,7 @@ mod live;
 mod load;
 mod operator;
 mod options;
+mod progress;
 mod publish;
 mod quarantine;
 mod quota;
@@ -35,7 +36,7 @@ mod sweep;
 mod uploads;
 mod warm;
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
@@ -142,6 +143,8 @@ struct Shared {
     scans: Scans,
     /// Turns to read and hash.
     passes: Semaphore,
+    /// Whether an upload may have warm bytes.
+    anything_warm: AtomicBool,
     budget: Budget,
     /// The part of the memory that bodies may keep while they wait for something else.
     keep_budget: Budget,
@@ -186,6 +189,7 @@ impl Engine {
             begun: Begun::default(),
             scans: Scans::new(parts.options.stitch_workers),
             passes: Semaphore::new(parts.options.stitch_workers.max(1)),
+            anything_warm: AtomicBool::new(false),
             background: background.clone(),
             commits,
             hints,

@@ -4,7 +4,10 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::{Piece, Shared, UploadError, budget::Lease, live::Live, warm::Frames};
-use crate::upload::{Checksum, Sha256Digest, UploadId, limits::WRITE_BATCH_LEN_MAX};
+use crate::upload::{
+    Checksum, Sha256Digest, UploadId,
+    limits::{SMALL_FRAME_LEN, WRITE_BATCH_LEN_MAX},
+};
 
 /// What is known of the bytes of a body so far.
 pub(super) struct Seen {
@@ -89,7 +92,11 @@ impl<'a> Sink<'a> {
         self.flush().await
     }
 
-    pub(super) async fn take(&mut self, frame: Bytes) -> Result<(), UploadError> {
+    pub(super) async fn take(&mut self, mut frame: Bytes) -> Result<(), UploadError> {
+        if frame.len() < SMALL_FRAME_LEN {
+            // It may be all that is used of a buffer many times as large.
+            frame = Bytes::copy_from_slice(&frame);
+        }
         self.seen.take(&frame)?;
         let lease = if let Some(lease) = self.shared.budget.try_lease(frame.len()) {
             lease

@@ -21,23 +21,12 @@ use super::{
     Shared, UploadError,
     live::Live,
     load::{Source, slices},
+    progress::Progress,
 };
 use crate::upload::{
     ByteRange, Checksum, DigestKinds, Hashing, StoredRange, Trouble, UploadId, UploadState,
     limits::{self, STITCH_AHEAD_LEN, STITCH_RETRY_MAX, STITCH_RETRY_MIN, STITCH_TICK},
 };
-
-/// How far the stitch of one upload has come. Lost with the process: the next one begins anew.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Progress {
-    hashing: Hashing,
-    /// The offset of the next range.
-    hashed: u64,
-    /// Whether the empty range of an empty file was passed, too.
-    passed_empty: bool,
-    /// See [`super::live::LiveState::rewinds`].
-    rewinds: u64,
-}
 
 /// How a pass ended.
 pub(super) enum Pass {
@@ -122,6 +111,9 @@ async fn stitch(shared: Arc<Shared>, id: UploadId) {
     while live.has_stitch_work(1, Instant::now()) && !live.is_ending() {
         // Before the claim: whoever wants to end the upload must not wait for other uploads.
         let turn = shared.passes.acquire().await.expect("a semaphore that is never closed");
+        if shared.stop.is_cancelled() {
+            return;
+        }
         let Ok(mut progress) = live.progress.try_lock() else { return };
         // Taken out, so that a panic leaves a progress that is empty, not one that is wrong.
         let mut run = std::mem::take(&mut *progress);
@@ -131,7 +123,7 @@ async fn stitch(shared: Arc<Shared>, id: UploadId) {
         live.hashed.store(run.hashed, Ordering::Relaxed);
         *progress = run.clone();
         match result {
-            Ok(Pass::Done) if live.was_passed_whole(run.rewinds) => {
+            Ok(Pass::Done) if run.is_whole(&live) => {
                 match Shared::finish(&shared, &live, run.hashing.finish()).await {
                     Ok(Pass::Done) => {}
                     Ok(Pass::Interrupted) => return,
@@ -182,7 +174,8 @@ impl Shared {
             return Ok(Pass::Done);
         }
         let has_gap = progress.hashed != live.plan.total();
-        if has_gap && live.was_passed_whole(progress.rewinds) {
+        // What came since we looked is for the next pass.
+        if has_gap && live.was_passed_whole(progress.rewinds) && next(live, progress).is_none() {
             return Err(UploadError::unavailable("a full upload has a gap"));
         }
         Ok(Pass::Done)

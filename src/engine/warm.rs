@@ -93,6 +93,8 @@ impl Shared {
 
     /// Keeps the bytes of a range until the stitch takes them, or somebody needs the memory.
     pub(super) fn keep_warm(&self, live: &Live, range: ByteRange, frames: Frames) {
+        // Before they are there: whoever needs the memory must not miss them.
+        self.anything_warm.store(true, Ordering::SeqCst);
         live.warm.keep(range, frames);
         // Looked at afterwards: whoever waits since before that may have missed these.
         if !self.budget.is_roomy() {
@@ -102,6 +104,9 @@ impl Shared {
 
     /// Gives the memory of all that is warm to those who wait for some.
     pub(super) fn cool(&self) {
+        if !self.anything_warm.swap(false, Ordering::SeqCst) {
+            return;
+        }
         for live in self.registry.all() {
             live.warm.clear();
         }

@@ -103,6 +103,8 @@ pub const STITCH_WORKERS: usize = 2;
 /// New bytes in the prefix of a running upload after which a worker is told of them: one chunk of
 /// flow.js, so that its bytes are hashed while they are warm.
 pub const STITCH_AHEAD_LEN: u64 = MIB;
+/// Frames shorter than this are copied out of the buffer that they came in.
+pub const SMALL_FRAME_LEN: usize = 1024;
 /// The shortest range whose bytes are kept in memory for the stitch; shorter ones are read back.
 pub const WARM_LEN_MIN: u64 = 256 * KIB;
 /// How far ahead of the stitch a range may end whose bytes are kept for it.

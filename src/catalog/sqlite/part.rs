@@ -45,7 +45,11 @@ where
         let Self { work, reply } = *self;
         let done = in_savepoint(transaction, work);
         Box::new(move |committed| {
-            let answer = done.and_then(|value| committed.map(|()| value).map_err(error::again));
+            let answer = match (done, committed) {
+                // What it found in the way may have been another's change, which is not there now.
+                (Ok(_) | Err(CatalogError::Taken), Err(error)) => Err(error::again(error)),
+                (done, _) => done,
+            };
             // Whoever asked may have left.
             let _ = reply.send(answer);
         })
@@ -84,7 +88,10 @@ impl Savepoint<'_> {
 
 impl Drop for Savepoint<'_> {
     fn drop(&mut self) {
-        // Fails if SQLite has rolled back all of the transaction, and then it is gone as well.
-        let _ = self.transaction.execute_batch("ROLLBACK TO part; RELEASE part");
+        let rolled_back = self.transaction.execute_batch("ROLLBACK TO part; RELEASE part");
+        if rolled_back.is_err() && !self.transaction.is_autocommit() {
+            // All of it then: half of a call must not be committed with the others.
+            let _ = self.transaction.execute_batch("ROLLBACK");
+        }
     }
 }

@@ -15,7 +15,8 @@ use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    error, memory,
+    error,
+    memory::Memory,
     part::{Call, Part},
 };
 use crate::{
@@ -40,7 +41,7 @@ impl Writer {
     /// Starts the thread.
     pub(super) fn start(connection: Connection) -> Result<Self, CatalogError> {
         let (jobs, queue) = mpsc::channel(limits::CATALOG_QUEUE_LEN);
-        let writing = Writing { connection, synchronous: Durability::Strict, doubtful: false };
+        let writing = Writing::new(connection);
         thread::Builder::new()
             .name("catalog".into())
             .spawn(move || serve(writing, queue))
@@ -124,9 +125,16 @@ struct Writing {
     synchronous: Durability,
     /// Whether the journal may have lost what it was told to flush.
     doubtful: bool,
+    /// Dropped last, see there.
+    memory: Memory,
 }
 
 impl Writing {
+    fn new(connection: Connection) -> Self {
+        let memory = Memory::of(Path::new(connection.path().unwrap_or_default()));
+        Self { connection, synchronous: Durability::Strict, doubtful: false, memory }
+    }
+
     /// Runs all parts in one transaction, and tells their callers what came of it. A part that
     /// fails or panics takes back its own changes only. Some errors of the disk take the whole
     /// transaction with them: then those behind it have one of their own.
@@ -151,7 +159,11 @@ impl Writing {
             }
             let committed = commit(transaction);
             if let Err(error) = &committed {
-                self.doubtful = error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
+                // Also if SQLite gave up before: it may have begun to write the journal.
+                self.doubtful = matches!(
+                    error.sqlite_error_code(),
+                    Some(ErrorCode::SystemIoFailure | ErrorCode::OperationAborted)
+                );
             }
             let committed = committed.map_err(CatalogError::from);
             for tell in ran {
@@ -195,7 +207,7 @@ impl Writing {
     fn dispel_doubt(&mut self) -> Result<(), CatalogError> {
         if self.doubtful {
             // A fold before this one may have failed. All that it wrote is in the journal still.
-            self.connection.path().map(Path::new).map(memory::forget);
+            self.memory.forget();
         }
         if self.doubtful && !self.fold()? {
             return Err(CatalogError::Unavailable("its journal could not be flushed".into()));
@@ -226,7 +238,7 @@ mod tests {
 
     fn writing(path: &Path) -> Writing {
         let connection = connection::writer(path, connection::Access::Shared).expect("a new file");
-        Writing { connection, synchronous: Durability::Strict, doubtful: false }
+        Writing::new(connection)
     }
 
     /// One call in a transaction of its own.
