@@ -32,7 +32,7 @@ impl Point {
         (Self::Start, "both folders, when the server starts"),
         (Self::Bytes, "the file of an upload, before a chunk is acknowledged"),
         (Self::NewName, "incomplete/, after a file was made in it"),
-        (Self::PublishedBytes, "the file of an upload, before it is renamed (two calls)"),
+        (Self::PublishedBytes, "the file of an upload, before it is renamed"),
         (Self::PublishedName, "completed/, after the rename"),
         (Self::FormerName, "incomplete/, after the rename"),
         (Self::RemovedName, "completed/, after a creative was deleted"),
@@ -253,13 +253,12 @@ impl Model {
     }
 }
 
-/// Whether this sync is one of the two before the rename: nothing else is written meanwhile.
+/// Whether this sync is the last before the rename: nothing is written to the file in between.
 fn is_publishing(path: &str, rest: &[Event]) -> bool {
     let renamed =
         rest.iter().position(|event| matches!(&event.step, Step::Move(p, _) if p == path));
     let Some(renamed) = renamed else { return false };
-    let syncs = rest[..renamed].iter().filter(|event| event.step == Step::Sync(path.to_owned()));
-    syncs.count() <= 2
+    !rest[..renamed].iter().any(|event| event.step == Step::Write(path.to_owned()))
 }
 
 fn folder(path: &str) -> &str {
