@@ -67,7 +67,7 @@ impl Disk {
     /// sync failed is not used again.
     pub(super) fn sync_bytes(&self, upload: UploadId) -> io::Result<()> {
         let file = self.open(upload)?;
-        let synced = file.sync();
+        let synced = file.sync().and_then(|()| self.incomplete.witness.confirm());
         if synced.is_err() {
             self.open_files.forget_file(upload, &file);
         }
@@ -198,7 +198,34 @@ mod tests {
     use std::fs::File;
 
     use super::*;
-    use crate::upload::{CreativeId, FileName};
+    use crate::{
+        upload::{CreativeId, FileName},
+        witness::Witness,
+    };
+
+    #[test]
+    fn a_sync_that_is_not_confirmed_is_none() {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        let folder = |name| Folder::open(&root.path().join(name)).expect("a folder");
+        let doubtful = |name| {
+            let mut folder = folder(name);
+            folder.witness = Witness::failing();
+            folder
+        };
+        let id = UploadId::new();
+        let filename = FileName::new("a.png").expect("short");
+        let name = PublishedName::new(CreativeId::new(), &filename);
+
+        let disk = Disk::new(doubtful("incomplete"), folder("completed"));
+        disk.create(id, 3).expect("create");
+        disk.sync_bytes(id).expect_err("not confirmed");
+        disk.sync_names(&[id]).expect_err("not confirmed");
+        disk.publish(id, &name).expect_err("not confirmed");
+        assert_eq!(disk.len(id).expect("look"), Some(3), "it was not moved");
+
+        let disk = Disk::new(folder("incomplete"), doubtful("completed"));
+        disk.publish(id, &name).expect_err("not confirmed");
+    }
 
     #[test]
     fn a_file_that_cannot_be_synced_is_not_published() {

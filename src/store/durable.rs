@@ -32,7 +32,7 @@ use super::{
     name::Name,
     room,
 };
-use crate::upload::ByteRange;
+use crate::{upload::ByteRange, witness::Witness};
 
 /// No child process inherits a file; a planted symbolic link is refused, not followed; a planted
 /// FIFO does not block the thread for ever (it is refused by [`regular`] a moment later).
@@ -53,6 +53,8 @@ pub(super) struct Entry {
 /// The handle stays with the folder when somebody renames it or puts another in its place.
 pub(super) struct Folder {
     handle: File,
+    /// Asked after each flush.
+    pub(super) witness: Witness,
     /// Whether files may be here whose room is not reserved: so it is until the file system has
     /// turned out to reserve it, for a former process may have left some.
     promises: AtomicBool,
@@ -80,9 +82,10 @@ impl Folder {
     /// As [`Self::open`], and makes nothing.
     pub(super) fn open_existing(path: &Path) -> io::Result<Self> {
         let handle = File::from(open_folder(path)?);
+        let witness = Witness::at(&handle, Path::new("."));
         let promises = AtomicBool::new(true);
         let (failures, begun, turn) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::new(0));
-        Ok(Self { handle, promises, failures, begun, turn })
+        Ok(Self { handle, witness, promises, failures, begun, turn })
     }
 
     /// What tells it from every other folder, by whatever path it was opened.
@@ -254,7 +257,7 @@ impl Folder {
         // One that was begun after we came has seen what we changed.
         if *succeeded <= before {
             let number = self.begun.fetch_add(1, Ordering::SeqCst) + 1;
-            if let Err(error) = self.handle.sync_all() {
+            if let Err(error) = self.handle.sync_all().and_then(|()| self.witness.confirm()) {
                 self.failures.fetch_add(1, Ordering::SeqCst);
                 return Err(error);
             }

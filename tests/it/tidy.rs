@@ -12,12 +12,13 @@ use std::{
 use code::{bare, functions, paths, untested_len};
 
 /// What each layer may import. A layer is the first name below `src`.
-const LAYERS: [(&str, &[&str]); 15] = [
+const LAYERS: [(&str, &[&str]); 16] = [
     ("upload", &[]),
+    ("witness", &[]),
     ("metrics", &[]),
     ("shutdown", &[]),
-    ("store", &["upload"]),
-    ("catalog", &["upload"]),
+    ("store", &["upload", "witness"]),
+    ("catalog", &["upload", "witness"]),
     ("scan", &["upload"]),
     ("mail", &[]),
     ("engine", &["upload", "store", "catalog", "scan", "metrics"]),

@@ -108,11 +108,15 @@ impl Places {
         format!("{}-wal", self.database)
     }
 
-    /// Whether it matters: not what is made anew at each start, and not what only tries the disk.
+    /// Whether it matters: not what is made anew at each start, and not what only tries the disk,
+    /// by a name of its own or as a file without one, which strace calls by its number.
     fn matters(&self, path: &str) -> bool {
         let ours = [self.data.as_str(), folder(&self.database)];
+        let is_unnamed = path.rsplit('/').next().is_some_and(|name| name.starts_with('#'));
         let within = ours.iter().any(|top| path.starts_with(&format!("{top}/")));
-        within && !["-shm", "-journal", "/.probe"].iter().any(|end| path.ends_with(end))
+        within
+            && !is_unnamed
+            && !["-shm", "-journal", "/.probe"].iter().any(|end| path.ends_with(end))
     }
 }
 

@@ -22,6 +22,7 @@ use super::{
 use crate::{
     catalog::CatalogError,
     upload::{Durability, limits},
+    witness::Witness,
 };
 
 /// What the thread is asked for.
@@ -125,14 +126,17 @@ struct Writing {
     synchronous: Durability,
     /// Whether the journal may have lost what it was told to flush.
     doubtful: bool,
+    /// Asked after each flush.
+    witness: Witness,
     /// Dropped last, see there.
     memory: Memory,
 }
 
 impl Writing {
     fn new(connection: Connection) -> Self {
-        let memory = Memory::of(Path::new(connection.path().unwrap_or_default()));
-        Self { connection, synchronous: Durability::Strict, doubtful: false, memory }
+        let path = Path::new(connection.path().unwrap_or_default()).to_owned();
+        let (witness, memory) = (Witness::beside(&path), Memory::of(&path));
+        Self { connection, synchronous: Durability::Strict, doubtful: false, witness, memory }
     }
 
     /// Runs all parts in one transaction, and tells their callers what came of it. A part that
@@ -165,7 +169,10 @@ impl Writing {
                     Some(ErrorCode::SystemIoFailure | ErrorCode::OperationAborted)
                 );
             }
-            let committed = committed.map_err(CatalogError::from);
+            let committed = committed.map_err(CatalogError::from).and_then(|()| match durability {
+                Durability::Strict => self.confirm(),
+                Durability::Relaxed => Ok(()),
+            });
             for tell in ran {
                 tell(committed.as_ref().copied());
             }
@@ -209,11 +216,23 @@ impl Writing {
             // A fold before this one may have failed. All that it wrote is in the journal still.
             self.memory.forget();
         }
-        if self.doubtful && !self.fold()? {
-            return Err(CatalogError::Unavailable("its journal could not be flushed".into()));
+        if self.doubtful {
+            if !self.fold()? {
+                return Err(CatalogError::Unavailable("its journal could not be flushed".into()));
+            }
+            self.confirm()?;
         }
         self.doubtful = false;
         Ok(())
+    }
+
+    /// Whether the last flush can be believed. What it should have flushed is visible all the same;
+    /// so nothing is added to it before it has been.
+    fn confirm(&mut self) -> Result<(), CatalogError> {
+        self.witness.confirm().map_err(|error| {
+            self.doubtful = true;
+            CatalogError::Unavailable(Box::new(error))
+        })
     }
 
     /// Writes the journal into the file, durably, and empties it. False if a reader was in the way.
@@ -296,6 +315,18 @@ mod tests {
         transaction(&mut writing, Durability::Strict, doom).expect_err("still in doubt");
         drop(snapshot);
         transaction(&mut writing, Durability::Strict, doom).expect("written");
+    }
+
+    #[test]
+    fn a_flush_that_is_not_confirmed_is_none() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut writing = writing(&dir.path().join("c.db"));
+        writing.witness = Witness::failing();
+        transaction(&mut writing, Durability::Relaxed, doom).expect("nothing was flushed");
+        transaction(&mut writing, Durability::Strict, doom).expect_err("not confirmed");
+        transaction(&mut writing, Durability::Relaxed, doom).expect_err("still in doubt");
+        writing.witness = Witness::beside(dir.path());
+        transaction(&mut writing, Durability::Strict, doom).expect("the doubt is dispelled");
     }
 
     #[tokio::test]
