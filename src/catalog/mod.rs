@@ -157,9 +157,10 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
         durability: Durability,
     ) -> Result<Committed, CatalogError>;
 
-    /// `stitching` becomes `complete`, and the creative exists: both or neither. Returns false,
-    /// and writes nothing, if the upload is in any other state, or if its principal is a user who
-    /// is disabled or gone.
+    /// `stitching` becomes `complete`, and the creative exists: both or neither. The ranges are
+    /// forgotten with that if there are at most [`crate::upload::limits::FEW_RANGES`] of them.
+    /// Returns false, and writes nothing, if the upload is in any other state, or if its principal
+    /// is a user who is disabled or gone.
     async fn complete(&self, creative: &Creative) -> Result<bool, CatalogError>;
 
     /// A running upload ends without a file, at the time that `by` says. Returns false, and writes

@@ -151,7 +151,7 @@ pub struct Settings {
     #[arg(long, value_name = "ADDR,…", value_delimiter = ',')]
     pub trusted_proxies: Option<Vec<TrustedProxy>>,
 
-    /// Uploads that are stitched at a time
+    /// Uploads whose bytes are read back and hashed at a time
     #[arg(long, value_name = "COUNT")]
     pub stitch_workers: Option<usize>,
 

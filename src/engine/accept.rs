@@ -71,6 +71,11 @@ impl Live {
         let state = self.lock();
         (state.record.filename.clone(), state.record.accept.clone())
     }
+
+    /// How many bytes of its beginning tell what it is.
+    pub(super) fn head_len(&self) -> usize {
+        usize::try_from(self.plan.total()).map_or(HEAD_LEN, |total| total.min(HEAD_LEN))
+    }
 }
 
 /// Gathers the beginning of a file as it comes in.
@@ -82,12 +87,12 @@ pub(super) struct Head {
 impl Head {
     /// For a range that has the beginning, all of it; else the stitch looks.
     pub(super) fn of(shared: &Shared, live: &Live, piece: Piece) -> Option<Self> {
-        let len = live.plan.total().min(HEAD_LEN as u64);
-        let whole = piece.range.offset() == 0 && len <= piece.range.len();
+        let len = live.head_len();
+        let whole = piece.range.offset() == 0 && len as u64 <= piece.range.len();
         let accepts =
             [shared.options.accept.is_everything(), live.lock().record.accept.is_everything()];
         let asked = whole && 0 < len && accepts != [true, true];
-        asked.then(|| Self { bytes: Vec::new(), len: usize::try_from(len).expect("it is short") })
+        asked.then(|| Self { bytes: Vec::new(), len })
     }
 
     /// The beginning, once all of it is here.

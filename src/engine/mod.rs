@@ -15,6 +15,7 @@ mod clock;
 mod commit;
 mod compare;
 mod creatives;
+mod end;
 mod error;
 mod live;
 mod load;

@@ -1,5 +1,7 @@
 //! How far the stitch of one upload has come.
 
+use bytes::Bytes;
+
 use super::live::Live;
 use crate::upload::Hashing;
 
@@ -14,6 +16,8 @@ pub(super) struct Progress {
     pub(super) passed_empty: bool,
     /// See [`super::live::LiveState::rewinds`].
     pub(super) rewinds: u64,
+    /// The beginning of the file, if this pass took it from memory. Not kept between passes.
+    pub(super) head: Option<Bytes>,
 }
 
 impl Progress {

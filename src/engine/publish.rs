@@ -1,18 +1,18 @@
-//! The end of an upload: its file is published and its creative is written, exactly once; or it is
-//! refused, or given up.
+//! What an upload is for: its file is published and its creative is written, exactly once; or it is
+//! refused.
 
 use std::sync::{Arc, atomic::Ordering};
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{
-    Refused, Shared, UploadError, commit::learn_whether_opened, commit::spent, live::Live,
-    quarantine::Checked, stitch::Pass,
-};
-use crate::upload::{
-    By, ByteRange, Creative, Durability, EndReason, FileDigest, UploadState, limits::HEAD_LEN,
-    media_type,
+use super::{Refused, Shared, UploadError, live::Live, quarantine::Checked, stitch::Pass};
+use crate::{
+    store::StoreError,
+    upload::{
+        By, ByteRange, Creative, Durability, EndReason, FileDigest, UploadState,
+        limits::FEW_RANGES, media_type,
+    },
 };
 
 /// Why the catalog would not complete an upload.
@@ -26,8 +26,9 @@ enum Uncompleted {
 }
 
 impl Shared {
-    /// Publishes a file that was read back whole, and records its creative. Does nothing yet if its
-    /// client has just named a SHA-256 that was not taken: the next pass takes it.
+    /// Publishes a file that was passed whole, and records its creative. Its beginning is read
+    /// again unless it is at hand. Does nothing yet if its client has just named a SHA-256 that was
+    /// not taken: the next pass takes it.
     ///
     /// The caller holds the claim to stitch. May be repeated after an error or a crash at any
     /// point: the name is fixed from the start, the store recognises a publish that was done, and
@@ -35,7 +36,7 @@ impl Shared {
     pub(super) async fn finish(
         shared: &Arc<Self>,
         live: &Arc<Live>,
-        digest: FileDigest,
+        (digest, head): (FileDigest, Option<Bytes>),
     ) -> Result<Pass, UploadError> {
         let declared = live.lock().record.declared_sha256;
         match (declared, digest.sha256) {
@@ -46,7 +47,10 @@ impl Shared {
             }
             (None, _) | (Some(_), Some(_)) => {}
         }
-        let head = shared.head(live).await?;
+        let head = match head {
+            Some(head) => head,
+            None => shared.head(live).await?,
+        };
         let (filename, accept) = live.kind();
         match shared.check_head(&filename, &accept, &head) {
             Err(UploadError::Refused(why, reason)) => {
@@ -64,11 +68,9 @@ impl Shared {
             return shared.refuse(live, why, reason).await;
         }
         let content_type = media_type(&filename, &head);
-        let name = live.published_name();
-        if shared.store.len(live.id).await?.is_some() {
-            shared.flush_all(live).await?;
+        if !shared.publish(live).await? {
+            return Ok(Pass::Done);
         }
-        shared.store.publish(live.id, &name).await?;
         // Publishing took a while: what was named meanwhile counts as well.
         if live.lock().record.declared_sha256 != declared {
             return Ok(Pass::Done);
@@ -90,11 +92,33 @@ impl Shared {
         };
         let creative = shared.moved(live, creative).await?;
         shared.completed(live, creative);
-        if let Err(error) = shared.catalog.drop_ranges(live.id).await {
+        shared.drop_ranges(live).await;
+        Ok(Pass::Done)
+    }
+
+    /// Brings the file to its place for good. False if it is nowhere: then its client is asked for
+    /// all of it again.
+    async fn publish(&self, live: &Live) -> Result<bool, UploadError> {
+        self.flush_all(live).await?;
+        match self.store.publish(live.id, &live.published_name()).await {
+            Ok(()) => Ok(true),
+            Err(StoreError::NotFound { .. }) => {
+                self.forget_all(live).await?;
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Nobody asks for the ranges of what is complete. A few went with its completion.
+    async fn drop_ranges(&self, live: &Live) {
+        if live.lock().coverage.count() <= FEW_RANGES as usize {
+            return;
+        }
+        if let Err(error) = self.catalog.drop_ranges(live.id).await {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(error, "The ranges of a complete upload stay until it is purged");
         }
-        Ok(Pass::Done)
     }
 
     /// Why the catalog would not complete an upload.
@@ -115,15 +139,20 @@ impl Shared {
     }
 
     /// The bytes survive loss of power, or none of them counts: see `failed fsync` in the design.
-    /// But those that were flushed before they were acknowledged have nothing to lose here.
+    /// Those that were flushed before they were acknowledged have nothing to lose, and the publish
+    /// flushes whatever there may be. What is not there may have been published.
     async fn flush_all(&self, live: &Live) -> Result<(), UploadError> {
         let strict = self.options.durability == Durability::Strict;
+        if strict && live.flushed.load(Ordering::SeqCst) {
+            return Ok(());
+        }
         for result in self.store.sync(&[live.id]).await {
-            if let Err(error) = result {
-                if !(strict && live.flushed.load(Ordering::SeqCst)) {
+            match result {
+                Ok(()) | Err(StoreError::NotFound { .. }) => {}
+                Err(error) => {
                     self.forget_all(live).await?;
+                    return Err(error.into());
                 }
-                return Err(error.into());
             }
         }
         Ok(())
@@ -182,160 +211,10 @@ impl Shared {
 
     /// The first bytes of a file that is all here.
     async fn head(&self, live: &Live) -> Result<Bytes, UploadError> {
-        let len = live.plan.total().min(HEAD_LEN as u64);
-        let head = ByteRange::new(0, len).expect("it is short");
+        let head = ByteRange::new(0, live.head_len() as u64).expect("it is short");
         let Some(source) = self.source(live.id, &live.published_name()).await? else {
             return Err(UploadError::unavailable("the bytes of the upload are gone"));
         };
         Ok(self.read(&source, head).await?)
-    }
-
-    /// Ends an upload whose file, now that it is all here, is not wanted.
-    async fn refuse(
-        &self,
-        live: &Arc<Live>,
-        why: Refused,
-        reason: EndReason,
-    ) -> Result<Pass, UploadError> {
-        live.lock().refused = Some(why);
-        self.end(live, UploadState::Failed, Some(reason), None).await.map(|_| Pass::Done)
-    }
-
-    /// Ends a running upload without a file, by the server's own choice unless it is somebody
-    /// else's. Returns false if it had ended before or cannot end so.
-    ///
-    /// The caller holds the claim to stitch, so that nothing is being published meanwhile.
-    pub(super) async fn end(
-        &self,
-        live: &Arc<Live>,
-        how: UploadState,
-        reason: Option<EndReason>,
-        by: Option<&By>,
-    ) -> Result<bool, UploadError> {
-        let at = self.clock.now();
-        let by = by.map_or_else(|| By::server(at), |by| By { at, ..by.clone() });
-        let ledger = self.ledger.lock().await;
-        let (unknown, was_full) = {
-            let state = live.lock();
-            if !state.record.state.is_running() {
-                return Ok(false);
-            }
-            let opened = (!state.persisted).then(|| super::opening(&state));
-            (opened, state.record.state == UploadState::Stitching)
-        };
-        if let Some(opened) = unknown {
-            // Late ranges of it are to find a tombstone.
-            match self.catalog.commit(opened, Durability::Strict).await {
-                Ok(committed) if committed.refused.contains(&live.id) => return Err(spent(live)),
-                Ok(_) => live.lock().persisted = true,
-                Err(error) => {
-                    learn_whether_opened(self, live).await;
-                    return Err(error.into());
-                }
-            }
-        }
-        live.warm.clear();
-        let ended = match self.catalog.end(live.id, how, reason.clone(), &by).await {
-            Ok(ended) => ended,
-            Err(error) => self.has_ended(live, how).await.then_some(true).ok_or(error)?,
-        };
-        if !ended {
-            // It may be complete by an attempt that seemed to fail: then nothing of it may go.
-            live.lock().in_question = true;
-            drop(ledger);
-            self.make_sure(live).await?;
-            return Ok(false);
-        }
-        {
-            let mut state = live.lock();
-            state.record.state = how;
-            state.record.reason = reason;
-            state.record.ended_at = Some(at);
-            state.record.released = false;
-        }
-        drop(ledger);
-        live.announce();
-        tracing::info!(upload.id = %live.id, state = how.as_str(), "Ended upload {}", live.id);
-        // Only now that the tombstone is durable may the bytes go (invariant 7).
-        self.clear_place(live).await;
-        if was_full {
-            self.bury_unrecorded(live).await;
-        }
-        if let Err(error) = self.catalog.drop_ranges(live.id).await {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, "The ranges of an ended upload stay until it is purged");
-        }
-        Ok(true)
-    }
-
-    /// Removes the bytes of an upload that has ended.
-    async fn clear_place(&self, live: &Live) {
-        // Under this lock, so that a range that is late does not make the place anew.
-        let mut placed = live.placed.lock().await;
-        self.discard(live.id).await;
-        *placed = false;
-    }
-
-    /// A full upload may have been published, and then not recorded: its end doomed that file. If
-    /// it cannot be removed now, the next sweep does it.
-    async fn bury_unrecorded(&self, live: &Live) {
-        let (id, filename) = {
-            let state = live.lock();
-            (state.record.creative_id, state.record.filename.clone())
-        };
-        if let Err(error) = self.bury(id, &filename).await {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(upload.id = %live.id, error, "A file without a creative stays for now");
-        }
-    }
-
-    /// Whether an end that seemed to fail took effect: then what comes later has none, and must not
-    /// be acknowledged. If that cannot be told, it is in doubt.
-    async fn has_ended(&self, live: &Live, how: UploadState) -> bool {
-        let record = self.catalog.upload(live.id).await;
-        live.lock().in_question = record.is_err();
-        matches!(record, Ok(Some(record)) if record.state == how)
-    }
-
-    /// Before anything is said of an upload that is in question, the catalog is asked.
-    ///
-    /// Errors: it does not answer. Then nothing can be said.
-    pub(super) async fn make_sure(&self, live: &Live) -> Result<(), UploadError> {
-        if !live.lock().in_question {
-            return Ok(());
-        }
-        // Under this lock, so that the answer is not from before a later doubt.
-        let ledger = self.ledger.lock().await;
-        let has_ended = self.learn_end(live).await?;
-        live.lock().in_question = false;
-        drop(ledger);
-        if has_ended {
-            self.clear_place(live).await;
-        }
-        Ok(())
-    }
-
-    /// If the catalog says that an upload has ended, so does memory from now on. Returns whether it
-    /// has.
-    pub(super) async fn learn_end(&self, live: &Live) -> Result<bool, UploadError> {
-        let record = self.catalog.upload(live.id).await?;
-        let Some(record) = record.filter(|record| !record.state.is_running()) else {
-            return Ok(false);
-        };
-        let creative = self.catalog.creative(record.creative_id).await?;
-        {
-            let mut state = live.lock();
-            (state.record, state.creative) = (record, creative);
-            state.retry_at = None;
-        }
-        live.announce();
-        Ok(true)
-    }
-
-    /// Gives up an upload because its client wants to: a stitch that runs is asked to let go.
-    pub(super) async fn cancel(&self, live: &Arc<Live>, by: &By) -> Result<bool, UploadError> {
-        let _wish = live.wants_to_end();
-        let _progress = live.progress.lock().await;
-        self.end(live, UploadState::Cancelled, None, Some(by)).await
     }
 }

@@ -121,10 +121,11 @@ async fn stitch(shared: Arc<Shared>, id: UploadId) {
         // What is left to do waits for the disk, and costs no processor.
         drop(turn);
         live.hashed.store(run.hashed, Ordering::Relaxed);
+        let head = run.head.take();
         *progress = run.clone();
         match result {
             Ok(Pass::Done) if run.is_whole(&live) => {
-                match Shared::finish(&shared, &live, run.hashing.finish()).await {
+                match Shared::finish(&shared, &live, (run.hashing.finish(), head)).await {
                     Ok(Pass::Done) => {}
                     Ok(Pass::Interrupted) => return,
                     Err(error) => shared.postpone_for(&live, &error).await,
@@ -145,9 +146,8 @@ impl Shared {
         if (progress.rewinds, progress.hashing.kinds()) != (rewinds, kinds) {
             *progress = Progress { rewinds, hashing: Hashing::new(kinds), ..Progress::default() };
         }
-        // Of what is full, all must be there still, even if none of it is to be read back.
         let full = live.upload_state() == UploadState::Stitching;
-        let mut source = if full { Some(self.source_or_forget(live).await?) } else { None };
+        let mut source = None;
         while let Some((range, checksum)) = next(live, progress) {
             let running = live.upload_state() == UploadState::Receiving;
             if live.is_ending() || (running && self.stop.is_cancelled()) {
@@ -156,6 +156,9 @@ impl Shared {
             // A copy: after an error or damage the range is to be passed again.
             let hashing = progress.hashing.clone();
             let passed = if let Some(frames) = live.warm.take(range) {
+                if range.offset() == 0 {
+                    progress.head = frames.head(live.head_len());
+                }
                 Some(frames.hash(hashing).await?)
             } else {
                 if source.is_none() {
@@ -169,6 +172,11 @@ impl Shared {
             progress.hashed = range.end();
             progress.passed_empty = range.is_empty();
             live.hashed.store(progress.hashed, Ordering::Relaxed);
+        }
+        // Of what is full, all must be there still, even if none of it was to be read back. What
+        // was in memory a moment ago is asked for when it is published.
+        if full && source.is_none() && progress.head.is_none() {
+            source = Some(self.source_or_forget(live).await?);
         }
         if let Some(None) = source {
             return Ok(Pass::Done);

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use super::{Shared, UploadError, budget::Lease, live::Live};
 use crate::upload::{
     ByteRange, DigestKinds, Hashing,
-    limits::{WARM_AHEAD_LEN, WARM_LEN_MIN},
+    limits::{HASH_HERE_LEN_MAX, WARM_AHEAD_LEN, WARM_LEN_MIN},
 };
 
 /// The bytes of one range, frame by frame, and the memory that they hold.
@@ -32,15 +32,30 @@ impl Frames {
         self.leases.append(leases);
     }
 
-    /// Hashes them in order, on the threads that may block.
+    /// The first `len` bytes, if there are as many.
+    pub(super) fn head(&self, len: usize) -> Option<Bytes> {
+        let first = self.frames.first()?;
+        if len <= first.len() {
+            return Some(first.slice(..len));
+        }
+        let head: Vec<u8> = self.frames.iter().flatten().copied().take(len).collect();
+        (head.len() == len).then(|| head.into())
+    }
+
+    /// Hashes them in order: on the threads that may block, unless it takes no longer than to go
+    /// there.
     pub(super) async fn hash(self, mut hashing: Hashing) -> Result<Hashing, UploadError> {
         if hashing.kinds() == DigestKinds::default() {
             return Ok(hashing);
         }
+        let len = self.len();
         let hash = move || {
             self.frames.iter().for_each(|frame| hashing.update(frame));
             hashing
         };
+        if len <= HASH_HERE_LEN_MAX {
+            return Ok(hash());
+        }
         let hashed = tokio::task::spawn_blocking(hash).await;
         hashed.map_err(|error| UploadError::Unavailable(error.into()))
     }
@@ -83,10 +98,11 @@ impl Warm {
 
 impl Shared {
     /// Whether the bytes of a range are worth their memory: the stitch will come to them soon, to
-    /// read them back would cost more than to keep them, and nobody else is in need.
+    /// read them back would cost more than to keep them, and nobody else is in need. A file that
+    /// comes in one piece is published without being read at all.
     pub(super) fn is_worth_keeping(&self, live: &Live, range: ByteRange) -> bool {
         let hashed = live.hashed.load(Ordering::Relaxed);
-        WARM_LEN_MIN <= range.len()
+        (WARM_LEN_MIN <= range.len() || range.len() == live.plan.total())
             && range.end() <= hashed.saturating_add(WARM_AHEAD_LEN)
             && self.budget.is_roomy()
     }
@@ -134,6 +150,9 @@ mod tests {
         let taken = warm.take(range).expect("it is here");
         assert_eq!(taken.frames.iter().map(Bytes::len).collect::<Vec<_>>(), [2, 3]);
         assert!(warm.take(range).is_none());
+        let head = |len| taken.head(len);
+        assert_eq!([2, 3, 5].map(head), ["ab", "abc", "abcde"].map(|it| Some(Bytes::from(it))));
+        assert_eq!(head(6), None);
         warm.keep(range, frames());
         warm.clear();
         assert!(warm.take(range).is_none());

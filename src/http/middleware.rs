@@ -7,9 +7,6 @@ use tower::{ServiceBuilder, layer::layer_fn, util::BoxCloneSyncService};
 use tower_http::{
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
     sensitive_headers::SetSensitiveRequestHeadersLayer,
-    set_header::{
-        HeaderMetadata, SetResponseHeaderLayer, response::SetMultipleResponseHeadersLayer,
-    },
 };
 
 use super::{
@@ -47,10 +44,7 @@ pub fn stack<S: Handler>(inner: S, options: &Options) -> Stack {
         // Likewise: no answer without its id.
         .layer(PropagateRequestIdLayer::new(request_id::X_REQUEST_ID))
         // Unless the handler knows better: it does for pages and for published content.
-        .layer(SetMultipleResponseHeadersLayer::if_not_present(default_headers()))
-        // Even where nothing varies: a cache that keeps one answer without CORS headers would give
-        // it to an origin that needs them.
-        .layer(SetResponseHeaderLayer::appending(header::VARY, HeaderValue::from_static("Origin")))
+        .map_response(complete_headers)
         // Outside of the panics: a script must be able to read that answer as well.
         .layer(layer_fn(move |inner| cors::allow(cors.clone(), inner)))
         // A handler's panic is that request's end, not its connection's.
@@ -62,24 +56,44 @@ pub fn stack<S: Handler>(inner: S, options: &Options) -> Stack {
 }
 
 /// The headers of every answer that does not set them itself.
-fn default_headers<T>() -> Vec<HeaderMetadata<T>> {
-    let header = |name: HeaderName, value| (name, HeaderValue::from_static(value)).into();
-    vec![
-        // Browsers cache test GETs, and a probe that is believed from a cache loses a chunk.
-        header(header::CACHE_CONTROL, "no-store"),
-        // What a client says that a file is must not be improved upon.
-        header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        // Ids stand in paths.
-        header(header::REFERRER_POLICY, "no-referrer"),
-        // Nothing of ours is to be shown inside of another's page…
-        header(header::X_FRAME_OPTIONS, "DENY"),
-        // …nor read by one that asks without CORS.
-        header(HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-        // A window that opened ours, or that ours opened, has no hand in it.
-        header(HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-        // An answer that is data runs nothing, whatever a browser takes it for.
-        header(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
-    ]
+static DEFAULT_HEADERS: [(HeaderName, HeaderValue); 7] = [
+    // Browsers cache test GETs, and a probe that is believed from a cache loses a chunk.
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    // What a client says that a file is must not be improved upon.
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    // Ids stand in paths.
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    // Nothing of ours is to be shown inside of another's page…
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    // …nor read by one that asks without CORS.
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        HeaderValue::from_static("same-origin"),
+    ),
+    // A window that opened ours, or that ours opened, has no hand in it.
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        HeaderValue::from_static("same-origin"),
+    ),
+    // An answer that is data runs nothing, whatever a browser takes it for.
+    (
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+    ),
+];
+
+/// Not tower-http's layers for this: each request copies the stack, and their lists with it.
+fn complete_headers(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    // Room for all that is still to come, at once.
+    headers.reserve(DEFAULT_HEADERS.len() + 2);
+    for (name, value) in &DEFAULT_HEADERS {
+        headers.entry(name).or_insert_with(|| value.clone());
+    }
+    // Even where nothing varies: a cache that keeps one answer without CORS headers would give it
+    // to an origin that needs them.
+    headers.append(header::VARY, HeaderValue::from_static("Origin"));
+    response
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{durable, room};
-use crate::upload::{ByteRange, UploadId};
+use crate::upload::{ByteRange, UploadId, limits::UNSYNCED_LEN_MAX};
 
 /// One open file of an upload.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub(super) struct OpenFile {
     len: AtomicU64,
     /// Whether there may be writes that no sync has covered.
     unsynced: AtomicBool,
+    /// Bytes that were written since the last sync began.
+    ahead: AtomicU64,
     /// Whether a sync through this handle has succeeded.
     synced: AtomicBool,
     /// Whether a sync has failed: no later one through this handle is believed.
@@ -42,7 +44,8 @@ impl OpenFile {
     pub(super) fn new(file: File) -> io::Result<Self> {
         let len = AtomicU64::new(file.metadata()?.len());
         let [unsynced, synced, failed] = [(); 3].map(|()| AtomicBool::new(false));
-        Ok(Self { file, len, unsynced, synced, failed, turn: Mutex::new(()) })
+        let ahead = AtomicU64::new(0);
+        Ok(Self { file, len, unsynced, ahead, synced, failed, turn: Mutex::new(()) })
     }
 
     /// Makes the file `total` bytes long, if it is shorter.
@@ -65,6 +68,11 @@ impl OpenFile {
         // outcome: some of it may have been written.
         self.unsynced.store(true, Ordering::SeqCst);
         written?;
+        if UNSYNCED_LEN_MAX <= self.ahead.fetch_add(len, Ordering::Relaxed) + len {
+            // By one of those who write, while the others go on: the sync that somebody waits for
+            // in the end has little left to do.
+            self.sync()?;
+        }
         // A sync that failed meanwhile may have dropped these very bytes. One that failed before
         // has not, and its failure still waits in here for the one who asks for the next.
         if had_failed { Ok(()) } else { self.check() }
@@ -81,6 +89,7 @@ impl OpenFile {
         let _turn = lock(&self.turn);
         self.check()?;
         let unsynced = self.unsynced.swap(false, Ordering::SeqCst);
+        self.ahead.store(0, Ordering::Relaxed);
         if self.synced.load(Ordering::SeqCst) && !unsynced {
             return Ok(());
         }
@@ -295,6 +304,23 @@ mod tests {
         for _ in 0..3 {
             assert!(file.sync().is_err());
         }
+    }
+
+    #[test]
+    fn what_was_written_long_ago_is_synced_with_the_next_write() {
+        let file = failing();
+        touch(&file);
+        file.ahead.store(UNSYNCED_LEN_MAX, Ordering::SeqCst);
+        file.write(0, &[]).expect_err("the sync failed, and so it is not written");
+        assert_eq!(healthy_ahead(), 0, "begun anew");
+    }
+
+    /// What is left to be synced right after a write that was the last one for now.
+    fn healthy_ahead() -> u64 {
+        let file = healthy();
+        file.ahead.store(UNSYNCED_LEN_MAX, Ordering::SeqCst);
+        touch(&file);
+        file.ahead.load(Ordering::SeqCst)
     }
 
     #[test]

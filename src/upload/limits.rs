@@ -105,8 +105,16 @@ pub const STITCH_WORKERS: usize = 2;
 pub const STITCH_AHEAD_LEN: u64 = MIB;
 /// Frames shorter than this are copied out of the buffer that they came in.
 pub const SMALL_FRAME_LEN: usize = 1024;
-/// The shortest range whose bytes are kept in memory for the stitch; shorter ones are read back.
+/// The shortest range whose bytes are kept in memory for the stitch; shorter ones are read back,
+/// but for those that are a whole file.
 pub const WARM_LEN_MIN: u64 = 256 * KIB;
+/// Bytes that are written to a file before it is synced although nobody waits for that.
+pub const UNSYNCED_LEN_MAX: u64 = 64 * MIB;
+/// Ranges that are forgotten in the transaction that completes their upload: so few that it costs
+/// nothing.
+pub const FEW_RANGES: u32 = 4;
+/// Bytes that are hashed on a thread that must not block: some 40 µs.
+pub const HASH_HERE_LEN_MAX: u64 = 64 * KIB;
 /// How far ahead of the stitch a range may end whose bytes are kept for it.
 pub const WARM_AHEAD_LEN: u64 = 16 * MIB;
 /// Open files that a file store keeps at hand.

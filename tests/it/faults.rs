@@ -127,6 +127,28 @@ fn a_publish_that_fails_is_tried_again_later_and_later() {
 }
 
 #[test]
+fn a_file_in_one_piece_is_published_unread_and_asked_for_again_if_it_has_vanished() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        let file = app.flow(CONTENT).chunk_size(CONTENT.len());
+        let gate = machine.store.hold_next(StoreOp::Publish);
+        let vanish = async {
+            gate.reached().await;
+            for upload in machine.disk.uploads().await.expect("a list") {
+                machine.disk.discard(upload).await.expect("discarded");
+            }
+            gate.open();
+        };
+        let (reply, ()) = tokio::join!(file.post(1), vanish);
+        reply.assert_problem(503, "unavailable");
+        file.probe(1).await.assert_status(204);
+        file.post(1).await.assert_status(201);
+        assert_eq!(machine.disk.count(StoreOp::Read), 0);
+        app.assert_one_creative(CONTENT).await;
+    });
+}
+
+#[test]
 fn a_stitch_that_takes_longer_than_the_answer_may_says_so() {
     let machine = Machine::new();
     machine.process(async |app| {

@@ -197,6 +197,7 @@ impl Facts {
         record.ended_at = Some(creative.created_at);
         let (by, id) = (By::server(creative.created_at), creative.id.to_string());
         self.note_upload(creative.upload_id, Deed::UploadCompleted, &by, Some(id));
+        self.ranges.remove(&creative.upload_id);
         self.creatives.insert(creative.id, creative);
         true
     }

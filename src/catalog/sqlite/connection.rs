@@ -38,6 +38,9 @@ pub(super) fn writer(path: &Path, access: Access) -> Result<Connection, CatalogE
     file::close_to_others(path)?;
     enter_wal(&connection)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    // Each call has a savepoint, and of each page that it changes a copy is kept until it is done:
+    // else in a file, by two system calls a page.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "wal_autocheckpoint", limits::CATALOG_JOURNAL_PAGES)?;
     migrate::apply(&mut connection)?;
     Ok(connection)

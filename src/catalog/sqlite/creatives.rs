@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::{
     audit,
     columns::{self, Millis, comparable},
-    uploads, users,
+    ranges, uploads, users,
 };
 use crate::{
     catalog::{CatalogError, CreativeQuery},
@@ -23,6 +23,7 @@ pub(super) fn complete(tx: &Connection, creative: &Creative) -> Result<bool> {
     let was_it = uploads::complete(tx, creative.upload_id, creative.created_at)?;
     if was_it {
         insert(tx, creative)?;
+        ranges::drop_few(tx, creative.upload_id)?;
         let by = By::server(creative.created_at);
         let entry = by.entry(Deed::UploadCompleted, &creative.principal, &creative.upload_id);
         audit::append(tx, &entry.of_upload(creative.upload_id).saying(&creative.id))?;

@@ -5,7 +5,7 @@ use rusqlite::{Connection, params};
 use super::{columns, uploads};
 use crate::{
     catalog::CatalogError,
-    upload::{ByteRange, StoredRange, UploadId, UploadState},
+    upload::{ByteRange, StoredRange, UploadId, UploadState, limits},
 };
 
 type Result<T> = std::result::Result<T, CatalogError>;
@@ -42,6 +42,14 @@ pub(super) fn forget(tx: &Connection, upload: UploadId, ranges: &[ByteRange]) ->
     if 0 < taken_back {
         uploads::advance(tx, upload, UploadState::Receiving)?;
     }
+    Ok(())
+}
+
+/// Forgets so many ranges of an upload that is complete: all that one of a few pieces has.
+pub(super) fn drop_few(tx: &Connection, upload: UploadId) -> Result<()> {
+    const SQL: &str = "DELETE FROM ranges WHERE upload = ?1
+        AND offset IN (SELECT offset FROM ranges WHERE upload = ?1 LIMIT ?2)";
+    tx.prepare_cached(SQL)?.execute(params![upload, limits::FEW_RANGES])?;
     Ok(())
 }
 

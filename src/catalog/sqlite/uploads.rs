@@ -23,6 +23,8 @@ type Result<T> = std::result::Result<T, CatalogError>;
 /// Writes facts in order.
 pub(super) fn commit(tx: &Connection, facts: &[Fact]) -> Result<Committed> {
     let mut committed = Committed::default();
+    // Whose last use is known to be written: its ranges come one after the other.
+    let mut touched = None;
     for fact in facts {
         if committed.refused.contains(&fact.upload()) {
             continue;
@@ -33,10 +35,13 @@ pub(super) fn commit(tx: &Connection, facts: &[Fact]) -> Result<Committed> {
                     committed.refused.push(*upload);
                 }
             }
-            Fact::Opened(record) => open(tx, record)?,
+            Fact::Opened(record) => {
+                touched = open(tx, record)?.then_some((record.id, record.touched_at));
+            }
             Fact::OpenedBy { upload, by } => opened_by(tx, *upload, by)?,
             Fact::Stored { upload, stored, at } => {
-                if touch(tx, *upload, *at)? {
+                if touched == Some((*upload, *at)) || touch(tx, *upload, *at)? {
+                    touched = Some((*upload, *at));
                     ranges::store(tx, *upload, *stored)?;
                 } else if !committed.ended.contains(upload) {
                     committed.ended.push(*upload);
@@ -54,7 +59,8 @@ pub(super) fn commit(tx: &Connection, facts: &[Fact]) -> Result<Committed> {
     Ok(committed)
 }
 
-fn open(tx: &Connection, record: &UploadRecord) -> Result<()> {
+/// False if its principal may not own it any more: then nothing is written.
+fn open(tx: &Connection, record: &UploadRecord) -> Result<bool> {
     const SQL: &str = "INSERT INTO uploads
             (id, principal, identifier, relative_path, total, stride, pieces, identity, filename,
             scheduled, declared_sha256, accept, creative_id, state, reason, trouble, attempts,
@@ -66,7 +72,7 @@ fn open(tx: &Connection, record: &UploadRecord) -> Result<()> {
     // Not left to the foreign key: what a user who is gone sends late is no reason to refuse what
     // came in the same batch from others.
     if !may_own(tx, record.identity.principal())? {
-        return Ok(());
+        return Ok(false);
     }
     let (identity, plan) = (&record.identity, record.identity.plan());
     let inserted = tx.prepare_cached(SQL)?.execute(named_params! {
@@ -93,7 +99,7 @@ fn open(tx: &Connection, record: &UploadRecord) -> Result<()> {
         ":touched_at": Millis(record.touched_at),
         ":ended_at": record.ended_at.map(Millis),
     })?;
-    if inserted == 0 { Err(CatalogError::Taken) } else { Ok(()) }
+    if inserted == 0 { Err(CatalogError::Taken) } else { Ok(true) }
 }
 
 fn opened_by(tx: &Connection, upload: UploadId, by: &By) -> Result<()> {
