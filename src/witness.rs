@@ -14,7 +14,7 @@ use std::{
 
 use rustix::{
     fs::{CWD, FsWord, Mode, OFlags},
-    io::retry_on_intr,
+    io::{Errno, retry_on_intr},
 };
 
 /// What ext2, ext3 and ext4 call themselves. XFS and btrfs tell the truth about a flush.
@@ -26,15 +26,24 @@ const EXT4: FsWord = 0xEF53;
 pub(crate) struct Witness(Option<OwnedFd>);
 
 impl Witness {
+    /// Watches nothing.
+    pub(crate) fn none() -> Self {
+        Self(None)
+    }
+
     /// Watches the file system of the folder that this path leads to from there.
     pub(crate) fn at(folder: impl AsFd, path: &Path) -> Self {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         let open = || rustix::fs::openat(&folder, path, flags, Mode::RUSR | Mode::WUSR);
-        // Where none can be made nothing can be written either, and each flush says so itself.
-        let file = retry_on_intr(open).ok();
-        let is_watched =
-            |file: &OwnedFd| rustix::fs::fstatfs(file).is_ok_and(|fs| fs.f_type == EXT4);
-        Self(file.filter(is_watched))
+        match retry_on_intr(open) {
+            Ok(file) => Self(Some(file).filter(is_ext4)),
+            // Nor can anything else be made there, or the file system is none of those.
+            Err(Errno::ROFS | Errno::ACCESS | Errno::OPNOTSUPP | Errno::NOENT) => Self::none(),
+            Err(error) => {
+                tracing::warn!(%error, "Flushes cannot be confirmed, for want of a file");
+                Self::none()
+            }
+        }
     }
 
     /// Watches the file system that a file lies on, by its path.
@@ -45,7 +54,7 @@ impl Witness {
         }
     }
 
-    /// Cuts an empty file to no length: it changes nothing, and the journal takes part in it.
+    /// Cuts an empty file to no length: nothing of it is lost, and the journal takes part in it.
     ///
     /// Errors: the flush before it is not to be believed.
     pub(crate) fn confirm(&self) -> io::Result<()> {
@@ -63,6 +72,10 @@ impl Witness {
     }
 }
 
+fn is_ext4(file: &OwnedFd) -> bool {
+    rustix::fs::fstatfs(file).is_ok_and(|fs| fs.f_type == EXT4)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,6 +84,8 @@ mod tests {
     fn a_healthy_file_system_confirms_and_shows_nothing_of_it() {
         let folder = tempfile::tempdir().expect("a folder");
         let witness = Witness::beside(&folder.path().join("a.db"));
+        let format = rustix::fs::statfs(folder.path()).expect("a file system").f_type;
+        assert_eq!(witness.0.is_some(), format == 0xEF53, "ext4, and no other");
         witness.confirm().expect("it is healthy");
         assert_eq!(folder.path().read_dir().expect("a list").count(), 0);
         Witness::failing().confirm().expect_err("it is not");

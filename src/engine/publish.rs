@@ -102,10 +102,11 @@ impl Shared {
         self.flush_all(live).await?;
         match self.store.publish(live.id, &live.published_name()).await {
             Ok(()) => Ok(true),
-            Err(StoreError::NotFound { .. }) => {
-                self.forget_all(live).await?;
-                Ok(false)
-            }
+            // If it is there all the same, it is its new place that is gone: that may pass.
+            Err(error @ StoreError::NotFound { .. }) => match self.source_or_forget(live).await? {
+                Some(_) => Err(error.into()),
+                None => Ok(false),
+            },
             Err(error) => Err(error.into()),
         }
     }
@@ -140,19 +141,19 @@ impl Shared {
 
     /// The bytes survive loss of power, or none of them counts: see `failed fsync` in the design.
     /// Those that were flushed before they were acknowledged have nothing to lose, and the publish
-    /// flushes whatever there may be. What is not there may have been published.
+    /// flushes whatever there may be. What is not there was published.
     async fn flush_all(&self, live: &Live) -> Result<(), UploadError> {
         let strict = self.options.durability == Durability::Strict;
         if strict && live.flushed.load(Ordering::SeqCst) {
             return Ok(());
         }
+        if self.store.len(live.id).await?.is_none() {
+            return Ok(());
+        }
         for result in self.store.sync(&[live.id]).await {
-            match result {
-                Ok(()) | Err(StoreError::NotFound { .. }) => {}
-                Err(error) => {
-                    self.forget_all(live).await?;
-                    return Err(error.into());
-                }
+            if let Err(error) = result {
+                self.forget_all(live).await?;
+                return Err(error.into());
             }
         }
         Ok(())

@@ -198,7 +198,10 @@ impl Shared {
     }
 
     /// Where the bytes of an upload are. If they are nowhere, all of it is forgotten.
-    async fn source_or_forget(&self, live: &Live) -> Result<Option<Source>, UploadError> {
+    pub(super) async fn source_or_forget(
+        &self,
+        live: &Live,
+    ) -> Result<Option<Source>, UploadError> {
         let source = self.source(live.id, &live.published_name()).await?;
         if source.is_none() {
             self.forget_all(live).await?;

@@ -47,8 +47,15 @@ impl Disk {
         self.open(upload)?.grow(total)
     }
 
-    pub(super) fn write(&self, upload: UploadId, offset: u64, frames: &[Bytes]) -> io::Result<()> {
-        self.open(upload)?.write(offset, frames)
+    /// Returns the file if it is time to [write it back](OpenFile::write_back).
+    pub(super) fn write(
+        &self,
+        upload: UploadId,
+        offset: u64,
+        frames: &[Bytes],
+    ) -> io::Result<Option<Arc<OpenFile>>> {
+        let file = self.open(upload)?;
+        Ok(file.write(offset, frames)?.then_some(file))
     }
 
     pub(super) fn read(&self, upload: UploadId, range: ByteRange) -> io::Result<Vec<u8>> {

@@ -76,13 +76,15 @@ impl Folder {
     /// The folder itself may be a symbolic link: the operator named it.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         make_folder(path)?;
-        Self::open_existing(path)
+        let mut folder = Self::open_existing(path)?;
+        folder.witness = Witness::at(&folder.handle, Path::new("."));
+        Ok(folder)
     }
 
-    /// As [`Self::open`], and makes nothing.
+    /// As [`Self::open`], to look at: makes nothing, and has nothing to confirm.
     pub(super) fn open_existing(path: &Path) -> io::Result<Self> {
         let handle = File::from(open_folder(path)?);
-        let witness = Witness::at(&handle, Path::new("."));
+        let witness = Witness::none();
         let promises = AtomicBool::new(true);
         let (failures, begun, turn) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::new(0));
         Ok(Self { handle, witness, promises, failures, begun, turn })

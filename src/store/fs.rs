@@ -98,7 +98,12 @@ impl ChunkStore for FsStore {
         offset: u64,
         frames: Vec<Bytes>,
     ) -> Result<(), StoreError> {
-        self.work("write to an upload", move |disk| disk.write(upload, offset, &frames)).await
+        let write = move |disk: &Disk| disk.write(upload, offset, &frames);
+        if let Some(file) = self.work("write to an upload", write).await? {
+            // Nobody waits for it.
+            drop(tokio::task::spawn_blocking(move || file.write_back()));
+        }
+        Ok(())
     }
 
     async fn read(&self, upload: UploadId, range: ByteRange) -> Result<Bytes, StoreError> {

@@ -56,8 +56,9 @@ impl OpenFile {
         Ok(())
     }
 
-    /// Writes all frames from `offset` on, inside the file.
-    pub(super) fn write(&self, offset: u64, frames: &[Bytes]) -> io::Result<()> {
+    /// Writes all frames from `offset` on, inside the file. Returns whether it is time to
+    /// [write it back](Self::write_back).
+    pub(super) fn write(&self, offset: u64, frames: &[Bytes]) -> io::Result<bool> {
         let len: u64 = frames.iter().map(|frame| frame.len() as u64).sum();
         if offset.checked_add(len).is_none_or(|end| self.len() < end) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "past the end of the upload"));
@@ -68,14 +69,19 @@ impl OpenFile {
         // outcome: some of it may have been written.
         self.unsynced.store(true, Ordering::SeqCst);
         written?;
-        if UNSYNCED_LEN_MAX <= self.ahead.fetch_add(len, Ordering::Relaxed) + len {
-            // By one of those who write, while the others go on: the sync that somebody waits for
-            // in the end has little left to do.
-            self.sync()?;
-        }
         // A sync that failed meanwhile may have dropped these very bytes. One that failed before
         // has not, and its failure still waits in here for the one who asks for the next.
-        if had_failed { Ok(()) } else { self.check() }
+        if !had_failed {
+            self.check()?;
+        }
+        let before = self.ahead.fetch_add(len, Ordering::Relaxed);
+        Ok(before < UNSYNCED_LEN_MAX && UNSYNCED_LEN_MAX <= before + len)
+    }
+
+    /// A sync that nobody waits for: the one that somebody waits for in the end has little left to
+    /// do then. Its failure waits in here for whoever asks for the next.
+    pub(super) fn write_back(&self) {
+        self.sync().ok();
     }
 
     /// Reads exactly this range.
@@ -307,20 +313,24 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_long_ago_is_synced_with_the_next_write() {
+    fn a_failure_of_what_nobody_waits_for_waits_for_the_next_sync() {
         let file = failing();
         touch(&file);
-        file.ahead.store(UNSYNCED_LEN_MAX, Ordering::SeqCst);
-        file.write(0, &[]).expect_err("the sync failed, and so it is not written");
-        assert_eq!(healthy_ahead(), 0, "begun anew");
+        file.write_back();
+        assert!(!file.write(0, &[]).expect("it is for the next sync to tell"));
+        file.sync().expect_err("told");
     }
 
-    /// What is left to be synced right after a write that was the last one for now.
-    fn healthy_ahead() -> u64 {
+    #[test]
+    fn each_so_many_bytes_one_who_writes_is_told_to_write_them_back() {
         let file = healthy();
-        file.ahead.store(UNSYNCED_LEN_MAX, Ordering::SeqCst);
-        touch(&file);
-        file.ahead.load(Ordering::SeqCst)
+        file.grow(10).expect("room");
+        let near = UNSYNCED_LEN_MAX - 2;
+        file.ahead.store(near, Ordering::SeqCst);
+        let mut write = |len| file.write(0, &[Bytes::from(vec![0; len])]).expect("written");
+        assert_eq!([1, 1, 1].map(&mut write), [false, true, false]);
+        file.write_back();
+        assert_eq!(file.ahead.load(Ordering::SeqCst), 0, "it begins anew");
     }
 
     #[test]

@@ -113,6 +113,8 @@ pub const UNSYNCED_LEN_MAX: u64 = 64 * MIB;
 /// Ranges that are forgotten in the transaction that completes their upload: so few that it costs
 /// nothing.
 pub const FEW_RANGES: u32 = 4;
+/// Ranges of an upload that has ended that are forgotten in one transaction.
+pub const RANGES_SLICE: u32 = 10_000;
 /// Bytes that are hashed on a thread that must not block: some 40 µs.
 pub const HASH_HERE_LEN_MAX: u64 = 64 * KIB;
 /// How far ahead of the stitch a range may end whose bytes are kept for it.

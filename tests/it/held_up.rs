@@ -53,6 +53,24 @@ fn what_holds_up_a_completion_is_shown_and_outlives_the_process() {
     });
 }
 
+#[tokio::test]
+async fn a_place_for_finished_files_that_is_gone_costs_none_of_their_bytes() {
+    let app = TestApp::builder().flag("--completion-wait=0s").start().await;
+    let completed = app.dir().join("completed");
+    std::fs::remove_dir_all(&completed).expect("it was there");
+    std::fs::create_dir(&completed).expect("another one");
+    let file = app.flow(CONTENT).chunk_size(CONTENT.len());
+    let id = file.post(1).await.assert_status(200).upload_id();
+    let held_up = async {
+        while status(&app, &id).await["upload"]["error"].is_null() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), held_up).await.expect("it says so");
+    file.probe(1).await.assert_status(200);
+    assert_eq!(app.files("incomplete").len(), 1);
+}
+
 #[test]
 fn a_probe_does_not_wait_for_what_is_held_up() {
     let machine = Machine::new();

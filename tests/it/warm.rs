@@ -22,8 +22,9 @@ fn reads(machine: &Machine, order: [usize; 5]) -> u64 {
 #[test]
 fn what_came_a_moment_ago_is_hashed_without_being_read_back() {
     for order in [[1, 2, 3, 4, 5], [3, 5, 1, 4, 2]] {
-        // But for its beginning, which says what it is.
-        assert_eq!(reads(&Machine::new(), order), 1, "{order:?}");
+        // But for its beginning, which says what it is, if that was not passed with all the rest.
+        let reads = reads(&Machine::new(), order);
+        assert!(reads <= 1, "{order:?}: {reads}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Fact, Shared, commit, find, open, open_complete, open_ended, open_full, sample_by,
-    sample_range, sample_time, sample_upload, state,
+    sample_creative, sample_range, sample_time, sample_upload, state,
 };
 use crate::upload::{UploadRecord, UploadState};
 
@@ -81,7 +81,14 @@ pub(super) async fn ranges_are_dropped_after_the_end_only(catalog: Shared) {
     let [running, full, done] = ["running", "full", "done"].map(sample_upload);
     open(&*catalog, &running).await;
     open_full(&*catalog, &full).await;
-    open_complete(&*catalog, &done).await;
+    open_full(&*catalog, &done).await;
+    let more = |offset| {
+        let stored = sample_range(offset, 10);
+        Fact::Stored { upload: done.id, stored, at: done.touched_at }
+    };
+    commit(&*catalog, vec![more(30), more(40)]).await;
+    assert!(catalog.complete(&sample_creative(&done)).await.expect("completed"));
+    assert_ne!(catalog.ranges(done.id).await.expect("read"), [], "more than a few");
     for id in [running.id, full.id, done.id] {
         catalog.drop_ranges(id).await.expect("dropped, or no effect");
     }

@@ -39,6 +39,7 @@ pub(super) async fn an_upload_completes_with_its_creative_or_not_at_all(catalog:
     };
     assert_eq!(find(&*catalog, record.id).await, complete);
     assert_eq!(catalog.creative(creative.id).await.expect("read"), Some(creative.clone()));
+    assert_eq!(catalog.ranges(record.id).await.expect("read"), [], "a few go with it");
 
     let mut second = sample_creative(&record);
     second.id = crate::upload::CreativeId::new();

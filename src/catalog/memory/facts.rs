@@ -7,7 +7,7 @@ use crate::{
     upload::{
         Allowance, AuditEntry, By, ByteRange, CodeRecord, Creative, CreativeId, Deed, EndReason,
         FileName, IdentityKey, Principal, StoredRange, TicketKey, Timestamp, TokenId, TokenRecord,
-        UploadId, UploadRecord, UploadState, Usage, User,
+        UploadId, UploadRecord, UploadState, Usage, User, limits::FEW_RANGES,
     },
 };
 
@@ -197,7 +197,9 @@ impl Facts {
         record.ended_at = Some(creative.created_at);
         let (by, id) = (By::server(creative.created_at), creative.id.to_string());
         self.note_upload(creative.upload_id, Deed::UploadCompleted, &by, Some(id));
-        self.ranges.remove(&creative.upload_id);
+        if self.ranges.get(&creative.upload_id).is_some_and(|it| it.len() <= FEW_RANGES as usize) {
+            self.ranges.remove(&creative.upload_id);
+        }
         self.creatives.insert(creative.id, creative);
         true
     }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     catalog::{CatalogError, CreativeQuery},
-    upload::{By, Creative, CreativeId, Day, Deed, FileName},
+    upload::{By, Creative, CreativeId, Day, Deed, FileName, limits},
 };
 
 type Result<T> = std::result::Result<T, CatalogError>;
@@ -23,7 +23,7 @@ pub(super) fn complete(tx: &Connection, creative: &Creative) -> Result<bool> {
     let was_it = uploads::complete(tx, creative.upload_id, creative.created_at)?;
     if was_it {
         insert(tx, creative)?;
-        ranges::drop_few(tx, creative.upload_id)?;
+        ranges::drop_some(tx, creative.upload_id, limits::FEW_RANGES)?;
         let by = By::server(creative.created_at);
         let entry = by.entry(Deed::UploadCompleted, &creative.principal, &creative.upload_id);
         audit::append(tx, &entry.of_upload(creative.upload_id).saying(&creative.id))?;

@@ -46,6 +46,7 @@ use super::{
 use crate::upload::{
     By, ByteRange, Creative, CreativeId, Day, Durability, EndReason, FileName, IdentityKey,
     Principal, StoredRange, Timestamp, Trouble, UploadId, UploadRecord, UploadState, Usage,
+    limits::RANGES_SLICE,
 };
 
 /// A [`Catalog`] in one `SQLite` file.
@@ -202,7 +203,10 @@ impl Catalog for SqliteCatalog {
 
     async fn drop_ranges(&self, upload: UploadId) -> Result<(), CatalogError> {
         // Nothing depends on it: what comes back after loss of power goes when it is purged.
-        self.writer.transaction(Durability::Relaxed, move |tx| ranges::drop_all(tx, upload)).await
+        // In slices: neither the memory nor the turn of the writer is for one upload alone.
+        let slice = move |tx: &Connection| ranges::drop_some(tx, upload, RANGES_SLICE);
+        while self.writer.transaction(Durability::Relaxed, slice).await? == RANGES_SLICE as usize {}
+        Ok(())
     }
 
     async fn count_uploads(&self) -> Result<Vec<(UploadState, u64)>, CatalogError> {

@@ -5,7 +5,7 @@ use rusqlite::{Connection, params};
 use super::{columns, uploads};
 use crate::{
     catalog::CatalogError,
-    upload::{ByteRange, StoredRange, UploadId, UploadState, limits},
+    upload::{ByteRange, StoredRange, UploadId, UploadState},
 };
 
 type Result<T> = std::result::Result<T, CatalogError>;
@@ -45,19 +45,12 @@ pub(super) fn forget(tx: &Connection, upload: UploadId, ranges: &[ByteRange]) ->
     Ok(())
 }
 
-/// Forgets so many ranges of an upload that is complete: all that one of a few pieces has.
-pub(super) fn drop_few(tx: &Connection, upload: UploadId) -> Result<()> {
+/// Forgets up to `limit` ranges of an upload that has ended. Returns how many went.
+pub(super) fn drop_some(tx: &Connection, upload: UploadId, limit: u32) -> Result<usize> {
     const SQL: &str = "DELETE FROM ranges WHERE upload = ?1
         AND offset IN (SELECT offset FROM ranges WHERE upload = ?1 LIMIT ?2)";
-    tx.prepare_cached(SQL)?.execute(params![upload, limits::FEW_RANGES])?;
-    Ok(())
-}
-
-/// Forgets all ranges of an upload that has ended.
-pub(super) fn drop_all(tx: &Connection, upload: UploadId) -> Result<()> {
-    const SQL: &str = "DELETE FROM ranges WHERE upload = ?1";
-    if !uploads::is_running(tx, upload)? {
-        tx.prepare_cached(SQL)?.execute([upload])?;
+    if uploads::is_running(tx, upload)? {
+        return Ok(0);
     }
-    Ok(())
+    Ok(tx.prepare_cached(SQL)?.execute(params![upload, limit])?)
 }
