@@ -20,8 +20,8 @@ use tokio::runtime::Runtime;
 
 const BOUNDARY: &str = "----WebKitFormBoundaryQ7tTZ0o1FwHvkpYc";
 const CHUNK_LEN: u64 = 1 << 20;
-/// As long as hyper reads from a socket at a time, or thereabouts.
-const FRAME_LEN: usize = 64 << 10;
+/// As long as what is read from a socket at a time.
+const FRAME_LEN: usize = 32 << 10;
 /// Chunks of a file of 2 GiB.
 const CHUNKS: u64 = 2048;
 
@@ -66,7 +66,7 @@ fn form(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
     let mut group = criterion.benchmark_group("form");
     group.throughput(Throughput::Bytes(body.len() as u64));
-    group.bench_function("1 MiB in frames of 64 KiB", |bencher| {
+    group.bench_function("1 MiB in frames of 32 KiB", |bencher| {
         bencher.iter(|| runtime.block_on(read(frames.clone())));
     });
     group.finish();

@@ -122,7 +122,7 @@ fn upload(all: &Transaction<'_>, folder: &Path, number: u64) -> rusqlite::Result
     let file = FlowFile::new("old", number, SIZE, CHUNK);
     let (id, now) = (UploadId::new(), jiff::Timestamp::now().as_millisecond());
     let plan = Plan::new(SIZE, CHUNK, file.count()).expect("flow.js's geometry");
-    let identity = Identity::new(Principal::anonymous(), &file.identifier, &file.name, plan);
+    let identity = Identity::new(Principal::anonymous(), &*file.identifier, &*file.name, plan);
     let key = identity.expect("short names").key();
     all.prepare_cached(
         "INSERT INTO uploads (id, principal, identifier, relative_path, total, stride, pieces,

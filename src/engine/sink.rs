@@ -124,6 +124,10 @@ impl<'a> Sink<'a> {
         let begin = self.seen.len() - (self.batch_len + ahead) as u64;
         let offset = self.seen.piece.range.offset() + begin;
         let batch = std::mem::take(&mut self.batch);
+        // Asked again: a long range could take all there is, and have everybody else wait.
+        if !self.shared.budget.is_roomy() {
+            self.warm = None;
+        }
         let kept = self.warm.is_some().then(|| batch.clone());
         self.shared.store.write(self.upload, offset, batch).await?;
         self.batch_len = 0;

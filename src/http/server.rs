@@ -212,8 +212,8 @@ struct Connection<S> {
 impl<S: Handler> Connection<S> {
     fn new(service: S, options: &ServerOptions, stop: CancellationToken) -> Self {
         let mut http = http1::Builder::new();
-        // Without a timer hyper would never close a silent connection. Its buffer is what bounds
-        // the head; by default it would grow to 400 KiB for each connection that sends fast.
+        // Without a timer hyper would never close a silent connection. The bound of its
+        // buffer is that of a head; what bodies take of it, `StallGuard` bounds.
         http.timer(TokioTimer::new())
             .header_read_timeout(options.head_timeout)
             .max_buf_size(limits::REQUEST_HEAD_LEN_MAX);

@@ -56,10 +56,11 @@ async fn answer(state: Arc<State>, mut request: Request) -> Response {
     let route = Route::of(request.uri().path());
     let is_head = request.method() == Method::HEAD;
     let metrics = state.metrics.clone();
+    // What only some requests go through is boxed, here and below: a probe would pay for its size.
     let answered = if request.method().is_safe() {
         dispatch(state, route, request).await
     } else {
-        carry_out(state, route, request).await
+        Box::pin(carry_out(state, route, request)).await
     };
     let mut response = answered.unwrap_or_else(|problem| problem.into_response(&id));
     if is_head {
@@ -133,7 +134,7 @@ async fn dispatch(state: Arc<State>, route: Option<Route>, request: Request) -> 
         return flow(&state, route, &parts, body).await;
     }
     if let Route::Auth | Route::Code | Route::Session = route {
-        return auth::answer(&state, route, &parts, body).await;
+        return Box::pin(auth::answer(&state, route, &parts, body)).await;
     }
     let grant = gate::grant(&state, route, &parts, None).await?;
     let principal = &grant.principal;
@@ -144,7 +145,7 @@ async fn dispatch(state: Arc<State>, route: Option<Route>, request: Request) -> 
         }
         Route::UploadCreative => {
             gate::begin(&state, &parts, principal, None).await;
-            creatives::upload(&state, &grant, &parts.headers, body).await
+            Box::pin(creatives::upload(&state, &grant, &parts.headers, body)).await
         }
         Route::Uploads => uploads::list(&state, principal, query).await,
         Route::Upload(id) if method == Method::DELETE => uploads::cancel(&state, &grant, id).await,
@@ -191,7 +192,7 @@ async fn flow(
     match route {
         Route::Lookup => flow::lookup(&gate).await,
         _ if parts.method == Method::GET => flow::probe(&gate).await,
-        _ => flow::upload(&gate, body).await,
+        _ => Box::pin(flow::upload(&gate, body)).await,
     }
 }
 

@@ -1,7 +1,9 @@
-//! A connection whose peer must take what is written to it, and which tells when all is written.
+//! A connection whose peer must take what is written to it, which tells when all is written, and
+//! which is read in small steps.
 //!
 //! hyper bounds how long a request head may take but not how long an answer may: a client that asks
-//! for a file and never reads it would keep its connection for ever.
+//! for a file and never reads it would keep its connection for ever. And its buffer doubles each
+//! time a read fills it, up to what a head may have, and no body is the faster for that.
 
 use std::{
     io,
@@ -11,14 +13,16 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take},
     time::{Sleep, sleep},
 };
 
+use crate::upload::limits::SOCKET_READ_LEN_MAX;
+
 /// Ends in an error when the peer has taken nothing for `limit` while there was something to take.
-/// Reading is not limited here.
+/// How long it may be silent is not limited here.
 pub(super) struct StallGuard<T, F> {
-    io: T,
+    io: Take<T>,
     limit: Duration,
     /// Told whenever nothing is left to be written.
     flushed: F,
@@ -26,9 +30,9 @@ pub(super) struct StallGuard<T, F> {
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
-impl<T: Unpin, F> StallGuard<T, F> {
+impl<T: AsyncRead + Unpin, F> StallGuard<T, F> {
     pub(super) fn new(io: T, limit: Duration, flushed: F) -> Self {
-        Self { io, limit, flushed, waiting: None }
+        Self { io: io.take(SOCKET_READ_LEN_MAX), limit, flushed, waiting: None }
     }
 
     /// What became of a write, or that it has been waiting for too long.
@@ -37,7 +41,7 @@ impl<T: Unpin, F> StallGuard<T, F> {
         cx: &mut Context<'_>,
         write: impl FnOnce(Pin<&mut T>, &mut Context<'_>) -> Poll<io::Result<R>>,
     ) -> Poll<io::Result<R>> {
-        let written = write(Pin::new(&mut self.io), cx);
+        let written = write(Pin::new(self.io.get_mut()), cx);
         if written.is_ready() {
             self.waiting = None;
             return written;
@@ -54,11 +58,17 @@ impl<T: AsyncRead + Unpin, F: Unpin> AsyncRead for StallGuard<T, F> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        // Of each read, not of all together.
+        self.io.set_limit(SOCKET_READ_LEN_MAX);
         Pin::new(&mut self.io).poll_read(cx, buf)
     }
 }
 
-impl<T: AsyncWrite + Unpin, F: Fn() + Unpin> AsyncWrite for StallGuard<T, F> {
+impl<T, F> AsyncWrite for StallGuard<T, F>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+    F: Fn() + Unpin,
+{
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -76,7 +86,7 @@ impl<T: AsyncWrite + Unpin, F: Fn() + Unpin> AsyncWrite for StallGuard<T, F> {
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
+        self.io.get_ref().is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -108,6 +118,19 @@ mod tests {
         let mut ours = StallGuard::new(ours, Duration::from_mins(1), || ());
         let error = ours.write_all(b"12345").await.expect_err("the peer reads nothing");
         assert_eq!((error.kind(), began.elapsed().as_secs()), (io::ErrorKind::TimedOut, 60));
+    }
+
+    #[tokio::test]
+    async fn what_came_is_read_in_small_steps_and_to_its_end() {
+        const STEP: usize = 32 * 1024 - 1;
+        let (ours, mut theirs) = duplex(2 * STEP);
+        let mut ours = StallGuard::new(ours, Duration::from_mins(1), || ());
+        theirs.write_all(&vec![7; 2 * STEP]).await.expect("there is room");
+        drop(theirs);
+        let mut bytes = vec![0; 2 * STEP];
+        for expected in [STEP, STEP, 0] {
+            assert_eq!(ours.read(&mut bytes).await.expect("a step"), expected);
+        }
     }
 
     #[tokio::test(start_paused = true)]

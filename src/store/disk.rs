@@ -15,7 +15,7 @@ use super::{
     name::Name,
     open_files::{OpenFile, OpenFiles},
 };
-use crate::upload::{ByteRange, UploadId, limits};
+use crate::upload::{UploadId, limits};
 
 /// The two folders and what is known of the files in them. All calls block.
 #[derive(Debug)]
@@ -58,11 +58,16 @@ impl Disk {
         Ok(file.write(offset, frames)?.then_some(file))
     }
 
-    pub(super) fn read(&self, upload: UploadId, range: ByteRange) -> io::Result<Vec<u8>> {
-        self.open(upload)?.read(range)
+    pub(super) fn read(&self, upload: UploadId, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        self.open(upload)?.read(offset, bytes)
     }
 
-    fn open(&self, upload: UploadId) -> io::Result<Arc<OpenFile>> {
+    /// Whether the file of an upload is open already.
+    pub(super) fn is_open(&self, upload: UploadId) -> bool {
+        self.open_files.get(upload).is_some()
+    }
+
+    pub(super) fn open(&self, upload: UploadId) -> io::Result<Arc<OpenFile>> {
         if let Some(file) = self.open_files.get(upload) {
             return Ok(file);
         }
@@ -151,9 +156,11 @@ impl Disk {
     pub(super) fn read_published(
         &self,
         name: &PublishedName,
-        range: ByteRange,
-    ) -> io::Result<Vec<u8>> {
-        durable::read_exact_at(&self.completed.open_to_read(&Name::of_published(name))?, range)
+        offset: u64,
+        bytes: &mut [u8],
+    ) -> io::Result<()> {
+        let file = self.completed.open_to_read(&Name::of_published(name))?;
+        durable::read_exact_at(&file, offset, bytes)
     }
 
     /// The folder is synced even if the file is not there: a former call may not have come so far.

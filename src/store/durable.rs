@@ -32,7 +32,7 @@ use super::{
     name::Name,
     room,
 };
-use crate::{upload::ByteRange, witness::Witness};
+use crate::witness::Witness;
 
 /// No child process inherits a file; a planted symbolic link is refused, not followed; a planted
 /// FIFO does not block the thread for ever (it is refused by [`regular`] a moment later).
@@ -313,14 +313,11 @@ pub(super) fn write_all_at(file: &File, offset: u64, frames: &[Bytes]) -> io::Re
     Ok(())
 }
 
-/// Reads exactly this range.
+/// Fills all of `bytes` with what is at `offset`.
 ///
 /// Errors: of the kind `UnexpectedEof` if the file is shorter.
-pub(super) fn read_exact_at(file: &File, range: ByteRange) -> io::Result<Vec<u8>> {
-    let len = usize::try_from(range.len()).map_err(io::Error::other)?;
-    let mut bytes = vec![0; len];
-    file.read_exact_at(&mut bytes, range.offset())?;
-    Ok(bytes)
+pub(super) fn read_exact_at(file: &File, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+    file.read_exact_at(bytes, offset)
 }
 
 /// Makes the bytes of a file survive loss of power, and as much about it as is needed to read them:

@@ -6,19 +6,17 @@
 //!
 //! Here is what is asynchronous about it; what is done on the blocking threads is in [`Disk`].
 
-use std::{
-    fmt, io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fmt, io, path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
+use tokio::sync::Mutex;
 
 use super::{
-    ChunkStore, PublishedName, Space, StoreError, assert_readable, disk::Disk, durable::Folder,
-    name::Name,
+    ChunkStore, PublishedName, Space, StoreError, assert_readable,
+    disk::Disk,
+    place::{OpenError, Place},
 };
 use crate::upload::{ByteRange, UploadId, limits};
 
@@ -28,6 +26,8 @@ use crate::upload::{ByteRange, UploadId, limits};
 /// operation has ended, or until the process is gone, however it went.
 pub struct FsStore {
     disk: Arc<Disk>,
+    /// Whose turn it is to write, see [`Self::writer_of`].
+    writers: [Arc<Mutex<()>>; limits::WRITERS_MAX],
 }
 
 impl FsStore {
@@ -40,7 +40,8 @@ impl FsStore {
         uploads.check_moves_to(&finished)?;
         uploads.make_durable()?;
         finished.make_durable()?;
-        Ok(Self { disk: Arc::new(Disk::new(uploads.folder, finished.folder)) })
+        let disk = Arc::new(Disk::new(uploads.folder, finished.folder));
+        Ok(Self { disk, writers: Default::default() })
     }
 
     /// Works on a blocking thread, to its end even if nobody waits for it any more.
@@ -60,6 +61,27 @@ impl FsStore {
         work: impl FnOnce(&Disk) -> io::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.run(work).await.map_err(|source| StoreError::from_io(op, source))
+    }
+
+    /// Reads a range into memory that is taken here: glibc has an arena for each of a dozen threads
+    /// that ask for some, and keeps in every one of them what was used there at its most.
+    async fn read_with(
+        &self,
+        op: &'static str,
+        range: ByteRange,
+        read: impl FnOnce(&Disk, &mut [u8]) -> io::Result<()> + Send + 'static,
+    ) -> Result<Bytes, StoreError> {
+        assert_readable(range);
+        let mut bytes = vec![0; usize::try_from(range.len()).expect("bounded just now")];
+        let read = self.work(op, move |disk| read(disk, &mut bytes).map(|()| bytes));
+        read.await.map(Bytes::from)
+    }
+
+    /// Held by whoever writes to the file of this upload. Linux lets one write to a file at a time,
+    /// too, but has the others burn a processor until then. Several files share one of these.
+    fn writer_of(&self, upload: UploadId) -> Arc<Mutex<()>> {
+        let [.., random] = *upload.as_bytes();
+        Arc::clone(&self.writers[usize::from(random) % self.writers.len()])
     }
 
     /// One fdatasync for each upload, several at a time.
@@ -98,7 +120,17 @@ impl ChunkStore for FsStore {
         offset: u64,
         frames: Vec<Bytes>,
     ) -> Result<(), StoreError> {
-        let write = move |disk: &Disk| disk.write(upload, offset, &frames);
+        // Before it is its turn: for there to be room among the open files, another may have to be
+        // synced, and nobody else should wait for that.
+        if !self.disk.is_open(upload) {
+            self.work("open an upload", move |disk| disk.open(upload).map(drop)).await?;
+        }
+        let turn = self.writer_of(upload).lock_owned().await;
+        let write = move |disk: &Disk| {
+            // Ends with the write, even if nobody waits for that any more.
+            let _turn = turn;
+            disk.write(upload, offset, &frames)
+        };
         if let Some(file) = self.work("write to an upload", write).await? {
             // Nobody waits for it.
             drop(tokio::task::spawn_blocking(move || file.write_back()));
@@ -107,9 +139,10 @@ impl ChunkStore for FsStore {
     }
 
     async fn read(&self, upload: UploadId, range: ByteRange) -> Result<Bytes, StoreError> {
-        assert_readable(range);
-        let read = self.work("read from an upload", move |disk| disk.read(upload, range));
-        read.await.map(Bytes::from)
+        self.read_with("read from an upload", range, move |disk, bytes| {
+            disk.read(upload, range.offset(), bytes)
+        })
+        .await
     }
 
     async fn sync(&self, uploads: &[UploadId]) -> Vec<Result<(), StoreError>> {
@@ -153,10 +186,11 @@ impl ChunkStore for FsStore {
         name: &PublishedName,
         range: ByteRange,
     ) -> Result<Bytes, StoreError> {
-        assert_readable(range);
         let name = name.clone();
-        let read = self.work("read a finished file", move |disk| disk.read_published(&name, range));
-        read.await.map(Bytes::from)
+        self.read_with("read a finished file", range, move |disk, bytes| {
+            disk.read_published(&name, range.offset(), bytes)
+        })
+        .await
     }
 
     async fn unpublish(&self, name: &PublishedName) -> Result<(), StoreError> {
@@ -187,144 +221,16 @@ impl fmt::Debug for FsStore {
     }
 }
 
-/// Why a server cannot keep its files where it was told to.
-///
-/// These name paths: they are for the operator, who wrote them into the settings.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// A folder cannot be made, opened or locked.
-    #[error(
-        "cannot use the folder {}: it must be a folder of this user on a local disk",
-        path.display()
-    )]
-    Folder {
-        /// Which folder.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
-    /// Nothing can be written into a folder.
-    #[error(
-        "cannot write to the folder {}: check its owner, its mode and the room on the disk",
-        path.display()
-    )]
-    NotWritable {
-        /// Which folder.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
-    /// Uploads and finished files would lie in one folder.
-    #[error(
-        "{} and {} are the same folder: give each its own",
-        incomplete.display(), completed.display()
-    )]
-    SameFolder {
-        /// Where uploads were to be.
-        incomplete: PathBuf,
-        /// Where finished files were to be.
-        completed: PathBuf,
-    },
-    /// A finished file could not be moved in one step.
-    #[error(
-        "{} and {} are on different file systems or mounts, but a finished file must move from one \
-         to the other in a single step: put both on the same one",
-        incomplete.display(), completed.display()
-    )]
-    DifferentFileSystems {
-        /// Where uploads were to be.
-        incomplete: PathBuf,
-        /// Where finished files were to be.
-        completed: PathBuf,
-    },
-    /// Two servers would write to the same uploads.
-    #[error(
-        "another server is using the folder {}: stop it, or give this one its own",
-        path.display()
-    )]
-    InUse {
-        /// Which folder.
-        path: PathBuf,
-    },
-}
-
-/// A folder, and what its operator calls it.
-struct Place<'a> {
-    folder: Folder,
-    path: &'a Path,
-}
-
-impl<'a> Place<'a> {
-    fn open(path: &'a Path) -> Result<Self, OpenError> {
-        match Folder::open(path) {
-            Ok(folder) => Ok(Self { folder, path }),
-            Err(source) => Err(OpenError::Folder { path: path.into(), source }),
-        }
-    }
-
-    fn check_differs_from(&self, other: &Self) -> Result<(), OpenError> {
-        let identity = |it: &Self| it.folder.identity().map_err(|source| it.unusable(source));
-        if identity(self)? == identity(other)? {
-            let (incomplete, completed) = (self.path.into(), other.path.into());
-            return Err(OpenError::SameFolder { incomplete, completed });
-        }
-        Ok(())
-    }
-
-    /// The folder of uploads stands for both: whoever does not have it publishes nothing.
-    fn lock(&self) -> Result<(), OpenError> {
-        match self.folder.try_lock() {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(OpenError::InUse { path: self.path.into() }),
-            Err(source) => Err(self.unusable(source)),
-        }
-    }
-
-    /// Moves a probe as a finished file will be moved. Nothing less can tell: two mounts of one
-    /// file system (two volumes of a container, say) have one device number, and yet no file moves
-    /// from the one to the other. An empty probe: a full disk must not keep the server from
-    /// starting, for it is the server that can make room.
-    fn check_moves_to(&self, other: &Self) -> Result<(), OpenError> {
-        let probe = Name::of_probe();
-        self.folder.create(&probe, 0).map_err(|source| self.not_writable(source))?;
-        other.folder.remove(&probe).map_err(|source| other.not_writable(source))?;
-        let moved = self.folder.rename(&probe, &other.folder, &probe);
-        self.folder.remove(&probe).map_err(|source| self.not_writable(source))?;
-        moved.map_err(|source| match source.kind() {
-            io::ErrorKind::CrossesDevices => OpenError::DifferentFileSystems {
-                incomplete: self.path.into(),
-                completed: other.path.into(),
-            },
-            _ => other.not_writable(source),
-        })?;
-        other.folder.remove(&probe).map_err(|source| other.not_writable(source))
-    }
-
-    /// A server that was killed may have made or moved files whose names were not synced yet: from
-    /// here on what is in the folder is there to stay.
-    fn make_durable(&self) -> Result<(), OpenError> {
-        self.folder.sync(self.folder.failures()).map_err(|source| self.not_writable(source))
-    }
-
-    fn unusable(&self, source: io::Error) -> OpenError {
-        OpenError::Folder { path: self.path.into(), source }
-    }
-
-    fn not_writable(&self, source: io::Error) -> OpenError {
-        OpenError::NotWritable { path: self.path.into(), source }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::{
         error::Error as _,
-        fs,
+        fs, iter,
         os::unix::fs::{MetadataExt, PermissionsExt, symlink},
+        path::PathBuf,
     };
 
+    use futures_util::poll;
     use tempfile::TempDir;
 
     use super::*;
@@ -573,5 +479,29 @@ mod tests {
     fn an_error_shows_no_path() {
         let store = Folders::new().store();
         assert_eq!(format!("{store:?}"), "FsStore { .. }");
+    }
+
+    #[tokio::test]
+    async fn writes_to_one_file_take_turns() {
+        let folders = Folders::new();
+        let store = folders.open().expect("a store");
+        let id = UploadId::new();
+        let is_other = |it: &UploadId| !Arc::ptr_eq(&store.writer_of(id), &store.writer_of(*it));
+        let other = iter::repeat_with(UploadId::new).find(is_other).expect("there are several");
+        for id in [id, other] {
+            store.create(id, 3).await.expect("create");
+        }
+        let write = |id, text: &'static str| store.write(id, 0, vec![text.into()]);
+
+        let turn = store.writer_of(id).lock_owned().await;
+        let (mut gave_up, mut waits) = (write(id, "no."), write(id, "one"));
+        assert!(poll!(&mut gave_up).is_pending() && poll!(&mut waits).is_pending());
+        write(other, "two").await.expect("nobody else writes to it");
+        assert_eq!(read(&store, id, 3).await.expect("read"), [0; 3].as_slice(), "not its turn");
+
+        drop((gave_up, turn));
+        waits.await.expect("it is its turn");
+        assert_eq!(read(&store, id, 3).await.expect("read"), "one");
+        assert_eq!(read(&store, other, 3).await.expect("read"), "two");
     }
 }

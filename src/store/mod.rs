@@ -13,6 +13,7 @@ mod made;
 mod memory;
 mod name;
 mod open_files;
+mod place;
 mod room;
 mod view;
 
@@ -25,7 +26,8 @@ use rustix::io::Errno;
 #[cfg(any(test, feature = "testing"))]
 pub use self::memory::{MemoryStore, StoreOp};
 pub use self::{
-    fs::{FsStore, OpenError},
+    fs::FsStore,
+    place::OpenError,
     view::{Found, StoreView},
 };
 use crate::upload::{ByteRange, CreativeId, FileName, UploadId, limits};

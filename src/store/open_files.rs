@@ -19,7 +19,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{durable, room};
-use crate::upload::{ByteRange, UploadId, limits::UNSYNCED_LEN_MAX};
+use crate::upload::{UploadId, limits::UNSYNCED_LEN_MAX};
 
 /// One open file of an upload.
 #[derive(Debug)]
@@ -84,9 +84,9 @@ impl OpenFile {
         self.sync().ok();
     }
 
-    /// Reads exactly this range.
-    pub(super) fn read(&self, range: ByteRange) -> io::Result<Vec<u8>> {
-        durable::read_exact_at(&self.file, range)
+    /// Fills all of `bytes` with what is at `offset`.
+    pub(super) fn read(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        durable::read_exact_at(&self.file, offset, bytes)
     }
 
     /// Makes the writes that have returned survive loss of power, and all that a former process

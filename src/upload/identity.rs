@@ -1,6 +1,6 @@
 //! What makes two requests belong to one upload.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use sha2::{Digest, Sha256};
 
@@ -14,12 +14,12 @@ pub struct InvalidIdentity;
 /// Everything that two requests must share to belong to one upload.
 ///
 /// Never the client's identifier alone: flow.js's default one collides between users, between
-/// non-Latin names, and between every `image.jpg` of one size.
+/// non-Latin names, and between every `image.jpg` of one size. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Identity {
     principal: Principal,
-    identifier: String,
-    relative_path: String,
+    identifier: Arc<str>,
+    relative_path: Arc<str>,
     plan: Plan,
 }
 
@@ -27,8 +27,8 @@ impl Identity {
     /// Errors: [`InvalidIdentity`] if a text is longer than [`limits::IDENTIFIER_LEN_MAX`].
     pub fn new(
         principal: Principal,
-        identifier: impl Into<String>,
-        relative_path: impl Into<String>,
+        identifier: impl Into<Arc<str>>,
+        relative_path: impl Into<Arc<str>>,
         plan: Plan,
     ) -> Result<Self, InvalidIdentity> {
         let (identifier, relative_path) = (identifier.into(), relative_path.into());

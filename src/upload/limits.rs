@@ -62,6 +62,9 @@ pub const REQUEST_ID_LEN_MAX: usize = 128;
 
 // What one request may hold.
 
+/// Bytes that are read from a connection at a time. One less than what hyper's buffer is to have,
+/// for that doubles when a read fills it; a fast connection has up to three buffers.
+pub const SOCKET_READ_LEN_MAX: u64 = 32 * KIB - 1;
 /// Bytes of a body that are gathered before they are written.
 pub const WRITE_BATCH_LEN_MAX: usize = 1024 * 1024;
 /// Bytes of a file of undeclared size, or of one whose fields follow it, that are kept in memory.
@@ -76,8 +79,9 @@ pub const SCAN_ANSWER_LEN_MAX: usize = 1024;
 pub const SCANS_PER_WORKER: usize = 4;
 /// Characters of a scanner's reason that are shown to a client.
 pub const SCAN_REASON_LEN_MAX: usize = 200;
-/// Bytes that are read at a time from a stored file.
-pub const READ_LEN_MAX: usize = 1024 * 1024;
+/// Bytes that are read at a time from a stored file: what a processor still has at hand when it
+/// hashes or sends them.
+pub const READ_LEN_MAX: usize = 512 * 1024;
 /// Bytes of a refused body that are read and dropped: Firefox sends a POST again by itself when the
 /// connection closes before its body was read, and then reports no status at all.
 pub const DRAIN_LEN_MAX: u64 = 64 * MIB;
@@ -95,6 +99,10 @@ pub const COMMIT_QUEUE_LEN: usize = 1024;
 pub const COMMIT_BATCH_LEN_MAX: usize = 512;
 /// Default of `stitch_queue`: hints that wait for a worker. A lost hint costs a tick, no work.
 pub const STITCH_QUEUE_LEN: usize = 256;
+/// Writes to the disk at a time. One for a file; and files that share one wait for each other,
+/// which costs little: a write copies into the page cache, and while the disk is behind, none ends
+/// sooner for being one of many.
+pub const WRITERS_MAX: usize = 32;
 /// Uploads that are published at a time: that waits for the disk, and those who wait at the same
 /// time share its flushes.
 pub const FINISHES_AT_ONCE_MAX: usize = 64;
@@ -245,7 +253,7 @@ pub const PROGRESS_MIN: Option<u64> = Some(64);
 /// Default of `progress_window`.
 pub const PROGRESS_WINDOW: Duration = Duration::from_mins(1);
 /// Default of `memory_budget`, in bytes.
-pub const MEMORY_BUDGET: u64 = 64 * MIB;
+pub const MEMORY_BUDGET: u64 = 32 * MIB;
 /// Default of `max_connections`.
 pub const CONNECTIONS_MAX: usize = 10_000;
 /// Default of `upload_ttl`: how long an upload waits for its next byte.

@@ -1,6 +1,6 @@
 //! The name a client gave its file: metadata, never a path.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use super::limits;
 
@@ -15,11 +15,11 @@ pub struct InvalidName;
 /// download dialogue is [`FileName::display_name`]; what may stand in a path is nothing but
 /// [`FileName::extension`].
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct FileName(String);
+pub struct FileName(Arc<str>);
 
 impl FileName {
     /// The name, if it is not too long. An empty name becomes `file`.
-    pub fn new(name: impl Into<String>) -> Result<Self, InvalidName> {
+    pub fn new(name: impl Into<Arc<str>>) -> Result<Self, InvalidName> {
         let name = name.into();
         if limits::NAME_LEN_MAX < name.len() {
             return Err(InvalidName);

@@ -1,6 +1,6 @@
 //! Who is asking.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use super::limits;
 
@@ -8,9 +8,9 @@ use super::limits;
 const ANONYMOUS: &str = "anonymous";
 
 /// Who is asking: a user, or the anonymous public. Whatever belongs to one principal does not
-/// exist for any other (invariant 12).
+/// exist for any other (invariant 12). Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Principal(String);
+pub struct Principal(Arc<str>);
 
 /// A text that cannot name a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -35,7 +35,7 @@ impl Principal {
 
     /// The principal with this name, as a catalog stored it.
     #[must_use]
-    pub fn named(name: impl Into<String>) -> Self {
+    pub fn named(name: impl Into<Arc<str>>) -> Self {
         Self(name.into())
     }
 
@@ -48,7 +48,7 @@ impl Principal {
     /// Whether this is the public.
     #[must_use]
     pub fn is_anonymous(&self) -> bool {
-        self.0 == ANONYMOUS
+        &*self.0 == ANONYMOUS
     }
 }
 
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn a_user_has_a_name_that_can_be_seen_and_is_not_the_publics() {
         for good in ["ann", "Zoë Müller", "ann@example.com", "42", "auth0|5f7c8ec7"] {
-            assert_eq!(good.parse::<Principal>().map(|it| it.0), Ok(good.to_owned()));
+            assert_eq!(good.parse::<Principal>().map(|it| it.0), Ok(good.into()));
         }
         let long = "x".repeat(limits::USER_NAME_LEN_MAX + 1);
         for (bad, why) in [

@@ -48,7 +48,7 @@ fn the_soft_limit_of_open_files_is_raised_to_the_hard_one() {
 #[test]
 fn memory_stays_small_whatever_is_uploaded() {
     const MIB: usize = 1 << 20;
-    const PEAK_MAX: usize = 150 * MIB;
+    const PEAK_MAX: usize = 80 * MIB;
     let server = Setup::new().flag("--durability=relaxed").start();
     thread::scope(|scope| {
         for i in 0..4 {

@@ -81,7 +81,7 @@ fn defaults_are_those_of_the_interface() {
     assert_eq!(elsewhere.control_socket, PathBuf::from("/srv/facts.sock"), "beside the database");
     assert_eq!(config.durability, Durability::Strict);
     assert_eq!(config.digest, DigestKind::Sha256);
-    assert_eq!(config.memory_budget, 64 << 20);
+    assert_eq!(config.memory_budget, 32 << 20);
     assert_eq!(config.upload_ttl, Duration::from_hours(24));
     assert_eq!(config.cors_origins, []);
 }

@@ -1,5 +1,6 @@
 //! `GET /creatives/{id}/content`: the bytes of what was published, and what browsers are told.
 
+use flowstitch::upload::limits::READ_LEN_MAX;
 use http::Method;
 
 use crate::support::{Reply, TestApp, sha256_hex};
@@ -82,7 +83,7 @@ async fn a_range_past_the_end_is_refused_with_the_length() {
 
 #[tokio::test]
 async fn a_large_file_is_sent_in_slices_without_a_seam() {
-    const SLICE: usize = 1 << 20;
+    const SLICE: usize = READ_LEN_MAX;
     let app = TestApp::start().await;
     let content = noise(2 * SLICE + 17);
     let url = publish(&app, "a.bin", content.clone()).await;

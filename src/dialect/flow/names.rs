@@ -59,6 +59,9 @@ impl FlowFields {
 /// A form turns each break inside a value into CRLF, a query string does not. Without this the
 /// probe and the post of a file with a line break in its name would be of two uploads.
 pub(super) fn one_newline(text: &str) -> String {
+    if !text.contains('\r') {
+        return text.to_owned();
+    }
     text.replace("\r\n", "\n").replace('\r', "\n")
 }
 
