@@ -6,6 +6,7 @@
 use std::{
     fs::File,
     path::Path,
+    sync::LazyLock,
     time::{Duration, Instant},
 };
 
@@ -30,6 +31,8 @@ const DAYS: u64 = 3650;
 const DAYS_PAST: u64 = 3285;
 const SIZE: u64 = 4 << 20;
 const CHUNK: u64 = 1 << 20;
+/// Of the first chunk of each upload: there is nothing in it but zeros.
+static CHECKSUM: LazyLock<u32> = LazyLock::new(|| crc32fast::hash(&vec![0; 1 << 20]));
 /// How often `GET /scheduled` is asked for.
 const LISTS: usize = 200;
 const FLAGS: &str = "--durability=relaxed --max-uploads=none --upload-ttl=999d";
@@ -140,8 +143,10 @@ fn upload(all: &Transaction<'_>, folder: &Path, number: u64) -> rusqlite::Result
         CreativeId::new().as_bytes(),
         now
     ])?;
-    all.prepare_cached("INSERT INTO ranges (upload, offset, len, checksum) VALUES (?1, 0, ?2, 0)")?
-        .execute(params![id.as_bytes(), CHUNK])?;
+    all.prepare_cached(
+        "INSERT INTO ranges (upload, offset, len, checksum) VALUES (?1, 0, ?2, ?3)",
+    )?
+    .execute(params![id.as_bytes(), CHUNK, *CHECKSUM])?;
     let part = File::create_new(folder.join(format!("incomplete/{id}.part")));
     part.and_then(|part| part.set_len(SIZE)).expect("a file");
     Ok(())

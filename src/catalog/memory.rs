@@ -202,6 +202,14 @@ impl Catalog for MemoryCatalog {
         })
     }
 
+    async fn running(&self, among: &[UploadId]) -> Result<Vec<UploadId>, CatalogError> {
+        self.visit(|facts| {
+            let is_running =
+                |id: &UploadId| facts.uploads.get(id).is_some_and(|u| u.state.is_running());
+            among.iter().copied().filter(is_running).collect()
+        })
+    }
+
     async fn stitching(&self) -> Result<Vec<UploadId>, CatalogError> {
         self.visit(|facts| {
             let uploads = facts.uploads.values();

@@ -210,6 +210,9 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
         complete_since: Timestamp,
     ) -> Result<Vec<UploadRecord>, CatalogError>;
 
+    /// Those of these uploads that are running: neither ended nor unknown.
+    async fn running(&self, among: &[UploadId]) -> Result<Vec<UploadId>, CatalogError>;
+
     /// All uploads that are `stitching`.
     async fn stitching(&self) -> Result<Vec<UploadId>, CatalogError>;
 

@@ -42,6 +42,9 @@ pub(super) struct Live {
     pub(super) progress: tokio::sync::Mutex<Progress>,
     /// How far the stitch has come, for those who do not hold the claim.
     pub(super) hashed: AtomicU64,
+    /// Whether anything came for it since it is in memory. Until then the stitch lets it lie: it
+    /// may only be looked at, and there may be a hundred thousand of its kind.
+    stirred: AtomicBool,
     /// Bytes that the stitch need not read back.
     pub(super) warm: Warm,
     /// Whether every range that is here was flushed, if this session flushes what it acknowledges:
@@ -173,6 +176,7 @@ impl Live {
             changed: watch::Sender::new(0),
             progress: tokio::sync::Mutex::default(),
             hashed: AtomicU64::new(0),
+            stirred: AtomicBool::new(false),
             warm: Warm::default(),
             flushed: AtomicBool::new(!persisted),
             enders: watch::Sender::new(0),
@@ -272,6 +276,7 @@ impl Live {
     pub(super) fn settle_commit(&self, new: &[StoredRange], full: bool) -> bool {
         let mut state = self.lock();
         let opened = !std::mem::replace(&mut state.persisted, true);
+        self.stirred.store(true, Ordering::Relaxed);
         for stored in new {
             let fresh = state.coverage.insert(stored.range, stored.checksum);
             assert!(fresh, "a claim was given for a range that was here: {}", stored.range);
@@ -324,9 +329,10 @@ impl Live {
             return false;
         }
         let hashed = self.hashed.load(Ordering::Relaxed);
+        let is_stirred = self.stirred.load(Ordering::Relaxed);
         match state.record.state {
             UploadState::Stitching => state.check != Check::Running,
-            UploadState::Receiving => hashed + ahead <= state.coverage.prefix(),
+            UploadState::Receiving => is_stirred && hashed + ahead <= state.coverage.prefix(),
             UploadState::Complete
             | UploadState::Failed
             | UploadState::Cancelled

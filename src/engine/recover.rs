@@ -3,14 +3,14 @@
 //! Invariant 6: restarting at any point converges to the same end. What must be decided before the
 //! first request is decided here; all the rest follows in the background.
 
-use std::{error::Error, sync::Arc};
+use std::{collections::HashSet, error::Error, sync::Arc};
 
 use tokio_util::task::TaskTracker;
 
 use super::{Shared, UploadError};
 use crate::{
     store::PublishedName,
-    upload::{CreativeId, FileName, UploadId},
+    upload::{CreativeId, FileName, UploadId, limits::SWEEP_BATCH_LEN_MAX},
 };
 
 /// Begins the session, and lists what has to be looked through.
@@ -46,14 +46,15 @@ pub(super) async fn at_start(
 /// Removes bytes that no running upload owns: of first chunks that were never committed, of spools,
 /// of uploads that ended just before their bytes went.
 async fn remove_orphans(shared: &Shared, parts: Vec<UploadId>) -> Result<(), UploadError> {
-    for id in parts {
+    // Many at a time: on a server with a past there may be a hundred thousand.
+    for batch in parts.chunks(SWEEP_BATCH_LEN_MAX) {
         if shared.stop.is_cancelled() {
             return Ok(());
         }
-        let owned = shared.catalog.upload(id).await?.is_some_and(|r| r.state.is_running());
-        if !owned {
+        let running: HashSet<UploadId> = shared.catalog.running(batch).await?.into_iter().collect();
+        for id in batch.iter().filter(|id| !running.contains(id)) {
             tracing::info!(upload.id = %id, "Removed bytes that no running upload owns");
-            shared.discard(id).await;
+            shared.discard(*id).await;
         }
     }
     Ok(())

@@ -37,3 +37,29 @@ fn without_memory_to_spare_all_is_read_back() {
     let slices = (FILE / READ_LEN_MAX) as u64;
     assert_eq!(reads(&poor, [2, 5, 4, 1, 3]), slices + 1);
 }
+
+#[test]
+fn an_upload_that_is_only_looked_at_is_not_read() {
+    let machine = Machine::new();
+    let content = vec![7; FILE];
+    machine.process(async |app| {
+        app.flow(content.clone()).chunk_size(CHUNK).send([1, 2, 3]).await.assert_status(200);
+    });
+    let before = machine.disk.count(StoreOp::Read);
+    machine.process(async |app| {
+        let file = app.flow(content.clone()).chunk_size(CHUNK);
+        file.probe(1).await.assert_status(200);
+        file.probe(4).await.assert_status(204);
+        // A worker that was told of it would have its turn.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    });
+    assert_eq!(machine.disk.count(StoreOp::Read), before);
+    machine.process(async |app| {
+        let file = app.flow(content.clone()).chunk_size(CHUNK);
+        file.send([4, 5]).await.assert_status(201);
+        app.assert_one_creative(file.content()).await;
+    });
+    assert!(before < machine.disk.count(StoreOp::Read), "the end reads what was there");
+}

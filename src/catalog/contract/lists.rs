@@ -158,6 +158,10 @@ pub(super) async fn what_is_being_stitched_is_listed(catalog: Shared) {
     let mut listed = catalog.stitching().await.expect("listed");
     listed.sort_unstable();
     assert_eq!(listed, [one.id, two.id]);
+
+    let among = [two.id, done.id, UploadId::new(), running.id];
+    assert_eq!(catalog.running(&among).await.expect("looked"), [two.id, running.id]);
+    assert_eq!(catalog.running(&[]).await.expect("looked"), []);
 }
 
 pub(super) async fn uploads_are_counted_by_state(catalog: Shared) {

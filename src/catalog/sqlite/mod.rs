@@ -185,6 +185,11 @@ impl Catalog for SqliteCatalog {
         self.readers.read(move |db| uploads::resembling(db, &query, complete_since)).await
     }
 
+    async fn running(&self, among: &[UploadId]) -> Result<Vec<UploadId>, CatalogError> {
+        let among = among.to_vec();
+        self.readers.read(move |db| uploads::running(db, &among)).await
+    }
+
     async fn stitching(&self) -> Result<Vec<UploadId>, CatalogError> {
         self.readers.read(uploads::stitching).await
     }

@@ -276,6 +276,7 @@ async fn call_everything(catalog: &SqliteCatalog) {
         catalog.resembling(&query, sample_time(0)).await.expect("found");
     }
     catalog.stitching().await.expect("listed");
+    catalog.running(&[UploadId::new()]).await.expect("looked");
     catalog.idle(sample_time(0), 1).await.expect("listed");
     catalog.count_uploads().await.expect("counted");
     let query = CreativeQuery { principal, from: None, to: None, after: None, limit: 1 };

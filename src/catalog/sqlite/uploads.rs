@@ -316,6 +316,11 @@ pub(super) fn records(
     Ok(records.collect::<rusqlite::Result<_>>()?)
 }
 
+pub(super) fn running(db: &Connection, among: &[UploadId]) -> Result<Vec<UploadId>> {
+    let if_running = |id: &UploadId| is_running(db, *id).map(|it| it.then_some(*id)).transpose();
+    among.iter().filter_map(if_running).collect()
+}
+
 pub(super) fn stitching(db: &Connection) -> Result<Vec<UploadId>> {
     const SQL: &str = "SELECT id FROM uploads WHERE state = 'stitching'";
     let mut statement = db.prepare_cached(SQL)?;

@@ -208,6 +208,10 @@ impl Catalog for StagedCatalog {
         self.call(CatalogOp::Look, self.inner.resembling(query, complete_since)).await
     }
 
+    async fn running(&self, among: &[UploadId]) -> Result<Vec<UploadId>, CatalogError> {
+        self.call(CatalogOp::Look, self.inner.running(among)).await
+    }
+
     async fn stitching(&self) -> Result<Vec<UploadId>, CatalogError> {
         self.call(CatalogOp::Look, self.inner.stitching()).await
     }
