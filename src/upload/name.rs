@@ -42,14 +42,15 @@ impl FileName {
         harmless.then(|| extension.to_ascii_lowercase())
     }
 
-    /// The last component of the name without control and direction characters: fit for a
-    /// person's download folder, still to be encoded for a header.
+    /// The last component of the name, without control characters and direction marks: fit for a
+    /// download folder, still to be encoded for a header. Joiners stay: Persian and Sinhala words
+    /// are spelt with them, and many emoji are made of several characters joined.
     #[must_use]
     pub fn display_name(&self) -> String {
         let base = self.0.rsplit(['/', '\\']).next().unwrap_or_default();
-        let clean: String = base.chars().filter(|c| !is_invisible(*c)).collect();
+        let clean: String = base.chars().filter(|c| !turns_text(*c)).collect();
         let clean = clean.trim().trim_start_matches('.').trim_end_matches('.');
-        if clean.is_empty() { "file".into() } else { clean.into() }
+        if clean.chars().all(is_invisible) { "file".into() } else { clean.into() }
     }
 }
 
@@ -65,11 +66,17 @@ pub fn escaped(text: &str) -> String {
     text.chars().flat_map(escape).collect()
 }
 
-/// Control characters, and those that reorder text and so make one extension look like another.
+/// Whether this character has no shape of its own.
 fn is_invisible(c: char) -> bool {
+    turns_text(c) || matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}')
+}
+
+/// Control characters, line separators, and the marks that change the direction of text and so
+/// make one extension look like another (the `Bidi_Control` characters of Unicode).
+fn turns_text(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-        || c == '\u{feff}'
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2066}'..='\u{2069}')
 }
 
 impl fmt::Debug for FileName {
@@ -132,6 +139,12 @@ mod tests {
             ("..", "file"),
             ("a/", "file"),
             ("文件.txt", "文件.txt"),
+            // Letters of Persian and Sinhala that must not, or must, join; a family of four.
+            ("می\u{200c}خواهم.txt", "می\u{200c}خواهم.txt"),
+            ("ශ්\u{200d}රී.png", "ශ්\u{200d}රී.png"),
+            ("👨\u{200d}👩\u{200d}👧\u{200d}👦.png", "👨\u{200d}👩\u{200d}👧\u{200d}👦.png"),
+            ("a\u{61c}\u{200e}\u{200f}\u{202a}\u{202e}\u{2066}\u{2069}\u{2028}b", "ab"),
+            ("\u{200b}\u{200d}", "file"),
         ] {
             assert_eq!(name(text).display_name(), display, "{text:?}");
         }

@@ -184,6 +184,9 @@ async fn a_name_is_safe_in_a_header() {
         ("a\r\nSet-Cookie: b=c", "aSet-Cookie: b=c", "aSet-Cookie%3A%20b%3Dc"),
         ("cat\u{202e}gnp.exe", "catgnp.exe", "catgnp.exe"),
         ("100%41.png", "100_41.png", "100%2541.png"),
+        // Joiners are part of how words and emoji are spelt.
+        ("ن\u{200c}ا.png", "___.png", "%D9%86%E2%80%8C%D8%A7.png"),
+        ("👩\u{200d}🚀.png", "___.png", "%F0%9F%91%A9%E2%80%8D%F0%9F%9A%80.png"),
         ("..", "file", "file"),
     ] {
         let url = publish(&app, name, TEN).await;
