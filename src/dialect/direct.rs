@@ -10,26 +10,27 @@ use futures_util::{Stream, StreamExt};
 use http::StatusCode;
 
 use super::{
-    Grant, Refusal, Status,
+    Grant, Refusal, Status, digest,
     form::{BodyKind, BoxError, Form, FormError, Part, keep},
     refusal::answer_to,
     rejection::rejection_in,
 };
 use crate::{
     engine::{BodyError, Class, Engine, Intent, Piece, Refused, Spooled, UploadError},
-    upload::{Day, FileName, Identity, Plan, UploadId, limits::HEAD_LEN},
+    upload::{Day, DeclaredDigest, FileName, Identity, Plan, UploadId, limits::HEAD_LEN},
 };
 
 /// What may be uploaded: extensions, and the media type that the content must then have.
 const ACCEPTED: [(&str, &str); 4] =
     [("jpg", "image/jpeg"), ("jpeg", "image/jpeg"), ("png", "image/png"), ("gif", "image/gif")];
 
-/// Takes a form with `file` and `scheduled_at`. The status is complete, but for a stitch that takes
-/// longer than `completion_wait`: then it says `stitching`.
+/// Takes a form with `file` and `scheduled_at`; a `Content-Digest` is that of the file. The status
+/// is complete, unless the stitch takes longer than `completion_wait`: then it is `stitching`.
 pub async fn upload_creative<S>(
     engine: &Engine,
     grant: &Grant,
     content_type: Option<&str>,
+    content_digest: Option<&str>,
     body: S,
 ) -> Result<Status, Refusal>
 where
@@ -39,13 +40,14 @@ where
         let detail = "send a form (multipart/form-data) with the fields `scheduled_at` and `file`";
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "invalid_form", detail));
     };
+    let digest = content_digest.map(digest::content_digest).transpose()?.unwrap_or_default();
     let form = Form::new(boundary, body.map(|frame| frame.map_err(BoxError::from)));
     let Read { filename, day, file } = read(engine, grant, form).await?;
     let day = day.or_else(|| grant.day());
     let day =
         day.ok_or_else(|| schedule("`scheduled_at` is missing: name a day, as YYYY-MM-DD"))?;
     check_content(&filename, &file).await?;
-    let received = receive(engine, grant, filename, day, file).await;
+    let received = receive(engine, grant, filename, day, digest, file).await;
     received.map(Status::from).map_err(|error| refusal(&error))
 }
 
@@ -115,6 +117,7 @@ async fn receive(
     grant: &Grant,
     filename: FileName,
     day: Day,
+    digest: DeclaredDigest,
     file: Spooled,
 ) -> Result<crate::engine::Snapshot, UploadError> {
     let plan = Plan::whole(file.len()).expect("a file that was received is not too large");
@@ -125,7 +128,7 @@ async fn receive(
     let (permit, by) = (grant.permit.clone(), grant.by.clone());
     let (scheduled, kept) = (Some(day), file.charge());
     let intent = Intent { identity, filename, scheduled, sha256: None, permit, by, kept };
-    let piece = Piece { range, sha256: None };
+    let piece = Piece { range, digest };
     Ok(engine.receive(&intent, piece, file.into_body()).await?.snapshot)
 }
 

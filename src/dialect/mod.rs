@@ -4,6 +4,7 @@
 //! instructions, so every dialect maps the engine's errors by itself.
 
 mod body;
+mod digest;
 pub mod direct;
 pub mod flow;
 pub mod form;

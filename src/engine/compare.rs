@@ -48,7 +48,7 @@ impl Shared {
                 Err(error) => return Err(self.unreadable(live, piece.range, error).await),
             };
             if !stored {
-                if piece.sha256.is_some() {
+                if !piece.digest.is_empty() {
                     // Bytes that were damaged on the way are no other file: they are sent again.
                     while let Some(frame) = body.next().await {
                         seen.take(&frame?)?;

@@ -70,8 +70,8 @@ use crate::{
     metrics::Metrics,
     store::ChunkStore,
     upload::{
-        By, ByteRange, Day, FileName, Identity, Permit, Sha256Digest, UploadId, UploadRecord,
-        limits,
+        By, ByteRange, Day, DeclaredDigest, FileName, Identity, Permit, Sha256Digest, UploadId,
+        UploadRecord, limits,
     },
 };
 
@@ -118,7 +118,7 @@ pub struct Piece {
     /// Where it belongs.
     pub range: ByteRange,
     /// What its sender says it hashes to.
-    pub sha256: Option<Sha256Digest>,
+    pub digest: DeclaredDigest,
 }
 
 /// The engine: one for each data directory.

@@ -1,11 +1,10 @@
 //! The bytes of one range on their way to the store: counted, checked and written in batches.
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 
 use super::{Piece, Shared, UploadError, budget::Lease, live::Live, warm::Frames};
 use crate::upload::{
-    Checksum, Sha256Digest, UploadId,
+    Checking, Checksum, UploadId,
     limits::{SMALL_FRAME_LEN, WRITE_BATCH_LEN_MAX},
 };
 
@@ -14,13 +13,13 @@ pub(super) struct Seen {
     pub(super) piece: Piece,
     len: u64,
     crc: crc32fast::Hasher,
-    sha256: Option<Sha256>,
+    checking: Checking,
 }
 
 impl Seen {
     pub(super) fn new(piece: Piece) -> Self {
-        let sha256 = piece.sha256.map(|_| Sha256::new());
-        Self { piece, len: 0, crc: crc32fast::Hasher::new(), sha256 }
+        let checking = Checking::new(piece.digest);
+        Self { piece, len: 0, crc: crc32fast::Hasher::new(), checking }
     }
 
     /// How many bytes came.
@@ -34,9 +33,7 @@ impl Seen {
             return Err(self.wrong_length());
         }
         self.crc.update(frame);
-        if let Some(sha256) = &mut self.sha256 {
-            sha256.update(frame);
-        }
+        self.checking.update(frame);
         Ok(())
     }
 
@@ -46,8 +43,7 @@ impl Seen {
         if self.len != self.piece.range.len() {
             return Err(self.wrong_length());
         }
-        let came = self.sha256.map(|sha256| Sha256Digest(sha256.finalize().into()));
-        if came != self.piece.sha256 {
+        if !self.checking.is_right() {
             return Err(UploadError::ChecksumMismatch);
         }
         Ok(Checksum(self.crc.finalize()))

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     body::{self, BoxError, RequestBody, Response},
     content::{self, Representation},
-    incoming::{frames, text},
+    incoming::{CONTENT_DIGEST, frames, text},
     problem::Problem,
     query::{Parameters, page},
     state::{Answer, State},
@@ -75,8 +75,10 @@ pub(super) async fn upload(
     body: RequestBody,
 ) -> Answer {
     let content_type = text(headers, &header::CONTENT_TYPE);
-    let (engine, content_type) = (&state.engine, content_type.as_deref());
-    let status = direct::upload_creative(engine, grant, content_type, frames(body)).await?;
+    let digest = text(headers, &CONTENT_DIGEST);
+    let (content_type, digest) = (content_type.as_deref(), digest.as_deref());
+    let body = frames(body);
+    let status = direct::upload_creative(&state.engine, grant, content_type, digest, body).await?;
     Ok(match (status.upload.state, &status.creative) {
         (Standing::Complete, Some(creative)) => one(StatusCode::CREATED, creative),
         // It is safe and will be complete; the status says where to ask.

@@ -1,17 +1,15 @@
 //! `/upload` and `/uploads/lookup`: what the flow.js dialect answers, on the wire.
 
-use http::{HeaderName, StatusCode, header};
+use http::{StatusCode, header};
 
 use super::{
     body::{self, RequestBody},
     gate::FlowGate,
-    incoming::{frames, text},
+    incoming::{CONTENT_DIGEST, frames, text},
     problem::Problem,
     state::Answer,
 };
 use crate::dialect::{Refusal, Status, flow};
-
-const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 
 /// `GET /upload`.
 pub(super) async fn probe(gate: &FlowGate<'_>) -> Answer {

@@ -10,6 +10,9 @@ use http_body_util::BodyExt;
 use super::{body::RequestBody, pace};
 use crate::engine::BodyError;
 
+/// The digest of the bytes that a request brings (RFC 9530).
+pub(super) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
+
 /// What a header says, all of its lines as one, joined by commas. Bytes that are no text become
 /// U+FFFD and are refused by whoever understands the rest: a header that is there but unreadable
 /// must not count as missing, or a form would be stored as if it were the file.

@@ -18,6 +18,7 @@ pub mod control;
 pub mod cors;
 mod creatives;
 pub mod cross_site;
+mod demands;
 mod events;
 mod flow;
 pub mod gate;

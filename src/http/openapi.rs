@@ -141,11 +141,8 @@ impl Say {
         let missing = json!({ "description": "To a probe: the chunk is not here." });
         let probed = json!({ "200": here, "204": missing });
         let sent = json!({ "200": here, "201": completed, "204": missing });
-        let digest = json!({
-            "name": "Content-Digest", "in": "header", "schema": { "type": "string" },
-            "description": "What this chunk must hash to (RFC 9530, `sha-256`).",
-        });
-        let fields: Vec<Value> = flow_query(&FLOW_FIELDS).into_iter().chain([digest]).collect();
+        let digest = [content_digest("this chunk")];
+        let fields: Vec<Value> = flow_query(&FLOW_FIELDS).into_iter().chain(digest).collect();
         let sending = |id| {
             let summary = "Send a chunk; without a file part, a probe";
             let mut operation = operation(id, summary, json!(fields), sent.clone());
@@ -163,7 +160,8 @@ impl Say {
         let accepted = self.json::<Status>("Safe, and still being checked: ask for the upload.");
         let answers = json!({ "201": created, "202": accepted });
         let summary = "Upload one picture in one request";
-        let mut post = operation("uploadCreative", summary, json!([]), answers);
+        let mut post =
+            operation("uploadCreative", summary, json!([content_digest("the file")]), answers);
         let form = json!({
             "type": "object",
             "required": ["file", "scheduled_at"],
@@ -306,6 +304,14 @@ fn binary() -> Value {
 
 fn date() -> Value {
     json!({ "type": "string", "format": "date" })
+}
+
+fn content_digest(of: &str) -> Value {
+    let description = format!("What {of} must hash to (RFC 9530, `sha-256` or `sha-512`).");
+    json!({
+        "name": "Content-Digest", "in": "header", "schema": { "type": "string" },
+        "description": description,
+    })
 }
 
 fn query(name: &str, schema: Value, description: &str) -> Value {

@@ -7,7 +7,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -15,6 +15,17 @@ use super::body::{self, Response};
 
 /// The media type of a problem.
 pub const CONTENT_TYPE: &str = "application/problem+json";
+
+/// What else is said of the problems with these codes: what would have been right.
+static WANTED: [(&str, HeaderName, HeaderValue); 2] = [
+    ("unsupported_encoding", header::ACCEPT_ENCODING, HeaderValue::from_static("identity")),
+    // RFC 9530, section 4.
+    (
+        "unsupported_digest",
+        HeaderName::from_static("want-content-digest"),
+        HeaderValue::from_static("sha-256=10, sha-512=5"),
+    ),
+];
 
 /// Something that went wrong, as it is told to the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,6 +137,9 @@ impl Problem {
         }
         if !self.allow.is_empty() {
             headers.insert(header::ALLOW, allow(&self.allow));
+        }
+        if let Some((_, name, value)) = WANTED.iter().find(|(code, ..)| *code == self.code) {
+            headers.insert(name, value.clone());
         }
         response
     }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{
     assets, auth,
     body::{self, Request, Response},
-    creatives, events, flow, gate, lend, limits, operation,
+    creatives, demands, events, flow, gate, lend, limits, operation,
     problem::{Problem, allow},
     request_id,
     route::Route,
@@ -128,6 +128,7 @@ async fn dispatch(state: Arc<State>, route: Option<Route>, request: Request) -> 
     if !route.methods().contains(&method) {
         return Err(Problem::method_not_allowed(route.methods()));
     }
+    demands::check(&method, request.headers())?;
     state.sites.check(&method, request.headers())?;
     let (parts, body) = request.into_parts();
     if let Route::Flow | Route::Lookup = route {

@@ -94,19 +94,36 @@ impl fmt::Display for FileDigest {
     }
 }
 
-/// A digest of 32 bytes, read and written as 64 hexadecimal digits.
+/// What the sender of some bytes says that they hash to. All that it names must be right.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DeclaredDigest {
+    /// Their SHA-256.
+    pub sha256: Option<Sha256Digest>,
+    /// Their SHA-512.
+    pub sha512: Option<Sha512Digest>,
+}
+
+impl DeclaredDigest {
+    /// Whether nothing is named.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A digest of so many bytes, read and written as twice as many hexadecimal digits.
 macro_rules! digest {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $name:ident, $len:literal) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-        pub struct $name(pub [u8; 32]);
+        pub struct $name(pub [u8; $len]);
 
         impl FromStr for $name {
             type Err = hex::FromHexError;
 
-            /// 64 hexadecimal digits, in either case.
+            /// Hexadecimal digits, two for each byte, in either case.
             fn from_str(text: &str) -> Result<Self, hex::FromHexError> {
-                let mut digest = [0; 32];
+                let mut digest = [0; $len];
                 hex::decode_to_slice(text, &mut digest)?;
                 Ok(Self(digest))
             }
@@ -128,9 +145,13 @@ macro_rules! digest {
 
 digest! {
     /// A SHA-256.
-    Sha256Digest
+    Sha256Digest, 32
 }
 digest! {
     /// A BLAKE3, of the usual length of 32 bytes.
-    Blake3Digest
+    Blake3Digest, 32
+}
+digest! {
+    /// A SHA-512.
+    Sha512Digest, 64
 }

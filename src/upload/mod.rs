@@ -31,9 +31,11 @@ pub use audit::{AuditEntry, By, Deed, Means};
 pub use code::CodeRecord;
 pub use coverage::Coverage;
 pub use day::{Day, InvalidDay};
-pub use digest::{Blake3Digest, DigestKind, DigestKinds, FileDigest, Sha256Digest};
+pub use digest::{
+    Blake3Digest, DeclaredDigest, DigestKind, DigestKinds, FileDigest, Sha256Digest, Sha512Digest,
+};
 pub use durability::Durability;
-pub use hashing::Hashing;
+pub use hashing::{Checking, Hashing};
 pub use id::{CreativeId, InvalidId, TokenId, UploadId};
 pub use identity::{Identity, IdentityKey, InvalidIdentity};
 pub use media::{can_be_shown, media_type};

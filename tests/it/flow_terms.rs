@@ -216,9 +216,56 @@ async fn a_content_digest_that_cannot_be_read_is_refused() {
     let contradicting = file.clone().with("chunk_sha256", sha256_hex(b"hellp"));
     let reply = post_with(&app, &contradicting, true, &[format!("sha-256=:{HELLO}:")]).await;
     reply.assert_problem(400, "invalid_content_digest");
-    // Of other algorithms nothing is known, and nothing is said.
-    post_with(&app, &file, true, &["sha-512=:YQ==:"]).await.assert_status(201);
+    app.assert_left_nothing().await;
+}
+
+#[tokio::test]
+async fn a_sha_512_is_checked_too() {
+    let app = TestApp::start().await;
+    let file = app.flow("hello").chunk_size(8);
+    for octet in [false, true] {
+        let reply = post_with(&app, &file, octet, &[sha512("hellp")]).await;
+        reply.assert_problem(400, "checksum_mismatch");
+        // The SHA-256 beside it is right.
+        let both = [format!("sha-256=:{HELLO}:"), sha512("hellp")];
+        let reply = post_with(&app, &file, octet, &both).await;
+        reply.assert_problem(400, "checksum_mismatch");
+        file.probe(1).await.assert_missing();
+    }
+    let both = [format!("sha-256=:{HELLO}:"), sha512("hello")];
+    post_with(&app, &file, true, &both).await.assert_status(201);
+    // A duplicate that was damaged on the way is damaged, and no conflict.
+    let damaged = app.flow("hellp").chunk_size(8);
+    let reply = post_with(&app, &damaged, true, &[sha512("hello")]).await;
+    reply.assert_problem(400, "checksum_mismatch");
     app.assert_ends_with(1).await;
+}
+
+#[tokio::test]
+async fn a_digest_that_nobody_checks_is_refused_with_those_that_are() {
+    let app = TestApp::start().await;
+    let file = app.flow("hello").chunk_size(8);
+    for octet in [false, true] {
+        let reply = post_with(&app, &file, octet, &["md5=:XUFAKrxLKna5cZ2REBfFkg==:"]).await;
+        reply.assert_problem(400, "unsupported_digest");
+        assert_eq!(reply.header("want-content-digest"), Some("sha-256=10, sha-512=5"));
+    }
+    app.assert_left_nothing().await;
+}
+
+/// `Content-Digest` of "hello" and of "hellp", in parts because they are long.
+fn sha512(text: &str) -> String {
+    let parts = match text {
+        "hello" => [
+            "m3HSJL1i83hdltRq0+o9czGb+8KJDKra4t/3JRlnPKcj",
+            "I8PZm6XBHXx6zG4UuMXaDEZjR1wuXDre9G9zvN7AQw==",
+        ],
+        _ => [
+            "da42BbVeXyxuNqcBNEfpGOCOgIn3y1SZ33rHcpFtfqNM",
+            "8BLA4lZZlhTTyqBjKe7EVO8/LkdBxLbbo/3EfAoBjw==",
+        ],
+    };
+    format!("sha-512=:{}:", parts.concat())
 }
 
 #[tokio::test]

@@ -22,20 +22,27 @@ use crate::support::{
 };
 
 /// Headers that the service reads, documented or not.
-const HEADERS: [&str; 14] = [
+const HEADERS: [&str; 21] = [
     "accept",
     "authorization",
     "content-digest",
     "content-encoding",
+    "content-md5",
+    "content-range",
     "content-type",
+    "expect",
     "if-match",
     "if-modified-since",
     "if-none-match",
     "if-range",
+    "if-unmodified-since",
     "last-event-id",
     "origin",
     "range",
+    "repr-digest",
     "sec-fetch-site",
+    "trailer",
+    "upload-complete",
     "x-request-id",
 ];
 

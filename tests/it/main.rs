@@ -9,6 +9,7 @@ mod content;
 mod cors;
 mod creatives;
 mod cross_site;
+mod demands;
 mod digest;
 mod direct;
 mod documents;

@@ -248,7 +248,7 @@ async fn take(
     match &post.addressed {
         Post::Chunk(chunk) => {
             let intent = chunk_intent(grant, &post, chunk);
-            let piece = Piece { range: chunk.range, sha256: post.chunk_sha256 };
+            let piece = Piece { range: chunk.range, digest: post.chunk_digest };
             receive((engine, gate), &intent, piece, body).await
         }
         Post::Whole(whole) => {
@@ -279,7 +279,7 @@ async fn take_spooled(
     let range = identity.plan().piece(0).expect("a plan has at least one piece");
     let intent = intent(grant, &post, identity, whole.filename().clone());
     let intent = Intent { kept: spooled.charge(), ..intent };
-    let piece = Piece { range, sha256: post.chunk_sha256 };
+    let piece = Piece { range, digest: post.chunk_digest };
     receive((engine, gate), &intent, piece, spooled.into_body()).await
 }
 

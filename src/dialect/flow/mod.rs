@@ -6,7 +6,6 @@
 //! Invariant: chunk numbers and the names of its fields are known in this folder only. Everything
 //! to the left of it speaks of ranges.
 
-mod digest;
 mod exchange;
 mod fields;
 mod geometry;

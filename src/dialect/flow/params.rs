@@ -4,13 +4,15 @@
 //! counted from 1, ends here; what leaves is an index and a range of bytes.
 
 use super::{
-    digest::content_digest,
     fields::{Field, FlowFields},
     geometry::{decimal, invalid_plan, no_such_chunk, place},
     names::{Names, one_newline},
     rejection::{Rejection, quote},
 };
-use crate::upload::{ByteRange, Day, FileName, Identity, Plan, Principal, Sha256Digest};
+use crate::{
+    dialect::digest::content_digest,
+    upload::{ByteRange, Day, DeclaredDigest, FileName, Identity, Plan, Principal, Sha256Digest},
+};
 
 /// A request: what it is about, and what else it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +24,7 @@ pub struct FlowRequest<A> {
     /// What the whole file must hash to.
     pub sha256: Option<Sha256Digest>,
     /// What the bytes of this chunk must hash to.
-    pub chunk_sha256: Option<Sha256Digest>,
+    pub chunk_digest: DeclaredDigest,
     /// How many bytes the client thinks this chunk has. Advice, not truth: it is `NaN` if the chunk
     /// size is `Infinity`, and wrong if a client encrypts or compresses.
     pub declared_len: Option<u64>,
@@ -111,15 +113,16 @@ impl<A> FlowRequest<A> {
     /// Takes in the header `Content-Digest`, which says the same as the field `chunk_sha256` and
     /// must not contradict it. Of a form, too, it is the digest of the chunk and not of the body.
     pub fn with_content_digest(mut self, header: Option<&str>) -> Result<Self, Rejection> {
-        let header = header.map(content_digest).transpose()?.flatten();
-        if let (Some(field), Some(header)) = (self.chunk_sha256, header)
+        let header = header.map(content_digest).transpose()?.unwrap_or_default();
+        let field = self.chunk_digest.sha256;
+        if let (Some(field), Some(header)) = (field, header.sha256)
             && field != header
         {
             let detail =
                 "Content-Digest and `chunk_sha256` name different digests: send one of them";
             return Err(Rejection::malformed("invalid_content_digest", detail));
         }
-        self.chunk_sha256 = self.chunk_sha256.or(header);
+        self.chunk_digest = DeclaredDigest { sha256: field.or(header.sha256), ..header };
         Ok(self)
     }
 }
@@ -189,7 +192,10 @@ impl FlowFields {
             addressed,
             scheduled: self.parsed(Field::ScheduledAt, day)?,
             sha256: self.parsed(Field::Sha256, digest)?,
-            chunk_sha256: self.parsed(Field::ChunkSha256, digest)?,
+            chunk_digest: DeclaredDigest {
+                sha256: self.parsed(Field::ChunkSha256, digest)?,
+                sha512: None,
+            },
             declared_len: self.get(Field::CurrentChunkSize).and_then(decimal),
         })
     }

@@ -15,7 +15,10 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
-use http::{HeaderMap, HeaderName, header::CONTENT_DISPOSITION, header::CONTENT_TYPE};
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_RANGE, CONTENT_TYPE},
+};
 
 pub(in crate::dialect) use self::keep::keep;
 use self::{disposition::Disposition, reader::Reader};
@@ -102,7 +105,7 @@ pub enum FormError {
 /// * The part that has a file name, whatever its field is called. There may be one.
 /// * A part called `file` without a file name is refused. It is a text, and most likely the
 ///   data URL of a client that was set to base64; stored as it is, it would be another file.
-///   For the same reason a part with a `Content-Transfer-Encoding` that changes bytes is refused.
+///   For the same reason a part whose headers change what its bytes mean is refused.
 #[derive(Debug)]
 pub struct Form<'b> {
     /// Boxed: forms are moved about, and it is large.
@@ -207,6 +210,7 @@ impl<'b> Form<'b> {
             let detail = "the part called file has no file name: send a file and not a text";
             return Err(Rejection::form(detail).into());
         }
+        refuse_charset(header_text(headers, &CONTENT_TYPE).unwrap_or_default())?;
         self.field_count += 1;
         if limits::FIELD_COUNT_MAX < self.field_count {
             let detail = format!("a form may have at most {} fields", limits::FIELD_COUNT_MAX);
@@ -233,17 +237,39 @@ impl<'b> Form<'b> {
     }
 }
 
-/// Refuses a part whose bytes are not the bytes that are meant.
+/// Headers of a part that change what its bytes mean, each with the values that do not.
+static ENCODINGS: [(HeaderName, &[&str]); 5] = [
+    (HeaderName::from_static("content-transfer-encoding"), &["binary", "8bit", "7bit"]),
+    (CONTENT_ENCODING, &["identity"]),
+    (CONTENT_RANGE, &[]),
+    // Nobody checks these; that of the request is checked.
+    (HeaderName::from_static("content-digest"), &[]),
+    (HeaderName::from_static("content-md5"), &[]),
+];
+
+/// Refuses a part whose bytes are not the bytes that are meant. RFC 7578 has no such parts.
 fn refuse_encoded(headers: &HeaderMap) -> Result<(), Rejection> {
-    const TRANSFER_ENCODING: HeaderName = HeaderName::from_static("content-transfer-encoding");
-    if !headers.contains_key(TRANSFER_ENCODING) {
+    let is_plain = |value: &HeaderValue, plain: &[&str]| {
+        plain.iter().any(|it| value.as_bytes().trim_ascii().eq_ignore_ascii_case(it.as_bytes()))
+    };
+    let encoded = ENCODINGS
+        .iter()
+        .find(|(name, plain)| headers.get_all(name).iter().any(|value| !is_plain(value, plain)));
+    let Some((name, _)) = encoded else { return Ok(()) };
+    let detail = format!("send the parts of the form as they are, whole and without `{name}`");
+    Err(Rejection::form(detail))
+}
+
+/// Refuses a text that is said to be in another encoding than UTF-8.
+fn refuse_charset(content_type: &str) -> Result<(), Rejection> {
+    let mut parameters = content_type.split(';').skip(1).filter_map(|it| it.split_once('='));
+    let charset = parameters.find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"));
+    let Some((_, charset)) = charset else { return Ok(()) };
+    let charset = charset.trim().trim_matches('"');
+    if ["utf-8", "utf8", "us-ascii"].iter().any(|it| charset.eq_ignore_ascii_case(it)) {
         return Ok(());
     }
-    let encoding = header_text(headers, &TRANSFER_ENCODING).unwrap_or_default().trim();
-    if ["binary", "8bit", "7bit"].iter().any(|plain| encoding.eq_ignore_ascii_case(plain)) {
-        return Ok(());
-    }
-    let detail = "send the parts of the form as they are, without a Content-Transfer-Encoding";
+    let detail = format!("send the fields of the form in UTF-8, not in {}", quote(charset));
     Err(Rejection::form(detail))
 }
 

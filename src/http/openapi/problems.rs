@@ -23,7 +23,9 @@ pub(super) fn of(route: Route, method: &Method, schema: &Value) -> Map<String, V
         Need::Nothing => &[],
         Need::OneOf(_) | Need::InPerson(_) | Need::Session => &[401, 403],
     };
-    let said = who.iter().chain(own(route, method));
+    // Of what a request demands besides: see `demands`.
+    let demands: &[u16] = if method.is_safe() { &[417] } else { &[400, 415, 417] };
+    let said = who.iter().chain(demands).chain(own(route, method));
     let said = said.map(|status| (status.to_string(), description(*status)));
     let said = said.chain([(OF_ALL.0.to_owned(), OF_ALL.1)]);
     let said =
@@ -66,8 +68,12 @@ fn description(status: u16) -> &'static str {
         409 => "It is not in a state for that, or it says something else than before.",
         412 => "A precondition does not hold.",
         413 => "Too large, or over a quota.",
-        415 => "The upload is refused or has ended: it is not to be sent on.",
+        415 => {
+            "The body is encoded, or the file is not of a kind that is taken, or the upload has \
+             ended: do not send it again as it is."
+        }
         416 => "There is no such range.",
+        417 => "Something else is expected than `100-continue`.",
         429 => "Too often, for now: see Retry-After.",
         _ => unreachable!("each status that is listed has a description"),
     }
