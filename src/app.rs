@@ -4,12 +4,15 @@ mod access;
 mod catalog;
 mod certificate;
 mod control;
+mod deployment;
 mod epoch;
+mod error;
 mod mail;
+mod openness;
 mod options;
 mod tickets;
 
-use std::{error::Error, io, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{error::Error, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     net::{TcpListener, TcpSocket},
@@ -17,15 +20,18 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+pub use self::{
+    catalog::migrate, certificate::CertificateError, deployment::Mismatch, error::StartError,
+    options::options,
+};
 use self::{
     certificate::Certificate,
     control::ControlSocket,
     epoch::{disk_epoch, machine_epoch},
 };
-pub use self::{certificate::CertificateError, options::options};
 use crate::{
-    access::{ForwardSetUpError, Rates},
-    catalog::CatalogError,
+    access::Rates,
+    catalog::DatabaseLock,
     config::Config,
     engine::{Clock, Engine, Parts, UploadError},
     http::{
@@ -37,86 +43,11 @@ use crate::{
         service::Service,
         state::State,
     },
-    mail::{Mailer, Unusable},
+    mail::Mailer,
     metrics::Metrics,
-    store::{FsStore, OpenError},
+    store::FsStore,
     upload::limits,
 };
-
-/// Why the service does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The data folders.
-    #[error(transparent)]
-    Store(#[from] OpenError),
-    /// The database.
-    #[error("cannot open the database {path}")]
-    Catalog {
-        /// Which.
-        path: String,
-        /// Why.
-        #[source]
-        source: CatalogError,
-    },
-    /// The keys of tickets.
-    #[error("cannot use the keys of tickets in {path} (set by {setting})")]
-    Keys {
-        /// Which setting names the file.
-        setting: &'static str,
-        /// Which file.
-        path: String,
-        /// Why.
-        #[source]
-        source: Box<dyn Error + Send + Sync>,
-    },
-    /// The mail server.
-    #[error(transparent)]
-    Mail(#[from] Unusable),
-    /// The password for it.
-    #[error("cannot read the password in {path} (set by smtp_password_file)")]
-    Password {
-        /// Which file.
-        path: String,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The address.
-    #[error("cannot listen on {address}")]
-    Listen {
-        /// Which.
-        address: String,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// Whoever can reach the address could do everything.
-    #[error(
-        "nobody may listen on {address} without credentials, for it is not of this machine alone: \
-         run `flowstitch token create NAME` to make a token, with which clients then show who they \
-         are, or let everybody in with --allow-anonymous"
-    )]
-    Unprotected {
-        /// The address.
-        address: SocketAddr,
-    },
-    /// The certificate or its key.
-    #[error(transparent)]
-    Certificate(#[from] CertificateError),
-    /// Whoever is asked who a request comes from.
-    #[error("cannot use auth_url")]
-    Forward(#[from] ForwardSetUpError),
-    /// What the last session left could not be recovered.
-    #[error("cannot recover what the last session left")]
-    Recover(#[source] UploadError),
-}
-
-impl StartError {
-    /// What an error of the catalog at this path is.
-    pub fn of(database: &Path) -> impl Fn(CatalogError) -> Self {
-        |source| Self::Catalog { path: database.display().to_string(), source }
-    }
-}
 
 /// How the service ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,13 +82,32 @@ pub struct App {
     state: Arc<State>,
     control: Option<ControlSocket>,
     certificate: Option<Certificate>,
+    /// Dropped last: see there.
+    _database: Option<DatabaseLock>,
+}
+
+/// What an application is opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To serve.
+    Serve,
+    /// To do one thing for the operator: nobody else can reach it.
+    OneThing,
 }
 
 impl App {
     /// Opens the data, recovers, and starts the engine. Takes no connection yet.
-    pub async fn open(config: Config) -> Result<Self, StartError> {
+    ///
+    /// Everything that can be refused is refused before anything is made or changed.
+    pub async fn open(config: Config, purpose: Purpose) -> Result<Self, StartError> {
         // Before the data is touched, and again in what follows: a wrong pair is a wrong setting.
         Certificate::of(&config)?;
+        let passed = deployment::check(&config)?;
+        let known = passed.catalog.unwrap_or_default();
+        if purpose == Purpose::Serve {
+            openness::decide(&config, known.access(), known.has_users)?;
+        }
+        let database = passed.lock(&config.database)?;
         let store = FsStore::open(&config.incomplete_dir, &config.completed_dir)?;
         let catalog = catalog::open(&config).map_err(StartError::of(&config.database))?;
         let parts = Parts {
@@ -168,23 +118,13 @@ impl App {
             options: options(&config),
         };
         let epoch = disk_epoch(&config.incomplete_dir);
-        Self::with_epoch(config, parts, &epoch, None).await
-    }
-
-    /// The same, if it may be reached at this address.
-    ///
-    /// Errors: [`StartError::Unprotected`] if everybody could do everything there.
-    pub fn guarded(self) -> Result<Self, StartError> {
-        let address = self.config.listen;
-        if self.state.access.has_credentials() || self.state.access.is_open() {
-            return Ok(self);
-        }
-        Err(StartError::Unprotected { address })
+        let app = Self::with_epoch(config, parts, (&epoch, purpose), None).await?;
+        Ok(Self { _database: Some(database), ..app })
     }
 
     /// As [`Self::open`], on a store, a catalog and a clock of the caller's choice.
     pub async fn with_parts(config: Config, parts: Parts) -> Result<Self, StartError> {
-        Self::with_epoch(config, parts, &machine_epoch(), None).await
+        Self::with_epoch(config, parts, (&machine_epoch(), Purpose::Serve), None).await
     }
 
     /// The same, with a mailer of the caller's choice, too.
@@ -193,18 +133,18 @@ impl App {
         parts: Parts,
         mailer: Arc<dyn Mailer>,
     ) -> Result<Self, StartError> {
-        Self::with_epoch(config, parts, &machine_epoch(), Some(mailer)).await
+        Self::with_epoch(config, parts, (&machine_epoch(), Purpose::Serve), Some(mailer)).await
     }
 
     async fn with_epoch(
         config: Config,
         parts: Parts,
-        epoch: &str,
+        (epoch, purpose): (&str, Purpose),
         mailer: Option<Arc<dyn Mailer>>,
     ) -> Result<Self, StartError> {
         let certificate = Certificate::of(&config)?;
         let metrics = parts.metrics.clone();
-        let access = access::access(&config, &parts, mailer).await?;
+        let access = access::access(&config, &parts, purpose, mailer).await?;
         let engine = Engine::start(parts, epoch).await.map_err(StartError::Recover)?;
         let sites =
             Sites::new(&config.cors_origins, config.public_url.clone(), certificate.is_some());
@@ -212,7 +152,7 @@ impl App {
         let terms = options::terms(&config);
         let rates = Rates::new(terms.rates);
         let state = State { engine, access, rates, terms, metrics, sites, stopping };
-        Ok(Self { config, state: Arc::new(state), control: None, certificate })
+        Ok(Self { config, state: Arc::new(state), control: None, certificate, _database: None })
     }
 
     /// Listens to the operator's tools, too, from now on: at `control_socket`, unless it cannot be
@@ -362,6 +302,7 @@ mod tests {
         };
         let app = App::with_parts(config, parts).await.expect("it starts");
         let upload = Request::post("/upload?flowIdentifier=a&flowFilename=a&flowTotalSize=3");
+        let upload = upload.header("host", "localhost");
         (app, upload.body(body::full("abc")).expect("a request"))
     }
 

@@ -1,12 +1,14 @@
 //! A resumable upload server that speaks flow.js and keeps what it acknowledges.
 //!
 //! The layers, in reading order; each imports only from those before it:
-//! [`upload`] (values), `witness` (of flushes) ← [`store`] (bytes), [`catalog`] (facts)
+//! [`upload`] (values), `witness` (of flushes), `owner` (of new files)
+//! ← [`store`] (bytes), [`catalog`] (facts)
 //! ← [`engine`] (receive, commit, stitch) ← [`dialect`] (what clients say), [`access`] (who they
 //! are)
 //! ← [`http`] (the service) ← [`app`] (all of it)
 //! ← [`operate`] (what an operator does beside it).
 
+mod owner;
 pub mod upload;
 mod witness;
 

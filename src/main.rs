@@ -8,8 +8,8 @@ use std::{
 };
 
 use flowstitch::{
-    app::{self, App, Ended, StartError},
-    catalog::{self, SqliteCatalog},
+    app::{self, App, Ended, Purpose, StartError},
+    catalog,
     config::{self, Chosen, Cli, Command, Config, LogFilter, Uploads},
     operate, shutdown, telemetry,
     upload::limits,
@@ -89,7 +89,7 @@ fn serve(mut config: Config) -> Result<ExitCode, Failure> {
     let ended = runtime.block_on(async {
         let stop = shutdown::on_signals()?;
         let listener = app::listen(config.listen)?;
-        let app = App::open(config).await?.guarded()?.with_control().await;
+        let app = App::open(config, Purpose::Serve).await?.with_control().await;
         announce(app.scheme(), &listener.local_addr()?.to_string());
         Ok::<_, Failure>(app.run(listener, stop).await)
     })?;
@@ -146,11 +146,11 @@ fn affordable(connections: usize, open_files: Option<u64>) -> usize {
 }
 
 fn migrate(config: &Config, dry_run: bool) -> Result<ExitCode, Failure> {
-    let of_it = StartError::of(&config.database);
-    let before = catalog::migrations(&config.database).map_err(&of_it)?;
-    if !dry_run {
-        SqliteCatalog::open(&config.database).map_err(of_it)?;
-    }
+    let before = if dry_run {
+        catalog::migrations(&config.database).map_err(StartError::of(&config.database))?
+    } else {
+        app::migrate(config)?
+    };
     let mut out = io::stdout().lock();
     for migration in before {
         let state = match (migration.applied, dry_run) {

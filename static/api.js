@@ -87,6 +87,8 @@ export const api = {
   content: (url) => request('GET', url, { as: 'blob' }),
   /** Deletes a creative and its file. */
   deleteCreative: (id) => orNull(request('DELETE', at('creatives', id))),
+  /** What one may do here, and how much of it. */
+  limits: () => request('GET', '/limits', { bare: true }),
   /** How one signs in here. */
   waysToSignIn: () => request('GET', '/auth', { bare: true }),
   /** Has a code sent to this address, if it is a user's. */

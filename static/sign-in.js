@@ -25,7 +25,7 @@ export function wireSignIn({ $, api, check, onSignedIn }) {
     $('offer-sign-in').hidden = !optional || session.signedIn || !panel.hidden;
   };
   const askForWays = async () => {
-    const ways = await api.waysToSignIn().catch(() => ({ otp: false, optional }));
+    const ways = await api.waysToSignIn().catch(() => ({ otp: false, optional, required: true }));
     optional = ways.optional;
     return ways;
   };
@@ -59,7 +59,12 @@ export function wireSignIn({ $, api, check, onSignedIn }) {
     await show();
     panel.querySelector('form:not([hidden]) input').focus();
   });
-  askForWays().then(offer);
+  askForWays().then(async ({ required }) => {
+    offer();
+    if (required) return;
+    const { access } = await api.limits().catch(() => ({}));
+    $('open-access').hidden = access !== 'open';
+  });
   $('sign-out').addEventListener('click', async () => {
     // If it cannot be told to the server, the session ends by itself.
     if (session.endsAt !== null) await api.signOut().catch(() => {});

@@ -31,7 +31,7 @@ pub(crate) fn measure(ground: &Ground, measured: &mut Measured) {
             let head = format!(
                 "POST /upload?flowIdentifier=drip-{number}&flowFilename=drip-{number}\
                  &flowChunkNumber=1&flowTotalChunks=2&flowChunkSize={CHUNK_LEN}&flowTotalSize={} \
-                 HTTP/1.1\r\nhost: x\r\ncontent-type: application/octet-stream\r\n\
+                 HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/octet-stream\r\n\
                  content-length: {CHUNK_LEN}\r\n\r\n",
                 2 * CHUNK_LEN
             );

@@ -16,7 +16,7 @@ use flowstitch::{
         UploadId, UploadRecord, UploadState,
     },
 };
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -76,7 +76,9 @@ impl Service {
     }
 
     /// Sends a request through the whole stack. Whatever comes, the answer is not that we failed.
-    pub(crate) async fn send(&self, request: body::Request) -> Reply {
+    pub(crate) async fn send(&self, mut request: body::Request) -> Reply {
+        // The service is open: it answers this machine only.
+        request.headers_mut().entry("host").or_insert(HeaderValue::from_static("localhost"));
         let is_head = request.method() == Method::HEAD;
         let response = self.app.service().oneshot(request).await.expect("it always answers");
         let (parts, body) = response.into_parts();

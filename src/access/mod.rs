@@ -41,16 +41,14 @@ use self::{courier::Courier, remembered::Remembered, throttle::Throttle};
 use crate::{
     catalog::{Catalog, CatalogError, Directory},
     engine::Clock,
-    upload::{By, Scope, Scopes},
+    upload::{AccessState, By, Scope, Scopes},
 };
 
 /// Who may come without credentials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Anonymous {
-    /// Nobody.
-    Never,
-    /// Everybody, as long as there are no credentials: the first run on a loopback address.
-    UntilUsers,
+    /// Everybody, as long as the service is [`AccessState::Open`], and then nobody.
+    WhileOpen,
     /// Everybody: the operator said so.
     Always,
 }
@@ -95,6 +93,8 @@ pub struct Access {
     anonymous: Anonymous,
     /// Whether there are users.
     has_users: AtomicBool,
+    /// Whether the service is [`AccessState::Open`].
+    open: AtomicBool,
     remembered: Remembered,
     /// With which tickets may be signed, if any count.
     tickets: Option<TicketKeys>,
@@ -112,6 +112,7 @@ impl Access {
         catalog: Arc<dyn Catalog>,
         clock: Clock,
         anonymous: Anonymous,
+        state: AccessState,
     ) -> Result<Self, CatalogError> {
         let has_users = AtomicBool::new(catalog.directory().has_users().await?);
         Ok(Self {
@@ -119,6 +120,7 @@ impl Access {
             clock,
             anonymous,
             has_users,
+            open: AtomicBool::new(state == AccessState::Open),
             remembered: Remembered::default(),
             tickets: None,
             forward: None,
@@ -145,6 +147,18 @@ impl Access {
         self.has_users.load(Ordering::SeqCst)
     }
 
+    /// Who may use the service, as it is stored.
+    #[must_use]
+    pub fn state(&self) -> AccessState {
+        if self.open.load(Ordering::SeqCst) { AccessState::Open } else { AccessState::Users }
+    }
+
+    /// Whether nobody has decided yet who may come, so that everybody on this machine may.
+    #[must_use]
+    pub fn is_undecided(&self) -> bool {
+        self.anonymous == Anonymous::WhileOpen && self.state() == AccessState::Open
+    }
+
     /// Whether everybody may come.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -160,12 +174,11 @@ impl Access {
 
     /// What the public may do, if it may come.
     fn public(&self) -> Option<Scopes> {
-        let guarded = self.has_credentials();
         match self.anonymous {
             // Where there is nobody else, nobody is to be kept apart from anybody.
-            Anonymous::UntilUsers if !guarded => Some(Scopes::all()),
+            Anonymous::WhileOpen if self.is_undecided() => Some(Scopes::all()),
             Anonymous::Always => Some(Scopes::of(&[Scope::Upload, Scope::Read])),
-            Anonymous::UntilUsers | Anonymous::Never => None,
+            Anonymous::WhileOpen => None,
         }
     }
 

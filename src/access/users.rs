@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::Access;
 use crate::{
     catalog::{CatalogError, EmailChange},
-    upload::{By, Principal, User, limits},
+    upload::{AccessState, By, Principal, User, limits},
 };
 
 /// Why something could not be done with a user or a token.
@@ -48,10 +48,15 @@ impl Access {
     pub(super) async fn add(&self, user: &User, by: &By) -> Result<bool, CatalogError> {
         // First: in doubt the service is not for everybody any more.
         let had_users = self.has_users.swap(true, Ordering::SeqCst);
+        let was_open = self.open.swap(false, Ordering::SeqCst);
         let added = self.directory().add_user(user, by).await;
         // A door that was closed before is not opened by what fails.
         if !had_users && matches!(self.directory().has_users().await, Ok(false)) {
             self.has_users.store(false, Ordering::SeqCst);
+        }
+        let stored = self.catalog.deployment().access();
+        if was_open && matches!(stored.await, Ok(Some(AccessState::Open))) {
+            self.open.store(true, Ordering::SeqCst);
         }
         added
     }
@@ -121,8 +126,7 @@ impl Access {
     pub async fn remove_user(&self, name: &Principal, by: &By) -> Result<bool, CatalogError> {
         let removed = self.directory().remove_user(name, by).await;
         self.remembered.forget();
-        // Not `has_users`: that the last user goes is no reason to let everybody in before the
-        // operator has started the service anew.
+        // Not `has_users`: that the last user goes lets nobody else in.
         removed
     }
 }

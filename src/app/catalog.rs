@@ -1,9 +1,21 @@
 //! Opens the catalog, as it is set.
 
+use super::{StartError, deployment};
 use crate::{
-    catalog::{Access, CatalogError, SqliteCatalog, cannot_map_when_full},
+    catalog::{Access, CatalogError, Migration, SqliteCatalog, cannot_map_when_full, migrations},
     config::Config,
 };
+
+/// Applies the migrations that are missing, once it is sure that the database belongs to the
+/// folders. Returns what there was to do before. Blocks.
+pub fn migrate(config: &Config) -> Result<Vec<Migration>, StartError> {
+    let of_it = StartError::of(&config.database);
+    let passed = deployment::check(config)?;
+    let before = migrations(&config.database).map_err(&of_it)?;
+    let _lock = passed.lock(&config.database)?;
+    open(config).map_err(of_it)?;
+    Ok(before)
+}
 
 /// Opens it, and warns if it would end the server when there is no room. Blocks.
 pub(super) fn open(config: &Config) -> Result<SqliteCatalog, CatalogError> {

@@ -16,10 +16,8 @@ pub(super) fn anonymous(config: &Config) -> Anonymous {
     if config.allow_anonymous {
         tracing::warn!("Everybody is let in without credentials: allow_anonymous is set");
         Anonymous::Always
-    } else if config.listen.ip().is_loopback() {
-        Anonymous::UntilUsers
     } else {
-        Anonymous::Never
+        Anonymous::WhileOpen
     }
 }
 
@@ -61,6 +59,7 @@ pub fn options(config: &Config) -> Options {
         completion_wait: config.completion_wait,
         scanners: scanners(config),
         scan_timeout: config.scan_timeout,
+        adopt: config.adopt,
     }
 }
 

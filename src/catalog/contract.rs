@@ -6,6 +6,7 @@
 
 mod codes;
 mod creatives;
+mod deployment;
 mod facts;
 mod lists;
 mod races;
@@ -90,6 +91,9 @@ where
         sessions::a_session_of_the_same_epoch_suspects_nothing,
         sessions::a_session_of_another_epoch_suspects_what_runs,
         sessions::after_the_end_nothing_is_available,
+        deployment::generations_are_counted_in_step_with_the_folders,
+        deployment::after_a_restore_what_runs_is_suspect,
+        deployment::the_first_user_closes_a_service_for_good,
     );
     run_directory(&make).await;
     trail::run_all(&make).await;

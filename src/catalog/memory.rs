@@ -1,5 +1,6 @@
 //! The reference model: a catalog that is obviously right and forgets everything.
 
+mod deployment;
 mod directory;
 mod facts;
 mod trail;
@@ -16,8 +17,8 @@ use async_trait::async_trait;
 
 use self::facts::{Facts, resembles, to_millis};
 use super::{
-    Catalog, CatalogError, Committed, CreativeQuery, Directory, Fact, Resemblance, Trail,
-    UploadQuery, deed_of,
+    Catalog, CatalogError, Committed, CreativeQuery, Deployment, Directory, Fact, Resemblance,
+    Trail, UploadQuery, deed_of,
 };
 use crate::upload::{
     By, ByteRange, Creative, CreativeId, Day, Deed, Durability, EndReason, FileName, IdentityKey,
@@ -96,6 +97,10 @@ impl Catalog for MemoryCatalog {
             }
             self.closed.store(true, Ordering::SeqCst);
         })
+    }
+
+    fn deployment(&self) -> &dyn Deployment {
+        self
     }
 
     fn directory(&self) -> &dyn Directory {

@@ -5,7 +5,9 @@
 
 #[cfg(any(test, feature = "testing"))]
 pub mod contract;
+mod deployment;
 mod directory;
+mod error;
 #[cfg(any(test, feature = "testing"))]
 mod memory;
 mod sqlite;
@@ -15,11 +17,14 @@ use std::fmt;
 
 use async_trait::async_trait;
 
+pub use self::deployment::{Advanced, Deployment};
 pub use self::directory::{Directory, EmailChange};
+pub use self::error::CatalogError;
 #[cfg(any(test, feature = "testing"))]
 pub use self::memory::MemoryCatalog;
 pub use self::sqlite::{
-    Access, CatalogView, Migration, Received, SqliteCatalog, cannot_map_when_full, migrations,
+    Access, CatalogSurvey, CatalogView, DatabaseLock, Migration, Received, SqliteCatalog,
+    cannot_map_when_full, migrations,
 };
 pub use self::trail::{AuditQuery, Trail};
 use crate::upload::{
@@ -137,6 +142,9 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
     /// Ends the session: everything is flushed and the journal folded in. Every call that comes
     /// later is [`CatalogError::Unavailable`].
     async fn close(&self) -> Result<(), CatalogError>;
+
+    /// Which deployment it is, and whether it is open.
+    fn deployment(&self) -> &dyn Deployment;
 
     /// Who may use the service: kept in the same place, because uploads refer to it.
     fn directory(&self) -> &dyn Directory;
@@ -323,21 +331,4 @@ pub struct Resemblance {
     pub stride: Option<u64>,
     /// The number of pieces.
     pub count: Option<u64>,
-}
-
-/// Why a catalog could not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum CatalogError {
-    /// Another running upload holds the identity.
-    #[error("another running upload has this identity")]
-    Taken,
-    /// No room to write.
-    #[error("no space left for the catalog")]
-    NoSpace(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// It cannot be reached or is busy: the same call may succeed later.
-    #[error("the catalog is not available")]
-    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// What it holds cannot be: a newer schema, a value out of its domain.
-    #[error("the catalog holds what it must not: {0}")]
-    Corrupt(String),
 }

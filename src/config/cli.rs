@@ -34,6 +34,11 @@ pub struct Cli {
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<std::path::PathBuf>,
 
+    /// Use this database with these folders, although they do not know each other; for this start
+    /// only, and no setting
+    #[arg(long)]
+    pub(super) adopt: bool,
+
     #[command(flatten)]
     pub(super) settings: Settings,
 }
@@ -321,6 +326,9 @@ fn described(command: clap::Command) -> clap::Command {
     let defaults = Config::default().to_settings().to_table();
     command.mut_args(|arg| {
         let key = arg.get_id().to_string();
+        if key == "adopt" {
+            return arg.global(true);
+        }
         let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
         let default = defaults.get(&key).map(|value| format!(" [default: {}]", shown(value)));
         let variable = variable(&key);

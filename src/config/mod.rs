@@ -127,7 +127,8 @@ pub fn load(
     let named = cli.config.clone().or(variables.config);
     let (path, file) = sources::file(named, default_file)?.unwrap_or_default();
     let merged = flags.clone().or(variables.settings.clone()).or(file.clone());
-    merged.resolve().map_err(|Contradiction { key, reason }| {
+    let resolved = merged.resolve().map(|config| Config { adopt: cli.adopt, ..config });
+    resolved.map_err(|Contradiction { key, reason }| {
         let says = |layer: &Settings| layer.to_table().contains_key(key);
         let place = if says(flags) {
             Place::Flag(cli::flag(key))

@@ -9,7 +9,10 @@ use super::{
     LogFilter, LogFormat, MailServer, PublicUrl, Schedule, ScopeList, Settings, TimeSpan,
     TrustedProxy, Zone,
 };
-use crate::upload::{DigestKind, Durability, Reserve, limits};
+use crate::upload::{
+    DigestKind, Durability, Reserve,
+    limits::{self, CONNECTIONS_PER_ADDRESS_MAX as PER_ADDRESS},
+};
 
 /// Settings that fit together. Each field is the setting of that name: see [`Settings`].
 #[derive(Debug, Clone, PartialEq)]
@@ -80,6 +83,9 @@ pub struct Config {
     pub tls_key: Option<PathBuf>,
     pub log_format: LogFormat,
     pub log: LogFilter,
+    /// Whether folders of another deployment become this one's: `--adopt`, which is no setting, so
+    /// that it is meant each time.
+    pub adopt: bool,
 }
 
 impl Default for Config {
@@ -133,9 +139,7 @@ impl Settings {
             reserve_free: self.reserve_free.unwrap_or_default().0,
             memory_budget: size(self.memory_budget, limits::MEMORY_BUDGET),
             max_connections: self.max_connections.unwrap_or(limits::CONNECTIONS_MAX),
-            max_connections_per_address: self
-                .max_connections_per_address
-                .unwrap_or(limits::CONNECTIONS_PER_ADDRESS_MAX),
+            max_connections_per_address: self.max_connections_per_address.unwrap_or(PER_ADDRESS),
             max_requests: self.max_requests.and_then(|most| most.0),
             max_new_uploads: self.max_new_uploads.and_then(|most| most.0),
             rate_window: span(self.rate_window, limits::RATE_WINDOW),
@@ -165,6 +169,7 @@ impl Settings {
             tls_key: named(self.tls_key),
             log_format: self.log_format.unwrap_or_default(),
             log: self.log.unwrap_or_default(),
+            adopt: false,
         }
     }
 }

@@ -47,6 +47,12 @@ impl Clock {
         Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX)
     }
 
+    /// The configured zone.
+    #[must_use]
+    pub fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
     /// The day that it is now, in the configured zone.
     #[must_use]
     pub fn today(&self) -> Day {

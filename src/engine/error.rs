@@ -217,9 +217,10 @@ impl From<CatalogError> for UploadError {
     fn from(error: CatalogError) -> Self {
         match error {
             CatalogError::NoSpace(_) => Self::NoSpace(error.into()),
-            CatalogError::Taken | CatalogError::Unavailable(_) | CatalogError::Corrupt(_) => {
-                Self::Unavailable(error.into())
-            }
+            CatalogError::Taken
+            | CatalogError::InUse
+            | CatalogError::Unavailable(_)
+            | CatalogError::Corrupt(_) => Self::Unavailable(error.into()),
         }
     }
 }

@@ -236,6 +236,7 @@ impl Engine {
         self.background.close();
         self.background.wait().await;
         self.sync_everything().await?;
+        recover::at_stop(&self.shared).await?;
         Ok(self.shared.catalog.close().await?)
     }
 

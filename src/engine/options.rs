@@ -48,6 +48,8 @@ pub struct Options {
     pub scanners: Vec<Arc<dyn Scanner>>,
     /// How long each may take.
     pub scan_timeout: Duration,
+    /// Whether folders of another deployment become this one's.
+    pub adopt: bool,
 }
 
 impl Default for Options {
@@ -72,6 +74,7 @@ impl Default for Options {
             completion_wait: limits::COMPLETION_WAIT,
             scanners: Vec::new(),
             scan_timeout: limits::SCAN_TIMEOUT,
+            adopt: false,
         }
     }
 }

@@ -9,8 +9,9 @@ use tokio_util::task::TaskTracker;
 
 use super::{Shared, UploadError};
 use crate::{
+    catalog::Advanced,
     store::PublishedName,
-    upload::{CreativeId, FileName, UploadId, limits::SWEEP_BATCH_LEN_MAX},
+    upload::{CreativeId, FileName, Mark, UploadId, limits::SWEEP_BATCH_LEN_MAX},
 };
 
 /// Begins the session, and lists what has to be looked through.
@@ -19,7 +20,10 @@ pub(super) async fn at_start(
     epoch: &str,
     background: &TaskTracker,
 ) -> Result<(), UploadError> {
+    let mark = own_mark(shared).await?;
     let clean = shared.catalog.open_session(epoch).await?;
+    // The catalog first: see `Mark::generation`.
+    mark_folders(shared, mark).await;
     if !clean {
         tracing::warn!("The last session did not end in order: recovering");
     }
@@ -40,6 +44,47 @@ pub(super) async fn at_start(
             );
         }
     });
+    Ok(())
+}
+
+/// Counts this start. Errors: the folders belong to another catalog.
+async fn own_mark(shared: &Shared) -> Result<Mark, UploadError> {
+    let (catalog, mut marks) = (shared.catalog.deployment(), shared.store.marks().await?);
+    let own = catalog.id().await?;
+    if shared.options.adopt {
+        marks.retain(|mark| mark.deployment == own);
+    }
+    if marks.iter().any(|mark| mark.deployment != own) {
+        return Err(UploadError::Unavailable(
+            "the data folders belong to another database: use the two that belong together".into(),
+        ));
+    }
+    let Advanced { mark, in_step } = catalog.advance(marks.last().map(|it| it.generation)).await?;
+    if !in_step {
+        tracing::warn!(
+            generation = mark.generation,
+            "The database and the data folders are not of the same time: one of them was restored \
+             from a backup. Every unfinished upload is read back before it is believed"
+        );
+    }
+    Ok(mark)
+}
+
+/// Marks the folders. A full disk keeps no service from starting or stopping: the next start or
+/// stop tries again.
+pub(super) async fn mark_folders(shared: &Shared, mark: Mark) {
+    if let Err(error) = shared.store.set_mark(mark).await {
+        let error = &error as &dyn Error;
+        tracing::warn!(error, "Cannot write down which database the data folders belong to");
+    }
+}
+
+/// Counts the end of a session, so that a copy of the catalog from before it is known to be old.
+pub(super) async fn at_stop(shared: &Shared) -> Result<(), UploadError> {
+    let marks = shared.store.marks().await?;
+    let seen = marks.last().map(|mark| mark.generation);
+    let Advanced { mark, .. } = shared.catalog.deployment().advance(seen).await?;
+    mark_folders(shared, mark).await;
     Ok(())
 }
 

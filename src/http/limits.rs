@@ -28,6 +28,16 @@ pub struct Terms {
 /// All that a client may want to know before it sends a file. A limit that is null is none.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(super) struct Limits {
+    /// Who may use the service: `open`, everybody on its machine, without credentials, or `users`.
+    /// With the setting `allow_anonymous` everybody may upload and read in either case.
+    access: &'static str,
+    /// The day it is for the service: what is scheduled before it is refused.
+    #[schemars(extend("format" = "date"))]
+    today: String,
+    /// Where this day begins and ends, by its name in the time zone database; null if it has none.
+    time_zone: Option<String>,
+    /// The kinds of file that are taken, such as `image/*` and `.pdf`. Empty for all.
+    accept: Vec<String>,
     /// The largest file that is taken, in bytes.
     max_file_size: u64,
     /// The most chunks that a file may have.
@@ -73,7 +83,12 @@ pub(super) async fn show(state: &State, principal: &Principal) -> Answer {
         stored_bytes: max_stored_bytes,
     } = options.quotas;
     let Usage { uploads, upload_bytes, stored_bytes } = state.engine.usage(principal).await?;
+    let clock = state.engine.clock();
     let limits = Limits {
+        access: state.access.state().as_str(),
+        today: clock.today().to_string(),
+        time_zone: clock.zone().iana_name().map(str::to_owned),
+        accept: options.accept.kinds(),
         max_file_size: options.max_file_size,
         max_chunks: limits::PIECE_COUNT_MAX,
         max_uploads,

@@ -25,6 +25,7 @@ pub mod gate;
 mod incoming;
 mod lend;
 pub mod limits;
+mod local;
 pub mod middleware;
 pub mod openapi;
 mod operation;

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{
     assets, auth,
     body::{self, Request, Response},
-    creatives, demands, events, flow, gate, lend, limits, operation,
+    creatives, demands, events, flow, gate, lend, limits, local, operation,
     problem::{Problem, allow},
     request_id,
     route::Route,
@@ -113,6 +113,7 @@ async fn carry_out(state: Arc<State>, route: Option<Route>, request: Request) ->
 }
 
 async fn dispatch(state: Arc<State>, route: Option<Route>, request: Request) -> Answer {
+    local::check(&state, request.uri(), request.headers())?;
     let route = route.ok_or_else(Problem::not_found)?;
     let method = request.method().clone();
     if method == Method::OPTIONS {

@@ -19,7 +19,8 @@ use tower::ServiceExt;
 
 use super::{Data, Failure};
 use crate::{
-    app::{App, StartError},
+    app::{App, Purpose, StartError},
+    catalog::CatalogError,
     config::{Config, MailServer},
     http::body,
     store::OpenError,
@@ -128,8 +129,9 @@ pub(super) async fn do_it_here<T: DeserializeOwned>(
     config: &Config,
     target: &str,
 ) -> Result<Answer<T>, Failure> {
-    let app = App::open(config.clone()).await.map_err(|error| match error {
-        StartError::Store(OpenError::InUse { .. }) => {
+    let app = App::open(config.clone(), Purpose::OneThing).await.map_err(|error| match error {
+        StartError::Store(OpenError::InUse { .. })
+        | StartError::Catalog { source: CatalogError::InUse, .. } => {
             Failure::Unreachable { path: config.control_socket.display().to_string() }
         }
         other => other.into(),

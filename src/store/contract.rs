@@ -7,7 +7,7 @@ use std::{collections::HashSet, fmt, slice, sync::Arc};
 use bytes::Bytes;
 
 use super::{ChunkStore, PublishedName, StoreError};
-use crate::upload::{ByteRange, CreativeId, FileName, UploadId, limits};
+use crate::upload::{ByteRange, CreativeId, DeploymentId, FileName, Mark, UploadId, limits};
 
 macro_rules! run_each {
     ($make:ident: $($case:ident),+ $(,)?) => {
@@ -47,6 +47,7 @@ where
         unpublishing_may_be_repeated,
         what_is_not_there_is_not_found,
         lists_tell_uploads_from_files,
+        a_store_is_marked_and_marked_again,
         a_store_knows_its_room_and_that_it_can_be_written_to,
     );
 }
@@ -302,6 +303,22 @@ async fn lists_tell_uploads_from_files(store: Arc<dyn ChunkStore>) {
     let listed = store.published().await.expect("published");
     assert_eq!(listed.len(), published.len());
     assert_eq!(HashSet::from_iter(listed), published);
+}
+
+async fn a_store_is_marked_and_marked_again(store: Arc<dyn ChunkStore>) {
+    let marks = async || {
+        let mut marks = store.marks().await.expect("marks");
+        marks.dedup();
+        marks
+    };
+    assert_eq!(marks().await, []);
+    for generation in 1..4 {
+        let mark = Mark { deployment: DeploymentId::new(), generation };
+        store.set_mark(mark).await.expect("marked");
+        assert_eq!(marks().await, [mark]);
+    }
+    assert_eq!(store.uploads().await.expect("uploads"), [], "a mark is no upload");
+    assert_eq!(store.published().await.expect("published"), [], "a mark is no file");
 }
 
 async fn a_store_knows_its_room_and_that_it_can_be_written_to(store: Arc<dyn ChunkStore>) {

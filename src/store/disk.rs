@@ -15,7 +15,7 @@ use super::{
     name::Name,
     open_files::{OpenFile, OpenFiles},
 };
-use crate::upload::{UploadId, limits};
+use crate::upload::{Mark, UploadId, limits};
 
 /// The two folders and what is known of the files in them. All calls block.
 #[derive(Debug)]
@@ -180,6 +180,23 @@ impl Disk {
 
     pub(super) fn space(&self) -> io::Result<Space> {
         self.incomplete.space()
+    }
+
+    /// The marks of the folders, the newest last.
+    pub(super) fn marks(&self) -> io::Result<Vec<Mark>> {
+        let marks = self.folders().map(Folder::mark).into_iter();
+        let mut marks: Vec<Mark> =
+            marks.filter_map(Result::transpose).collect::<io::Result<_>>()?;
+        marks.sort_by_key(|mark| mark.generation);
+        Ok(marks)
+    }
+
+    pub(super) fn set_mark(&self, mark: Mark) -> io::Result<()> {
+        self.folders().into_iter().try_for_each(|folder| folder.set_mark(mark))
+    }
+
+    fn folders(&self) -> [&Folder; 2] {
+        [&self.incomplete, &self.completed]
     }
 
     pub(super) fn check_writable(&self) -> io::Result<()> {

@@ -32,7 +32,7 @@ use super::{
     name::Name,
     room,
 };
-use crate::witness::Witness;
+use crate::{owner::give_to_owner_of, witness::Witness};
 
 /// No child process inherits a file; a planted symbolic link is refused, not followed; a planted
 /// FIFO does not block the thread for ever (it is refused by [`regular`] a moment later).
@@ -113,6 +113,7 @@ impl Folder {
     pub(super) fn create(&self, name: &Name, len: u64) -> io::Result<File> {
         let file = self.open_with(name, OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC)?;
         set_mode(&file, FILE_MODE)?;
+        give_to_owner_of(&self.handle, &file)?;
         match room::allocate(&file, len) {
             Ok(allocated) => {
                 // Nothing can be learned from an empty file.
@@ -185,6 +186,12 @@ impl Folder {
             Err(Errno::EXIST) if self.is_same(name, to, new)? => self.finish_link(name, to, since),
             Err(errno) => Err(errno.into()),
         }
+    }
+
+    /// Renames a file inside the folder, in one step, over the file of that name. Not durable
+    /// before [`Self::sync`].
+    pub(super) fn replace(&self, name: &Name, new: &Name) -> io::Result<()> {
+        Ok(rustix::fs::renameat(&self.handle, &name.0, &self.handle, &new.0)?)
     }
 
     /// The second best [`Self::rename`]: for a moment the file has both names.

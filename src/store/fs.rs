@@ -18,7 +18,7 @@ use super::{
     disk::Disk,
     place::{OpenError, Place},
 };
-use crate::upload::{ByteRange, UploadId, limits};
+use crate::upload::{ByteRange, Mark, UploadId, limits};
 
 /// Uploads and finished files in two folders of one local file system.
 ///
@@ -37,6 +37,7 @@ impl FsStore {
         let finished = Place::open(completed)?;
         uploads.check_differs_from(&finished)?;
         uploads.lock()?;
+        finished.lock()?;
         uploads.check_moves_to(&finished)?;
         uploads.make_durable()?;
         finished.make_durable()?;
@@ -204,6 +205,14 @@ impl ChunkStore for FsStore {
 
     async fn published(&self) -> Result<Vec<PublishedName>, StoreError> {
         self.work("list the finished files", Disk::published).await
+    }
+
+    async fn marks(&self) -> Result<Vec<Mark>, StoreError> {
+        self.work("read which deployment the folders belong to", Disk::marks).await
+    }
+
+    async fn set_mark(&self, mark: Mark) -> Result<(), StoreError> {
+        self.work("mark the folders", move |disk| disk.set_mark(mark)).await
     }
 
     async fn space(&self) -> Result<Space, StoreError> {

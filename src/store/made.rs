@@ -11,6 +11,8 @@ use rustix::{
     io::{Errno, retry_on_intr},
 };
 
+use crate::owner::give_to_owner_of;
+
 /// Folders: the server and its group look inside, nobody else.
 const FOLDER_MODE: Mode = Mode::from_raw_mode(0o750);
 /// Files: the group may read them, to serve or to back them up.
@@ -45,8 +47,9 @@ pub(super) fn make_folder(path: &Path) -> io::Result<()> {
     if !is_new? {
         return Ok(());
     }
-    set_mode(open_folder(path)?, FOLDER_MODE)?;
-    let parent = open_folder(parent)?;
+    let (folder, parent) = (open_folder(path)?, open_folder(parent)?);
+    set_mode(&folder, FOLDER_MODE)?;
+    give_to_owner_of(&parent, &folder)?;
     Ok(retry_on_intr(|| rustix::fs::fsync(&parent))?)
 }
 

@@ -18,7 +18,7 @@ use self::{
     stored::Stored,
 };
 use super::{ChunkStore, PublishedName, Space, StoreError, assert_readable};
-use crate::upload::{ByteRange, UploadId, limits};
+use crate::upload::{ByteRange, Mark, UploadId, limits};
 
 /// A store in memory, with knobs for tests.
 ///
@@ -51,6 +51,8 @@ pub enum StoreOp {
     Unpublish,
     /// Everything that only looks.
     Look,
+    /// [`ChunkStore::marks`] and [`ChunkStore::set_mark`]. Not among [`MemoryStore::operations`].
+    Mark,
     /// [`ChunkStore::check_writable`].
     Probe,
 }
@@ -263,6 +265,17 @@ impl ChunkStore for MemoryStore {
 
     async fn published(&self) -> Result<Vec<PublishedName>, StoreError> {
         self.on(StoreOp::Look, |state| Ok(state.files.keys().cloned().collect()))
+    }
+
+    async fn marks(&self) -> Result<Vec<Mark>, StoreError> {
+        self.on(StoreOp::Mark, |state| Ok(state.mark.into_iter().collect()))
+    }
+
+    async fn set_mark(&self, mark: Mark) -> Result<(), StoreError> {
+        self.on(StoreOp::Mark, |state| {
+            state.mark = Some(mark);
+            Ok(())
+        })
     }
 
     async fn space(&self) -> Result<Space, StoreError> {

@@ -9,12 +9,14 @@ mod disk;
 mod durable;
 mod fs;
 mod made;
+mod marked;
 #[cfg(any(test, feature = "testing"))]
 mod memory;
 mod name;
 mod open_files;
 mod place;
 mod room;
+mod survey;
 mod view;
 
 use std::{fmt, io};
@@ -28,9 +30,10 @@ pub use self::memory::{MemoryStore, StoreOp};
 pub use self::{
     fs::FsStore,
     place::OpenError,
+    survey::FolderSurvey,
     view::{Found, StoreView},
 };
-use crate::upload::{ByteRange, CreativeId, FileName, UploadId, limits};
+use crate::upload::{ByteRange, CreativeId, FileName, Mark, UploadId, limits};
 
 /// The bytes of uploads on their way in, and of the files that came of them.
 ///
@@ -108,6 +111,13 @@ pub trait ChunkStore: fmt::Debug + Send + Sync + 'static {
 
     /// The finished files that are here.
     async fn published(&self) -> Result<Vec<PublishedName>, StoreError>;
+
+    /// What the folders are marked with: one mark for each folder that has one, the newest last.
+    async fn marks(&self) -> Result<Vec<Mark>, StoreError>;
+
+    /// Marks every folder, durably, in place of the mark that it has. After an error some folders
+    /// may have the new one.
+    async fn set_mark(&self, mark: Mark) -> Result<(), StoreError>;
 
     /// How much room there is. What was given to the uploads that are here is not free, written or
     /// not.

@@ -23,6 +23,16 @@ impl Name {
         Self(".probe".into())
     }
 
+    /// Where the mark of a deployment stands. Hidden, so that it is in no list.
+    pub(super) fn of_mark() -> Self {
+        Self(".flowstitch-deployment".into())
+    }
+
+    /// Where a mark is written before it takes the place of the former one.
+    pub(super) fn of_next_mark() -> Self {
+        Self(".flowstitch-deployment.next".into())
+    }
+
     /// What stands in a folder's own listing, whoever put it there.
     pub(super) fn of_entry(name: &str) -> Self {
         Self(name.to_owned())

@@ -24,6 +24,20 @@ pub enum OpenError {
         #[source]
         source: io::Error,
     },
+    /// The marker file of a folder cannot be read.
+    #[error(
+        "cannot read the file .flowstitch-deployment in {}, which says which database the folder \
+         belongs to: restore it, or, if the database is the right one, remove it and start once \
+         with --adopt",
+        path.display()
+    )]
+    Mark {
+        /// Which folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// Nothing can be written into a folder.
     #[error(
         "cannot write to the folder {}: check its owner, its mode and the room on the disk",
@@ -93,7 +107,8 @@ impl<'a> Place<'a> {
         Ok(())
     }
 
-    /// The folder of uploads stands for both: whoever does not have it publishes nothing.
+    /// Takes the folder for this process. Each folder is locked: two servers must not share one of
+    /// them either.
     pub(super) fn lock(&self) -> Result<(), OpenError> {
         match self.folder.try_lock() {
             Ok(true) => Ok(()),

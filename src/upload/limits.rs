@@ -93,6 +93,9 @@ pub const MEMORY_KEPT_PART: u64 = 4;
 
 // Queues and batches.
 
+/// Bytes of the marker file of a data folder.
+pub const MARK_LEN_MAX: usize = 256;
+
 /// Ranges that wait for the next group commit; more wait before this queue.
 pub const COMMIT_QUEUE_LEN: usize = 1024;
 /// Ranges that one group commit may hold.

@@ -8,6 +8,7 @@ mod audit;
 mod code;
 mod coverage;
 mod day;
+mod deployment;
 mod digest;
 mod durability;
 mod hashing;
@@ -31,6 +32,7 @@ pub use audit::{AuditEntry, By, Deed, Means};
 pub use code::CodeRecord;
 pub use coverage::Coverage;
 pub use day::{Day, InvalidDay};
+pub use deployment::{AccessState, DeploymentId, InvalidMark, Mark};
 pub use digest::{
     Blake3Digest, DeclaredDigest, DigestKind, DigestKinds, FileDigest, Sha256Digest, Sha512Digest,
 };

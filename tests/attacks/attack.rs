@@ -106,11 +106,11 @@ impl Attack {
     /// Keeps a connection for as long as the server lets it.
     async fn hold(self, mut stream: TcpStream, number: usize) {
         let begin = match self {
-            Self::Heads => "GET / HTTP/1.1\r\nhost: x\r\nx-drip: ".to_owned(),
+            Self::Heads => "GET / HTTP/1.1\r\nhost: localhost\r\nx-drip: ".to_owned(),
             Self::Bodies => format!(
                 "POST /upload?flowIdentifier=drip-{number}&flowFilename=drip-{number}\
                  &flowChunkNumber=1&flowTotalChunks=2&flowChunkSize=1048576&flowTotalSize=2097152 \
-                 HTTP/1.1\r\nhost: x\r\ncontent-type: application/octet-stream\r\n\
+                 HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/octet-stream\r\n\
                  content-length: 1048576\r\n\r\n"
             ),
             Self::Nothing | Self::Idle | Self::IdleOfOne => {

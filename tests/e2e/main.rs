@@ -3,6 +3,7 @@
 mod access;
 mod at_rest;
 mod crash;
+mod deployment;
 mod logs;
 mod mail;
 mod network;

@@ -101,8 +101,18 @@ fn the_version_is_told() {
 fn migrations_are_shown_and_applied() {
     let dir = tempfile::tempdir().expect("a directory");
     let migrate = |more: &[&str]| said(&run(dir.path(), &[&["migrate"], more].concat()));
-    let names =
-        ["catalog", "troubles", "users", "tickets", "usage", "accept", "codes", "audit", "digest"];
+    let names = [
+        "catalog",
+        "troubles",
+        "users",
+        "tickets",
+        "usage",
+        "accept",
+        "codes",
+        "audit",
+        "digest",
+        "deployment",
+    ];
     let all = |state: &str| -> String {
         let lines = (1..).zip(names).map(|(number, name)| format!("{number:04} {name} {state}\n"));
         lines.collect()

@@ -77,7 +77,7 @@ fn a_server_that_stops_is_not_ready() {
     server.signal(Signal::TERM);
     server.log().wait_for("stopping");
     until(|| Connection::open(server.address()).is_err());
-    let answer = late.ask(b" x\r\n\r\n").expect("an answer");
+    let answer = late.ask(b" localhost\r\n\r\n").expect("an answer");
     answer.assert_status(503);
     assert_eq!(answer.json()["code"], "not_ready");
     assert!(answer.json()["detail"].as_str().is_some_and(|it| it.contains("shutting_down")));

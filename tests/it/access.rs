@@ -319,11 +319,80 @@ async fn without_users_everybody_may_do_everything_and_with_the_first_nobody_els
     let token = app.token("ann", "upload,read").await;
     app.get("/creatives").await.assert_problem(401, "unauthenticated");
     app.call_as(&token, Method::GET, "/creatives").await.assert_status(200);
-    // That nobody is left does not let everybody in while it runs.
+    // That nobody is left lets nobody in, at once or after a restart.
     app.control("/users/remove?name=ann").await.assert_status(200);
     app.get("/creatives").await.assert_problem(401, "unauthenticated");
     let app = app.restart().await;
-    app.get("/creatives").await.assert_status(200);
+    app.get("/creatives").await.assert_problem(401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn an_open_service_says_so_and_any_credential_closes_it_for_good() {
+    let app = TestApp::start().await;
+    assert_eq!(app.get("/limits").await.json()["access"], "open");
+    let builder = app.stop().await;
+    let app = builder.clone().file("--ticket-key", SECRET).start().await;
+    app.get("/limits").await.assert_problem(401, "unauthenticated");
+    app.stop().await;
+    let app = builder.start().await;
+    app.get("/limits").await.assert_problem(401, "unauthenticated");
+    let token = app.token("ann", "read").await;
+    let limits = app.call_as(&token, Method::GET, "/limits").await.json();
+    assert_eq!(limits["access"], "users");
+    assert_eq!(limits["today"], "2026-12-01");
+    assert_eq!((&limits["time_zone"], &limits["accept"]), (&json!("UTC"), &json!([])));
+}
+
+#[tokio::test]
+async fn an_open_service_that_is_to_be_reached_by_others_does_not_start() {
+    let builder = TestApp::start().await.stop().await;
+    for flag in ["--trusted-proxies=10.0.0.1", "--public-url=https://up.example.com"] {
+        let error = builder.clone().flag(flag).try_start().await.err().expect("refused");
+        let key = flag[2..].split('=').next().expect("a key").replace('-', "_");
+        let text = error.to_string();
+        assert!(text.contains(&key) && text.contains("flowstitch token create"), "{text}");
+        builder.clone().flag(flag).flag("--allow-anonymous").start().await.stop().await;
+    }
+}
+
+/// Every address, by whatever method: a page of another site reads what it can reach.
+#[tokio::test]
+async fn an_open_service_answers_only_its_own_machine() {
+    const PATHS: [&str; 8] = [
+        "/",
+        "/upload?flowChunkNumber=1",
+        "/creatives",
+        "/metrics",
+        "/healthz",
+        "/readyz",
+        "/limits",
+        "/nothing",
+    ];
+    let app = TestApp::start().await;
+    let foreign = [
+        &[("host", "evil.example")][..],
+        &[("host", "localhost:8080"), ("forwarded", "for=10.0.0.1")],
+        &[("host", "127.0.0.1"), ("x-forwarded-for", "10.0.0.1")],
+        &[("host", "[::1]:8080"), ("x-forwarded-host", "localhost")],
+    ];
+    for lines in foreign {
+        for path in PATHS {
+            let told = app.ask(Method::GET, path, lines).await.assert_problem(421, "not_open");
+            assert!(told.contains("token create") && told.contains("allow_anonymous"), "{told}");
+        }
+        app.ask(Method::OPTIONS, "/upload", lines).await.assert_problem(421, "not_open");
+    }
+    for host in ["localhost", "localhost:1", "127.0.0.1:8080", "[::1]:8080"] {
+        app.ask(Method::GET, "/metrics", &[("host", host)]).await.assert_status(200);
+    }
+    // With users, and where the operator lets everybody in, who asks is decided otherwise.
+    app.token("ann", "read").await;
+    app.ask(Method::GET, "/healthz", foreign[1]).await.assert_status(200);
+    app.ask(Method::GET, "/metrics", foreign[0]).await.assert_problem(401, "unauthenticated");
+    let app = TestApp::builder().flag("--allow-anonymous").start().await;
+    for lines in foreign {
+        app.ask(Method::GET, "/creatives", lines).await.assert_status(200);
+    }
 }
 
 #[tokio::test]

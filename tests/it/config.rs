@@ -158,6 +158,7 @@ fn other() -> Config {
         tls_key: Some("/srv/key.pem".into()),
         log_format: LogFormat::Json,
         log: "info,flowstitch=debug".parse().expect("a filter"),
+        adopt: false,
     }
 }
 

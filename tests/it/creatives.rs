@@ -289,7 +289,8 @@ async fn a_body_that_nobody_asked_for_is_no_trouble() {
 async fn a_client_that_leaves_does_not_stop_a_deletion_half_way() {
     let app = TestApp::start().await;
     let creative = publish(&app, "a", "2026-12-01").await;
-    let request = Request::delete(path(&creative)).body(flowstitch::http::body::empty());
+    let request = Request::delete(path(&creative)).header("host", "localhost");
+    let request = request.body(flowstitch::http::body::empty());
     let mut answer = Box::pin(app.service().oneshot(request.expect("a request")));
     assert!(futures_util::poll!(&mut answer).is_pending());
     drop(answer);

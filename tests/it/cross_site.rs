@@ -53,7 +53,7 @@ async fn what_is_no_page_of_another_origin_is_let_through() {
         &[("cookie", "session=1")],
         // Our own page.
         &[("sec-fetch-site", "same-origin"), ("origin", "https://up.example.com")],
-        &[("host", "up.example.com"), ("origin", "https://up.example.com")],
+        &[("host", "localhost:8080"), ("origin", "http://localhost:8080")],
         // One that is listed.
         &[CROSS_SITE, ("origin", "https://www.example.com"), ("cookie", "session=1")],
     ] {

@@ -75,7 +75,8 @@ async fn a_service_that_stops_is_not_ready() {
     let service = app.service();
     assert_eq!(app.shut_down().await, Ended::InOrder);
     let ask = async |path: &str| {
-        let request = Request::get(path).body(flowstitch::http::body::empty());
+        let request =
+            Request::get(path).header("host", "localhost").body(flowstitch::http::body::empty());
         let answer = service.clone().oneshot(request.expect("a request")).await;
         Reply::read(answer.expect("it always answers")).await
     };

@@ -113,6 +113,7 @@ async fn a_stop_waits_for_nobody_who_asked_too_often() {
     let service = app.service();
     app.flow("abc").by(&token).post(1).await.assert_status(201);
     let request = Request::post("/upload?flowIdentifier=b&flowFilename=b&flowTotalSize=3")
+        .header("host", "localhost")
         .header("authorization", format!("Bearer {token}"))
         .body(flowstitch::http::body::full("abc"))
         .expect("a request");

@@ -12,13 +12,14 @@ use std::{
 use code::{bare, functions, paths, untested_len};
 
 /// What each layer may import. A layer is the first name below `src`.
-const LAYERS: [(&str, &[&str]); 16] = [
+const LAYERS: [(&str, &[&str]); 17] = [
     ("upload", &[]),
     ("witness", &[]),
+    ("owner", &[]),
     ("metrics", &[]),
     ("shutdown", &[]),
-    ("store", &["upload", "witness"]),
-    ("catalog", &["upload", "witness"]),
+    ("store", &["upload", "witness", "owner"]),
+    ("catalog", &["upload", "witness", "owner"]),
     ("scan", &["upload"]),
     ("mail", &[]),
     ("engine", &["upload", "store", "catalog", "scan", "metrics"]),

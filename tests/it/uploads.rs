@@ -198,7 +198,8 @@ async fn every_other_end_can_be_given_up_again() {
 async fn a_client_that_leaves_does_not_stop_a_cancellation_half_way() {
     let app = TestApp::start().await;
     let status = app.flow("0123456789").send([1]).await.json();
-    let request = Request::delete(path(&status)).body(flowstitch::http::body::empty());
+    let request = Request::delete(path(&status)).header("host", "localhost");
+    let request = request.body(flowstitch::http::body::empty());
     let mut answer = Box::pin(app.service().oneshot(request.expect("a request")));
     assert!(futures_util::poll!(&mut answer).is_pending());
     drop(answer);

@@ -81,8 +81,11 @@ fn one<T: FromSql>(catalog: &Connection, query: &str) -> Result<T, Failure> {
     Ok(catalog.query_row(query, (), |row| row.get(0))?)
 }
 
-/// The names in a folder.
-fn names(folder: &Path) -> io::Result<Vec<String>> {
-    let name = |entry: io::Result<fs::DirEntry>| Ok(entry?.file_name().to_string_lossy().into());
-    fs::read_dir(folder)?.map(name).collect()
+/// The names in a folder, without the dotted ones: those are no files of uploads.
+pub(crate) fn names(folder: &Path) -> io::Result<Vec<String>> {
+    let name = |entry: io::Result<fs::DirEntry>| -> io::Result<String> {
+        Ok(entry?.file_name().to_string_lossy().into())
+    };
+    let names: io::Result<Vec<String>> = fs::read_dir(folder)?.map(name).collect();
+    Ok(names?.into_iter().filter(|name| !name.starts_with('.')).collect())
 }

@@ -154,6 +154,6 @@ pub(crate) fn request(method: &str, path: &str, headers: &[&str], body: &[u8]) -
         "GET" | "HEAD" | "DELETE" => String::new(),
         _ => format!("content-length: {}\r\n", body.len()),
     };
-    let head = format!("{method} {path} HTTP/1.1\r\nhost: torture\r\n{lines}{len}\r\n");
+    let head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n{lines}{len}\r\n");
     [head.as_bytes(), body].concat()
 }

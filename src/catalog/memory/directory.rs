@@ -9,8 +9,8 @@ use super::{
 use crate::{
     catalog::{CatalogError, Directory, EmailChange},
     upload::{
-        By, CodeRecord, Deed, Principal, TicketKey, Timestamp, TokenId, TokenKind, TokenRecord,
-        User,
+        AccessState, By, CodeRecord, Deed, Principal, TicketKey, Timestamp, TokenId, TokenKind,
+        TokenRecord, User,
     },
 };
 
@@ -28,6 +28,7 @@ impl Directory for MemoryCatalog {
             if !taken {
                 facts.note(by.entry(Deed::UserAdded, &user.name, user.name.as_str()));
                 facts.users.insert(user.name.clone(), user);
+                facts.decide_access(AccessState::Users);
             }
             !taken
         })

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use crate::{
     catalog::{CatalogError, Committed, Fact, Resemblance},
     upload::{
-        Allowance, AuditEntry, By, ByteRange, CodeRecord, Creative, CreativeId, Deed, EndReason,
-        FileName, IdentityKey, Principal, StoredRange, TicketKey, Timestamp, TokenId, TokenRecord,
-        UploadId, UploadRecord, UploadState, Usage, User, limits::FEW_RANGES,
+        AccessState, Allowance, AuditEntry, By, ByteRange, CodeRecord, Creative, CreativeId, Deed,
+        DeploymentId, EndReason, FileName, IdentityKey, Mark, Principal, StoredRange, TicketKey,
+        Timestamp, TokenId, TokenRecord, UploadId, UploadRecord, UploadState, Usage, User,
+        limits::FEW_RANGES,
     },
 };
 
@@ -21,6 +22,8 @@ pub(super) struct Facts {
     pub(super) creatives: BTreeMap<CreativeId, Creative>,
     pub(super) doomed: BTreeMap<CreativeId, FileName>,
     pub(super) session: Option<Session>,
+    pub(super) mark: OwnMark,
+    pub(super) access: Option<AccessState>,
     pub(super) users: BTreeMap<Principal, User>,
     pub(super) tokens: BTreeMap<TokenId, TokenRecord>,
     pub(super) codes: BTreeMap<Principal, CodeRecord>,
@@ -36,7 +39,31 @@ pub(super) struct Session {
     pub(super) closed: bool,
 }
 
+/// What the catalog knows of its deployment: a new one, by default.
+#[derive(Debug, Clone)]
+pub(super) struct OwnMark(pub(super) Mark);
+
+impl Default for OwnMark {
+    fn default() -> Self {
+        Self(Mark { deployment: DeploymentId::new(), generation: 0 })
+    }
+}
+
+impl Session {
+    /// It counts as one that did not end in order, on another epoch than any.
+    pub(super) fn doubt(&mut self) {
+        *self = Self { epoch: String::new(), closed: false };
+    }
+}
+
 impl Facts {
+    /// See [`crate::catalog::Deployment::set_access`].
+    pub(super) fn decide_access(&mut self, state: AccessState) {
+        if self.access != Some(AccessState::Users) {
+            self.access = Some(state);
+        }
+    }
+
     pub(super) fn open_session(&mut self, epoch: &str) -> bool {
         let session = Session { epoch: epoch.into(), closed: false };
         let Some(former) = self.session.replace(session) else { return true };

@@ -8,10 +8,10 @@ use rusqlite::{
 };
 
 use crate::upload::{
-    Accept, AuditEntry, Blake3Digest, ByteRange, Checksum, Creative, CreativeId, Day, Deed,
-    EndReason, FileDigest, FileName, Identity, IdentityKey, Plan, Principal, Scopes, Sha256Digest,
-    StoredRange, TicketKey, Timestamp, TokenId, TokenKind, TokenRecord, Trouble, UploadId,
-    UploadRecord, UploadState, User,
+    Accept, AccessState, AuditEntry, Blake3Digest, ByteRange, Checksum, Creative, CreativeId, Day,
+    Deed, EndReason, FileDigest, FileName, Identity, IdentityKey, Plan, Principal, Scopes,
+    Sha256Digest, StoredRange, TicketKey, Timestamp, TokenId, TokenKind, TokenRecord, Trouble,
+    UploadId, UploadRecord, UploadState, User,
 };
 
 /// Implements a column as what `$write` makes of the value, read back by `$read`.
@@ -50,6 +50,9 @@ column!(FileName, String, |name| name.as_str(), |raw| Self::new(raw).map_err(Fro
 column!(Accept, String, |it| it.to_string(), |raw| raw.parse().map_err(FromSqlError::other));
 column!(Day, String, |day| day.to_string(), |raw| raw.parse().map_err(FromSqlError::other));
 column!(UploadState, String, |state| state.as_str(), |raw| {
+    Self::from_word(&raw).ok_or(FromSqlError::InvalidType)
+});
+column!(AccessState, String, |state| state.as_str(), |raw| {
     Self::from_word(&raw).ok_or(FromSqlError::InvalidType)
 });
 column!(Deed, String, |deed| deed.as_str(), |raw| {

@@ -61,7 +61,12 @@ pub(super) fn reader(path: &Path, access: Access) -> Result<Connection, CatalogE
 
 /// A connection that looks at a file that is there, whatever is in it.
 pub(super) fn visitor(path: &Path) -> Result<Connection, CatalogError> {
-    open(path, OpenFlags::empty(), Access::Shared)
+    visitor_for(path, Access::Shared)
+}
+
+/// As [`visitor`], for whoever is named.
+pub(super) fn visitor_for(path: &Path, access: Access) -> Result<Connection, CatalogError> {
+    open(path, OpenFlags::empty(), access)
 }
 
 fn open(path: &Path, extra: OpenFlags, access: Access) -> Result<Connection, CatalogError> {

@@ -45,6 +45,7 @@ impl From<Error> for CatalogError {
 pub(super) fn again(error: &CatalogError) -> CatalogError {
     match error {
         CatalogError::Taken => CatalogError::Taken,
+        CatalogError::InUse => CatalogError::InUse,
         CatalogError::NoSpace(source) => CatalogError::NoSpace(source.to_string().into()),
         CatalogError::Unavailable(source) => CatalogError::Unavailable(source.to_string().into()),
         CatalogError::Corrupt(what) => CatalogError::Corrupt(what.clone()),

@@ -10,21 +10,62 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{FsWord, statfs};
+use rustix::{
+    fs::{FlockOperation, FsWord, flock, statfs},
+    io::{Errno, retry_on_intr},
+};
 
-use crate::catalog::CatalogError;
+use crate::{catalog::CatalogError, owner::give_to_owner_of};
 
 /// The group may read it, to back it up.
 const MODE: u32 = 0o640;
 /// What others may do.
 const OTHERS: u32 = 0o007;
 
+/// That no other process writes to a database, whatever folders it uses: a lock on the file itself,
+/// which the kernel gives back however the process ends.
+///
+/// Not one of the locks that `SQLite` takes. But to close a file takes those away: so this is to be
+/// dropped only after the catalog was closed.
+#[derive(Debug)]
+pub struct DatabaseLock(#[expect(dead_code, reason = "held, not used")] fs::File);
+
+impl DatabaseLock {
+    /// Locks a database; nothing if none is there. Blocks for a moment.
+    ///
+    /// Errors: [`CatalogError::InUse`] if another process has the lock.
+    pub fn of_existing(path: &Path) -> Result<Option<Self>, CatalogError> {
+        refuse_link(path)?;
+        let file = match OpenOptions::new().read(true).write(true).open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(unavailable(error)),
+        };
+        match retry_on_intr(|| flock(&file, FlockOperation::NonBlockingLockExclusive)) {
+            Ok(()) => Ok(Some(Self(file))),
+            Err(Errno::WOULDBLOCK) => Err(CatalogError::InUse),
+            Err(errno) => Err(unavailable(errno.into())),
+        }
+    }
+
+    /// As [`Self::of_existing`]; makes the file, empty, if it is not there.
+    pub fn of(path: &Path) -> Result<Self, CatalogError> {
+        make(path)?;
+        Self::of_existing(path)?.ok_or_else(|| unavailable(io::ErrorKind::NotFound.into()))
+    }
+}
+
 /// Makes the database with its mode, if it is not there, before `SQLite` makes it with another. The
 /// journal and its index get what the database has.
 pub(super) fn make(path: &Path) -> Result<(), CatalogError> {
     match OpenOptions::new().write(true).create_new(true).mode(MODE).open(path) {
-        // Whatever the umask took away from it.
-        Ok(file) => file.set_permissions(Permissions::from_mode(MODE)).map_err(unavailable),
+        Ok(file) => {
+            // Whatever the umask took away from it.
+            file.set_permissions(Permissions::from_mode(MODE)).map_err(unavailable)?;
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            let folder = fs::File::open(folder.unwrap_or(Path::new("."))).map_err(unavailable)?;
+            give_to_owner_of(&folder, &file).map_err(unavailable)
+        }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(unavailable(error)),
     }

@@ -23,6 +23,7 @@ const MIGRATIONS: &Migrations = &[
     ("codes", include_str!("../../../migrations/0007_codes.sql")),
     ("audit", include_str!("../../../migrations/0008_audit.sql")),
     ("digest", include_str!("../../../migrations/0009_digest.sql")),
+    ("deployment", include_str!("../../../migrations/0010_deployment.sql")),
 ];
 
 /// What the first migration writes into the file's header: "flst".

@@ -9,6 +9,7 @@ mod codes;
 mod columns;
 mod connection;
 mod creatives;
+mod deployment;
 mod directory;
 mod error;
 mod file;
@@ -18,6 +19,7 @@ mod part;
 mod ranges;
 mod readers;
 mod session;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod tickets;
@@ -34,14 +36,15 @@ use rusqlite::Connection;
 
 pub use self::{
     connection::Access,
-    file::cannot_map_when_full,
+    file::{DatabaseLock, cannot_map_when_full},
     migrate::{Migration, migrations},
+    survey::CatalogSurvey,
     view::{CatalogView, Received},
 };
 use self::{readers::Readers, writer::Writer};
 use super::{
-    Catalog, CatalogError, Committed, CreativeQuery, Directory, Fact, Resemblance, Trail,
-    UploadQuery, deed_of,
+    Catalog, CatalogError, Committed, CreativeQuery, Deployment, Directory, Fact, Resemblance,
+    Trail, UploadQuery, deed_of,
 };
 use crate::upload::{
     By, ByteRange, Creative, CreativeId, Day, Durability, EndReason, FileName, IdentityKey,
@@ -105,6 +108,10 @@ impl Catalog for SqliteCatalog {
         // The readers first: a query that is running would keep the journal from being folded in.
         self.readers.close().await?;
         self.writer.finish(session::close).await
+    }
+
+    fn deployment(&self) -> &dyn Deployment {
+        self
     }
 
     fn directory(&self) -> &dyn Directory {

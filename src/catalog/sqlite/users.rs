@@ -5,10 +5,11 @@ use rusqlite::{Connection, OptionalExtension, named_params, params};
 use super::{
     audit, codes,
     columns::{self, Millis, comparable},
+    deployment,
 };
 use crate::{
     catalog::{CatalogError, EmailChange},
-    upload::{By, Deed, Principal, Timestamp, TokenId, TokenKind, TokenRecord, User},
+    upload::{AccessState, By, Deed, Principal, Timestamp, TokenId, TokenKind, TokenRecord, User},
 };
 
 type Result<T> = std::result::Result<T, CatalogError>;
@@ -21,6 +22,7 @@ pub(super) fn add(tx: &Connection, user: &User, by: &By) -> Result<bool> {
     if tx.prepare_cached(SQL)?.execute(row)? == 0 {
         return Ok(false);
     }
+    deployment::set_access(tx, AccessState::Users)?;
     note(tx, &user.name, Deed::UserAdded, by)
 }
 

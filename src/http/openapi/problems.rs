@@ -17,6 +17,9 @@ const OF_ALL: (&str, &str) = (
      is no room (507).",
 );
 
+/// What any operation answers while the service is open, to what is not of this machine.
+const MISDIRECTED: u16 = 421;
+
 /// The problems of an operation, by status.
 pub(super) fn of(route: Route, method: &Method, schema: &Value) -> Map<String, Value> {
     let who: &[u16] = match gate::need(route, method) {
@@ -25,7 +28,7 @@ pub(super) fn of(route: Route, method: &Method, schema: &Value) -> Map<String, V
     };
     // Of what a request demands besides: see `demands`.
     let demands: &[u16] = if method.is_safe() { &[417] } else { &[400, 415, 417] };
-    let said = who.iter().chain(demands).chain(own(route, method));
+    let said = who.iter().chain(demands).chain(own(route, method)).chain(&[MISDIRECTED]);
     let said = said.map(|status| (status.to_string(), description(*status)));
     let said = said.chain([(OF_ALL.0.to_owned(), OF_ALL.1)]);
     let said =
@@ -74,6 +77,7 @@ fn description(status: u16) -> &'static str {
         }
         416 => "There is no such range.",
         417 => "Something else is expected than `100-continue`.",
+        421 => "Nobody has decided who may use the service, and this is not of its own machine.",
         429 => "Too often, for now: see Retry-After.",
         _ => unreachable!("each status that is listed has a description"),
     }

@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::{StoreOp, stored::Stored};
-use crate::{store::PublishedName, upload::UploadId};
+use crate::{
+    store::PublishedName,
+    upload::{Mark, UploadId},
+};
 
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -15,6 +18,7 @@ pub(super) struct State {
     pub(super) undone: Undone,
     /// In bytes.
     pub(super) room: u64,
+    pub(super) mark: Option<Mark>,
     pub(super) counts: HashMap<StoreOp, u64>,
     pub(super) faults: Vec<Fault>,
     pub(super) panics: HashSet<StoreOp>,
@@ -49,7 +53,8 @@ pub(super) type Strike = (When, io::ErrorKind);
 
 impl State {
     pub(super) fn operations(&self) -> u64 {
-        self.counts.values().sum()
+        let counts = self.counts.iter().filter(|(op, _)| **op != StoreOp::Mark);
+        counts.map(|(_, count)| count).sum()
     }
 
     pub(super) fn begin(&mut self, op: StoreOp) -> Option<Strike> {

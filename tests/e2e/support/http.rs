@@ -29,8 +29,10 @@ pub(crate) fn request(method: &str, path: &str, headers: &[&str], body: &[u8]) -
     let len = (!coded && (!body.is_empty() || method != "GET"))
         .then(|| format!("content-length: {}\r\n", body.len()));
     let lines: String = headers.iter().flat_map(|line| [line, "\r\n"]).collect();
-    let head =
-        format!("{method} {path} HTTP/1.1\r\nhost: x\r\n{lines}{}\r\n", len.unwrap_or_default());
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\n{lines}{}\r\n",
+        len.unwrap_or_default()
+    );
     [head.as_bytes(), body].concat()
 }
 

@@ -146,11 +146,12 @@ impl Setup {
         Server { setup: self.clone(), child, address, log: Log::default() }
     }
 
-    /// The names in `incomplete` or `completed`, sorted.
+    /// The names in `incomplete` or `completed`, sorted, without the dotted ones.
     pub(crate) fn files(&self, folder: &str) -> Vec<String> {
         let entries = fs::read_dir(self.dir().join(folder)).expect("the folder is there");
         let name = |entry: fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
         let mut names: Vec<_> = entries.map(|entry| name(entry.expect("an entry"))).collect();
+        names.retain(|name| !name.starts_with('.'));
         names.sort();
         names
     }

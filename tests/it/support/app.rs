@@ -14,7 +14,7 @@ use flowstitch::{
     store::{ChunkStore, FsStore},
     upload::Timestamp,
 };
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -206,13 +206,16 @@ impl TestApp {
     }
 
     /// As [`Self::send`], with a body of any kind.
-    pub(crate) async fn send_streaming(&self, request: body::Request) -> Reply {
+    pub(crate) async fn send_streaming(&self, mut request: body::Request) -> Reply {
+        // As every client does.
+        request.headers_mut().entry("host").or_insert(HeaderValue::from_static("localhost"));
         Reply::read(self.service().oneshot(request).await.expect("it always answers")).await
     }
 
     /// The answer to a GET, with its body still to be read.
     pub(crate) async fn open(&self, path: &str) -> body::Response {
-        let request = Request::builder().uri(path).body(body::empty()).expect("a request");
+        let request = Request::builder().uri(path).header("host", "localhost");
+        let request = request.body(body::empty()).expect("a request");
         self.service().oneshot(request).await.expect("it always answers")
     }
 

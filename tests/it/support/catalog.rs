@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use flowstitch::{
     catalog::{
-        Catalog, CatalogError, Committed, CreativeQuery, Directory, Fact, Resemblance, Trail,
-        UploadQuery,
+        Catalog, CatalogError, Committed, CreativeQuery, Deployment, Directory, Fact, Resemblance,
+        Trail, UploadQuery,
     },
     upload::{
         By, ByteRange, Creative, CreativeId, Day, Durability, EndReason, FileName, IdentityKey,
@@ -136,6 +136,10 @@ impl Catalog for StagedCatalog {
 
     async fn close(&self) -> Result<(), CatalogError> {
         self.inner.close().await
+    }
+
+    fn deployment(&self) -> &dyn Deployment {
+        self.inner.deployment()
     }
 
     fn directory(&self) -> &dyn Directory {

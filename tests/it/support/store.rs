@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use flowstitch::{
     store::{ChunkStore, PublishedName, Space, StoreError, StoreOp},
-    upload::{ByteRange, UploadId},
+    upload::{ByteRange, Mark, UploadId},
 };
 
 use super::{Gate, stages::Stages};
@@ -166,6 +166,14 @@ impl ChunkStore for StagedStore {
 
     async fn published(&self) -> Result<Vec<PublishedName>, StoreError> {
         self.call(StoreOp::Look, self.inner.published()).await
+    }
+
+    async fn marks(&self) -> Result<Vec<Mark>, StoreError> {
+        self.inner.marks().await
+    }
+
+    async fn set_mark(&self, mark: Mark) -> Result<(), StoreError> {
+        self.inner.set_mark(mark).await
     }
 
     async fn space(&self) -> Result<Space, StoreError> {

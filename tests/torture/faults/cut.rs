@@ -140,7 +140,7 @@ async fn leave(
 async fn untouched(round: &Round, server: &Server) -> Result<(), Failure> {
     until("requests that were cut leave nothing", || async {
         let answer = server.ask("GET", "/uploads").await?;
-        let parts = std::fs::read_dir(round.setup.data().join("incomplete"))?.count();
+        let parts = crate::disk::names(&round.setup.data().join("incomplete"))?.len();
         Ok(answer.json()["uploads"].as_array().is_some_and(Vec::is_empty) && parts == 0)
     })
     .await

@@ -82,7 +82,7 @@ async fn abandon(round: &Round, hasty: &Setup, files: &[FileId]) -> Result<(), F
             let Some(uploads) = list["uploads"].as_array() else {
                 return Err(Failure::broken(format!("no list of uploads: {}", answer.told())));
             };
-            let parts = std::fs::read_dir(round.setup.data().join("incomplete"))?.count();
+            let parts = crate::disk::names(&round.setup.data().join("incomplete"))?.len();
             if uploads.is_empty() && parts == 0 {
                 return Ok(());
             }

@@ -104,9 +104,9 @@ fn flip_bit(path: &Path, offset: u64) -> io::Result<()> {
 
 /// The only file in a folder.
 fn only(folder: &Path) -> Result<PathBuf, Failure> {
-    let mut paths = fs::read_dir(folder)?;
-    let first = paths.next().ok_or_else(|| Failure::broken("no file is there"))?;
-    Ok(first?.path())
+    let names = crate::disk::names(folder)?;
+    let first = names.first().ok_or_else(|| Failure::broken("no file is there"))?;
+    Ok(folder.join(first))
 }
 
 /// Sends some chunks as they are. What comes of them is for the next lookup to say.

@@ -1,0 +1,49 @@
+//! What a start must know of the data folders before anything is written.
+
+use std::{io, path::Path};
+
+use super::{OpenError, PublishedName, durable::Folder, name::Name};
+use crate::upload::Mark;
+
+/// What is known of one data folder.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FolderSurvey {
+    /// Which deployment it belongs to, if a service has ever started on it.
+    pub mark: Option<Mark>,
+    /// Whether files of ours are in it.
+    pub has_files: bool,
+}
+
+impl FolderSurvey {
+    /// Looks at a folder of unfinished uploads. One that is not there is empty. Blocks.
+    ///
+    /// Errors: [`OpenError::InUse`] if another server has it.
+    pub fn of_incomplete(path: &Path) -> Result<Self, OpenError> {
+        Self::of(path, |name| Name::to_upload(name).is_some())
+    }
+
+    /// Looks at a folder of finished files.
+    pub fn of_completed(path: &Path) -> Result<Self, OpenError> {
+        Self::of(path, |name| PublishedName::parse(name).is_some())
+    }
+
+    fn of(path: &Path, is_ours: impl Fn(&str) -> bool) -> Result<Self, OpenError> {
+        let unusable = |source| OpenError::Folder { path: path.into(), source };
+        let folder = match Folder::open_existing(path) {
+            Ok(folder) => folder,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(source) => return Err(unusable(source)),
+        };
+        if !folder.try_lock().map_err(unusable)? {
+            return Err(OpenError::InUse { path: path.into() });
+        }
+        let mark = folder.mark().map_err(|source| OpenError::Mark { path: path.into(), source })?;
+        for entry in folder.entries().map_err(unusable)? {
+            let entry = entry.map_err(unusable)?;
+            if entry.is_regular && entry.name.to_str().is_ok_and(&is_ours) {
+                return Ok(Self { mark, has_files: true });
+            }
+        }
+        Ok(Self { mark, has_files: false })
+    }
+}

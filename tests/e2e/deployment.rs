@@ -1,0 +1,206 @@
+//! Catalog and folders that do not belong together: the start is refused, and nothing is touched.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::{MetadataExt, chown},
+    path::Path,
+};
+
+use crate::support::{FlowFile, Server, Setup, bytes, output, run};
+
+/// Every file below a folder, with its content, but for those of the database's journal.
+fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    for entry in fs::read_dir(folder).expect("it can be listed") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            all.extend(contents(&path));
+        } else if path.is_file() && !path.to_string_lossy().contains(".db-") {
+            all.insert(path.display().to_string(), fs::read(&path).expect("it can be read"));
+        }
+    }
+    all
+}
+
+/// A setup with one finished file, one upload half way, and a user.
+fn used() -> (Setup, FlowFile) {
+    let server = Server::start();
+    FlowFile::new("done.bin", bytes(1, 30_000), 10_000).upload(&server);
+    let half = FlowFile::new("half.bin", bytes(2, 40_000), 10_000);
+    for number in [1, 2] {
+        half.post(&mut server.connect(), number).expect("an answer").assert_status(200);
+    }
+    let setup = server.setup().clone();
+    assert!(server.terminated().0.success());
+    (setup, half)
+}
+
+/// Asserts that the setup does not start, says all this, and leaves everything as it is.
+#[track_caller]
+fn assert_refused(setup: &Setup, words: &[&str]) {
+    let before = contents(setup.dir());
+    for args in [&[][..], &["token", "create", "ann"], &["user", "add", "ann"], &["migrate"]] {
+        let output = output(setup.command().args(args));
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success(), "{args:?}: {text}");
+        for word in words.iter().chain(&["Nothing was changed", "--adopt"]) {
+            assert!(text.contains(word), "{args:?}: {word:?} is not in {text}");
+        }
+        let after = contents(setup.dir());
+        assert!(before == after, "{args:?} changed {:?} to {:?}", before.keys(), after.keys());
+    }
+}
+
+#[track_caller]
+fn finish(server: &Server, half: &FlowFile) {
+    assert_eq!(half.resume(server).1, [3, 4]);
+    assert_eq!(server.creatives().len(), 2);
+}
+
+#[test]
+fn a_database_that_is_missing_is_not_replaced_and_nothing_is_given_up() {
+    let (setup, half) = used();
+    let moved = setup.dir().join("elsewhere");
+    fs::create_dir(&moved).expect("made");
+    fs::rename(setup.dir().join("flowstitch.db"), moved.join("flowstitch.db")).expect("moved");
+    assert_refused(&setup, &["flowstitch.db is new", "incomplete", "disks are mounted"]);
+    // On an address that others reach, too.
+    let exposed = setup.clone().flag("--listen=0.0.0.0:0");
+    let before = contents(setup.dir());
+    assert!(!output(&mut exposed.command()).status.success());
+    assert!(before == contents(setup.dir()));
+
+    fs::rename(moved.join("flowstitch.db"), setup.dir().join("flowstitch.db")).expect("back");
+    finish(&setup.start(), &half);
+}
+
+#[test]
+fn another_services_database_is_foreign() {
+    let ((setup, half), (other, _)) = (used(), used());
+    let theirs = other.dir().join("flowstitch.db").display().to_string();
+    let mistyped = setup.clone().flag(format!("--database={theirs}"));
+    let before = contents(other.dir());
+    assert_refused(&mistyped, &["is foreign to the database", &theirs]);
+    assert!(before == contents(other.dir()), "their database is touched");
+    finish(&setup.start(), &half);
+}
+
+#[test]
+fn a_folder_that_is_not_mounted_is_not_taken_for_an_empty_one() {
+    for (folder, is_there) in
+        [("incomplete", true), ("completed", true), ("incomplete", false), ("completed", false)]
+    {
+        let (setup, half) = used();
+        let place = setup.dir().join(folder);
+        fs::rename(&place, setup.dir().join("unmounted")).expect("moved");
+        if is_there {
+            fs::create_dir(&place).expect("made");
+        }
+        assert_refused(&setup, &["flowstitch.db is in use", folder, "is empty", "not mounted"]);
+        if is_there {
+            fs::remove_dir(&place).expect("it is empty");
+        }
+        fs::rename(setup.dir().join("unmounted"), &place).expect("back");
+        finish(&setup.start(), &half);
+    }
+}
+
+#[test]
+fn files_without_their_mark_are_refused_until_somebody_means_it() {
+    let (setup, half) = used();
+    let mark = setup.dir().join("completed/.flowstitch-deployment");
+    fs::remove_file(&mark).expect("it was there");
+    assert_refused(&setup, &["completed is not marked"]);
+    let adopting = setup.clone().flag("--adopt").start();
+    assert!(mark.is_file());
+    adopting.log().wait_for("Overruled by --adopt");
+    drop(adopting);
+    finish(&setup.start(), &half);
+}
+
+#[test]
+fn a_new_database_takes_over_a_folder_only_when_it_is_told_to() {
+    let (setup, _) = used();
+    fs::remove_file(setup.dir().join("flowstitch.db")).expect("it was there");
+    let published = setup.files("completed").len();
+    assert_refused(&setup, &["flowstitch.db is new"]);
+    let server = setup.clone().flag("--adopt").start();
+    assert_eq!(server.creatives().len(), 0);
+    assert_eq!(setup.files("completed").len(), published, "finished files stay");
+    assert!(server.terminated().0.success());
+    drop(setup.start());
+}
+
+const BEFORE_DEPLOYMENT: &str = "DROP TABLE deployment; PRAGMA user_version = 9;";
+
+#[test]
+fn data_of_an_earlier_version_are_taken_over_and_a_cut_in_between_is_no_harm() {
+    let (setup, half) = used();
+    let database = setup.dir().join("flowstitch.db");
+    let db = rusqlite::Connection::open(&database).expect("there");
+    db.execute_batch(BEFORE_DEPLOYMENT).expect("as it was");
+    drop(db);
+    for folder in ["incomplete", "completed"] {
+        let mark = setup.dir().join(folder).join(".flowstitch-deployment");
+        fs::remove_file(mark).expect("it was there");
+    }
+    // A start that is cut before both folders were marked.
+    setup.start().kill_9();
+    for folder in ["incomplete", "completed"] {
+        let mark = setup.dir().join(folder).join(".flowstitch-deployment");
+        assert!(mark.is_file(), "{folder}");
+    }
+    fs::remove_file(setup.dir().join("completed/.flowstitch-deployment")).expect("there");
+    finish(&setup.start(), &half);
+}
+
+#[test]
+fn a_database_from_a_backup_makes_what_runs_suspect_and_says_so() {
+    let (setup, half) = used();
+    let (database, copy) = (setup.dir().join("flowstitch.db"), setup.dir().join("copy"));
+    fs::copy(&database, &copy).expect("copied");
+    assert!(setup.start().terminated().0.success());
+    fs::copy(&copy, &database).expect("restored");
+    let server = setup.start();
+    server.log().wait_for("one of them was restored from a backup");
+    finish(&server, &half);
+}
+
+#[test]
+fn two_servers_share_neither_the_database_nor_a_folder() {
+    let server = Server::start();
+    let setup = server.setup();
+    let elsewhere = tempfile::tempdir().expect("a directory");
+    let own =
+        |name: &str, flag: &str| format!("--{flag}={}", elsewhere.path().join(name).display());
+    let (incomplete, completed) = (own("i", "incomplete-dir"), own("c", "completed-dir"));
+    for flags in [[&incomplete, &completed], [&incomplete, &incomplete.replace("incomplete", "x")]]
+    {
+        let flags = flags.iter().filter(|flag| !flag.starts_with("--x"));
+        let second = flags.fold(setup.clone(), |setup, flag| setup.flag(flag.as_str()));
+        let output = output(&mut second.command());
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && text.contains("another server is using"), "{text}");
+        assert_eq!(fs::read_dir(elsewhere.path()).expect("list").count(), 0, "nothing was made");
+    }
+    assert_eq!(server.get("/readyz").status, 200);
+}
+
+/// The first token is made by root as often as not, in a folder of the service's user.
+#[test]
+fn what_root_makes_belongs_to_the_owner_of_the_folder() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let setup = Setup::new();
+    chown(setup.dir(), Some(1234), Some(2345)).expect("root may");
+    let output = run(setup.dir(), &["token", "create", "ann"]);
+    assert!(output.status.success(), "{output:?}");
+    let mut names = Vec::new();
+    for name in ["flowstitch.db", "incomplete", "completed", "incomplete/.flowstitch-deployment"] {
+        let metadata = fs::metadata(setup.dir().join(name)).expect("it was made");
+        names.push((name, metadata.uid(), metadata.gid()));
+    }
+    assert!(names.iter().all(|(_, uid, gid)| (*uid, *gid) == (1234, 2345)), "{names:?}");
+}
