@@ -139,6 +139,11 @@ browser-tools:
 	command -v node >/dev/null && command -v npm >/dev/null || missing="nodejs npm"; \
 	[ -x "$${CHROMIUM:-/usr/bin/chromium}" ] || [ -x /usr/bin/chromium-browser ] \
 	    || missing="$$missing chromium"; \
+	[ -x "$${FIREFOX:-/usr/bin/firefox-esr}" ] || [ -x /usr/bin/firefox ] \
+	    || missing="$$missing firefox-esr"; \
+	[ -x "$${FFMPEG:-/usr/bin/ffmpeg}" ] || missing="$$missing ffmpeg"; \
+	[ -x /usr/bin/WebKitWebDriver ] && [ -x /usr/bin/Xvfb ] \
+	    || missing="$$missing webkit2gtk-driver xvfb gstreamer1.0-plugins-good gstreamer1.0-libav"; \
 	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    echo "Installing for the browser tests: $$missing"; \
 	    export DEBIAN_FRONTEND=noninteractive; \

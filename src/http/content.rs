@@ -20,10 +20,12 @@ use super::{
 use crate::upload::{Creative, FileName, Timestamp, can_be_shown, limits};
 
 /// What a published file may do in a browser: be shown as image, sound or film, by the browser's
-/// own viewers, which bring inline styles. Nothing of it runs, and nobody owns its origin.
+/// own viewers, which bring inline styles. No script of it runs: there is no `allow-scripts`. It
+/// keeps its origin: a player requests the rest of its own file, and browsers refuse that to a
+/// document of another origin (`Cross-Origin-Resource-Policy`).
 const SANDBOX: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; \
-     base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox",
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox allow-same-origin",
 );
 
 /// A file that can be asked for.

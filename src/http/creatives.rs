@@ -183,7 +183,7 @@ pub(super) async fn content(
         // Once the answer has begun it can only be broken off.
         state.engine.check_file(&creative).await?;
     }
-    let described = content::describe(&creative);
+    let (described, readers) = (content::describe(&creative), state.sites.readers(headers));
     let mut response = selection.into_response(request_id, |range| {
         body::stream(stream::try_unfold(
             (state, creative, range.start),
@@ -192,6 +192,9 @@ pub(super) async fn content(
     });
     if !refused {
         response.headers_mut().extend(described);
+        if let Some(readers) = readers {
+            readers.write(response.headers_mut());
+        }
     }
     Ok(response)
 }

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
 use super::{
     gate,
@@ -20,7 +20,10 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// have to ask by a preflight.
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// Which pages may change something.
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
+    HeaderName::from_static("cross-origin-resource-policy");
+
+/// Which pages may change something, and which may show what is published.
 #[derive(Debug, Clone)]
 pub struct Sites {
     listed: Arc<[AllowedOrigin]>,
@@ -46,6 +49,20 @@ impl Sites {
                       in, list its origin in cors_origins; if it is this service's own, name in \
                       public_url the address that browsers show.";
         Err(Problem::new(StatusCode::FORBIDDEN, "cross_site", detail))
+    }
+
+    /// The pages that may show a published file, without reading it: those of listed origins and
+    /// our own. Nothing if no origin is listed: then the policy of every answer holds.
+    ///
+    /// A request for `<img>` without CORS has no `Origin`; its `Referer` names the page. Where both
+    /// are hidden, a current browser (it sends `Sec-Fetch-Site`) is refused, an old one is not.
+    pub(super) fn readers(&self, headers: &HeaderMap) -> Option<Readers> {
+        let may_embed = match (page(headers), Said::by(headers, &SEC_FETCH_SITE)) {
+            _ if self.listed.is_empty() => return None,
+            (Some(origin), _) => self.is_listed(origin, headers),
+            (None, site) => matches!(site, Said::Nothing),
+        };
+        Some(if may_embed { Readers::Listed } else { Readers::Own })
     }
 
     fn may_change(&self, headers: &HeaderMap) -> bool {
@@ -91,6 +108,38 @@ impl Sites {
     }
 }
 
+/// The pages that may show a published file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Readers {
+    /// Pages of our own origin.
+    Own,
+    /// The page that asks, which is of a listed origin.
+    Listed,
+}
+
+impl Readers {
+    /// The headers that say so, and of what they depend on.
+    pub(super) fn write(self, headers: &mut HeaderMap) {
+        let policy = match self {
+            Self::Own => HeaderValue::from_static("same-origin"),
+            Self::Listed => HeaderValue::from_static("cross-origin"),
+        };
+        headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, policy);
+        headers.append(header::VARY, HeaderValue::from_static("Referer, Sec-Fetch-Site"));
+    }
+}
+
+/// The origin of the page that a request comes from, as far as it is said.
+fn page(headers: &HeaderMap) -> Option<&str> {
+    if let Said::Once(origin) = Said::by(headers, &header::ORIGIN) {
+        return Some(origin);
+    }
+    let Said::Once(referer) = Said::by(headers, &header::REFERER) else { return None };
+    let authority = referer.find("://")? + 3;
+    let end = referer[authority..].find(['/', '?', '#']).map_or(referer.len(), |at| authority + at);
+    Some(&referer[..end])
+}
+
 /// What a header says that must not come twice.
 #[derive(Clone, Copy)]
 enum Said<'a> {
@@ -124,8 +173,8 @@ mod tests {
         Sites::new(&listed, public_url.parse().expect("an address"), is_encrypted)
     }
 
-    /// Whether a POST to `up.example.com` with these lines, `name: value`, is let through.
-    fn passes(sites: &Sites, lines: &[&str]) -> bool {
+    /// A request to `up.example.com` with these lines, `name: value`.
+    fn headers(lines: &[&str]) -> HeaderMap {
         let pair = |line: &&str| {
             let (name, value) = line.split_once(": ").expect("a header");
             (name.parse::<HeaderName>().expect("a name"), value.parse().expect("a value"))
@@ -135,7 +184,12 @@ mod tests {
         for (name, value) in host.into_iter().chain(lines.iter().map(pair)) {
             headers.append(name, value);
         }
-        sites.check(&Method::POST, &headers).is_ok()
+        headers
+    }
+
+    /// Whether a POST with these lines is let through.
+    fn passes(sites: &Sites, lines: &[&str]) -> bool {
+        sites.check(&Method::POST, &headers(lines)).is_ok()
     }
 
     const OWN: &str = "origin: https://up.example.com";
@@ -178,6 +232,39 @@ mod tests {
         ] {
             assert_eq!(passes(&nobody, lines), passes_unlisted, "{lines:?}");
             assert_eq!(passes(&sister, lines), passes_listed, "{lines:?}, listed");
+        }
+    }
+
+    #[test]
+    fn listed_pages_may_show_what_is_published() {
+        let pattern = ["https://www.example.com", "https://*.example.net"];
+        let (nobody, listed) = (sites(&[], "", false), sites(&pattern, "", false));
+        for (lines, expected) in [
+            (&["referer: https://www.example.com/a?b"][..], Readers::Listed),
+            (&["referer: https://www.example.com"], Readers::Listed),
+            (&["referer: https://a.example.net/", CROSS_SITE], Readers::Listed),
+            (&["referer: https://www.example.com.evil.org/"], Readers::Own),
+            (&["referer: https://evil.org/https://www.example.com/"], Readers::Own),
+            (&["referer: http://www.example.com/"], Readers::Own),
+            (&[SISTER, CROSS_SITE], Readers::Listed),
+            (&[EVIL, "referer: https://www.example.com/"], Readers::Own),
+            (&["origin: null"], Readers::Own),
+            // It hides where it is from, in a browser that tells that it does.
+            (&[CROSS_SITE], Readers::Own),
+            (&[SAME_SITE, "referer: about:client"], Readers::Own),
+            (&[SAME_ORIGIN], Readers::Own),
+            (&[], Readers::Listed),
+        ] {
+            let headers = headers(lines);
+            assert_eq!(listed.readers(&headers), Some(expected), "{lines:?}");
+            assert_eq!(nobody.readers(&headers), None, "{lines:?}");
+        }
+        let everybody = sites(&["*"], "", false);
+        for (lines, expected) in [
+            (&["referer: https://evil.org/", CROSS_SITE][..], Readers::Listed),
+            (&["referer: https://evil.org/", CROSS_SITE, COOKIE], Readers::Own),
+        ] {
+            assert_eq!(everybody.readers(&headers(lines)), Some(expected), "{lines:?}");
         }
     }
 

@@ -7,11 +7,21 @@ import { spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-import { chromiumPath, mailPython, packagesInstalled, serverBinary } from './support/installed.mjs';
+import {
+  chromiumPath,
+  ffmpegPath,
+  firefoxPath,
+  mailPython,
+  packagesInstalled,
+  serverBinary,
+  webKitDriverPath,
+} from './support/installed.mjs';
 
 const NEED_NO_BROWSER = ['engine.test.mjs', 'uploader.test.mjs'];
 
 const NEED_MAIL = ['code.test.mjs'];
+
+const NEED_MEDIA = ['media.test.mjs'];
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const chosen = process.argv.slice(2);
@@ -38,6 +48,21 @@ if (!mailPython() && tests.some((name) => NEED_MAIL.includes(name))) {
   console.error(`Not run: ${NEED_MAIL.join(', ')}. Missing: aiosmtpd (make browser-tools).`);
   if (process.env.CI === 'true') process.exit(1);
   tests = tests.filter((name) => !NEED_MAIL.includes(name));
+}
+
+if (!ffmpegPath() && tests.some((name) => NEED_MEDIA.includes(name))) {
+  console.error(`Not run: ${NEED_MEDIA.join(', ')}. Missing: ffmpeg (make browser-tools).`);
+  if (process.env.CI === 'true') process.exit(1);
+  tests = tests.filter((name) => !NEED_MEDIA.includes(name));
+}
+
+const others = [
+  firefoxPath() ? null : 'Firefox (apt-get install firefox-esr, or set FIREFOX)',
+  webKitDriverPath() ? null : 'WebKit (apt-get install webkit2gtk-driver xvfb)',
+].filter(Boolean);
+if (others.length && tests.some((name) => NEED_MEDIA.includes(name))) {
+  console.error(`Run in fewer browsers: ${NEED_MEDIA.join(', ')}. Missing: ${others.join('; ')}.`);
+  if (process.env.CI === 'true') process.exit(1);
 }
 
 if (tests.length) {

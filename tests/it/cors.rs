@@ -73,6 +73,44 @@ async fn a_listed_origin_can_read_errors_as_well_as_successes() {
 }
 
 #[tokio::test]
+async fn pages_that_may_fetch_a_file_may_show_it_and_no_others() {
+    let policy = "cross-origin-resource-policy";
+    let list = "--cors-origins=https://app.example.com";
+    let app = TestApp::builder().flag(list).start().await;
+    let creative = app.flow("0123456789").name("a.png").upload().await;
+    let url = creative["creative_url"].as_str().expect("an address");
+    let site = ("sec-fetch-site", "cross-site");
+    for (lines, expected) in [
+        (&[("referer", "https://app.example.com/page"), site][..], "cross-origin"),
+        (&[("origin", ORIGIN), site], "cross-origin"),
+        (&[("referer", "https://evil.example/"), site], "same-origin"),
+        (&[site], "same-origin"),
+        (&[("range", "bytes=0-1"), ("referer", "https://app.example.com/")], "cross-origin"),
+    ] {
+        let reply = app.ask(Method::GET, url, lines).await;
+        assert!(reply.status.is_success(), "{reply:?}");
+        assert_eq!(reply.header(policy), Some(expected), "{lines:?}");
+        let vary = vary(&reply).join(", ");
+        for name in ["Origin", "Referer", "Sec-Fetch-Site"] {
+            assert!(vary.contains(name), "{vary}");
+        }
+        let etag = reply.header("etag").expect("a tag");
+        let again = [lines, &[("if-none-match", etag)]].concat();
+        let reply = app.ask(Method::GET, url, &again).await;
+        assert_eq!(reply.assert_status(304).header(policy), Some(expected), "{lines:?}");
+    }
+    // What is no published file stays ours.
+    let reply = app.ask(Method::GET, "/creatives", &[("origin", ORIGIN)]).await;
+    assert_eq!(reply.assert_status(200).header(policy), Some("same-origin"));
+
+    let app = TestApp::start().await;
+    let creative = app.flow("0123456789").name("a.png").upload().await;
+    let url = creative["creative_url"].as_str().expect("an address");
+    let reply = app.ask(Method::GET, url, &[("referer", "https://app.example.com/page")]).await;
+    assert_eq!(reply.header(policy), Some("same-origin"));
+}
+
+#[tokio::test]
 async fn a_preflight_allows_what_the_interface_has() {
     let app = TestApp::builder().flag("--cors-origins=https://app.example.com").start().await;
     for path in ["/upload", "/creatives/x", "/nowhere"] {

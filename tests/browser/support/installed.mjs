@@ -20,6 +20,32 @@ export function chromiumPath() {
   return first([process.env.CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser']);
 }
 
+/** Firefox: `FIREFOX`, else where distributions put it. Null if there is none. */
+export function firefoxPath() {
+  return first([process.env.FIREFOX, '/usr/bin/firefox-esr', '/usr/bin/firefox']);
+}
+
+/** What drives WebKit, and shows it without a screen. Null if any of it is missing. */
+export function webKitDriverPath() {
+  return miniBrowserPath() && xvfbPath() && first(['/usr/bin/WebKitWebDriver']);
+}
+
+export function miniBrowserPath() {
+  const architectures = ['x86_64-linux-gnu/', 'aarch64-linux-gnu/', ''];
+  const versions = ['webkit2gtk-4.1', 'webkit2gtk-4.0'];
+  const folders = architectures.flatMap((one) => versions.map((version) => one + version));
+  return first(folders.map((folder) => `/usr/lib/${folder}/MiniBrowser`));
+}
+
+export function xvfbPath() {
+  return first(['/usr/bin/Xvfb']);
+}
+
+/** What makes films and sound. Null if there is none. */
+export function ffmpegPath() {
+  return first([process.env.FFMPEG, '/usr/bin/ffmpeg']);
+}
+
 /** A Python that has aiosmtpd: `SMTP_PYTHON`, else what `make browser-tools` makes. Null if none. */
 export function mailPython() {
   return first([process.env.SMTP_PYTHON, `${root}target/browser-venv/bin/python`]);
