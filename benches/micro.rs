@@ -117,7 +117,7 @@ fn coverage(criterion: &mut Criterion) {
     let half = covered(&odd);
     group.throughput(Throughput::Elements(CHUNKS / 2));
     group.bench_function("gaps", |bencher| {
-        bencher.iter(|| black_box(&half).gaps(CHUNKS * CHUNK_LEN).count());
+        bencher.iter(|| black_box(&half).gaps(0, CHUNKS * CHUNK_LEN).count());
     });
     group.finish();
 }

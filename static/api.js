@@ -68,12 +68,33 @@ async function orNull(answer) {
   }
 }
 
+/**
+ * A status with the whole list of missing chunks: `page` is asked for the rest of a list that was
+ * cut. Null if the upload goes meanwhile.
+ */
+export async function wholeStatus(status, page) {
+  const pairs = status?.upload.missing_chunks ?? [];
+  let rest = status;
+  while (rest?.upload.missing_truncated) {
+    rest = await page({ from_chunk: pairs.at(-1)[1] + 1 });
+    if (rest?.upload.id !== status.upload.id) return null;
+    pairs.push(...rest.upload.missing_chunks);
+  }
+  return status;
+}
+
 const at = (...segments) => `/${segments.map(encodeURIComponent).join('/')}`;
 
 export const api = {
-  /** The status of the upload that these flow fields name, or null: one request for all chunks. */
-  lookup: (fields, signal) =>
-    orNull(request('GET', `/uploads/lookup?${new URLSearchParams(fields)}`, { signal })),
+  /**
+   * The status of the upload that these flow fields name, with all its missing chunks, or null: one
+   * request for all chunks, or one more for each thousand gaps.
+   */
+  lookup: async (fields, signal) => {
+    const page = (from) =>
+      orNull(request('GET', `/uploads/lookup?${new URLSearchParams({ ...fields, ...from })}`, { signal }));
+    return wholeStatus(await page(), page);
+  },
   /** The status of an upload, or null when the server does not know it. */
   upload: (id, signal) => orNull(request('GET', at('uploads', id), { signal })),
   /** Cancels an upload; one that is gone already is cancelled enough. */

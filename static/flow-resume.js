@@ -49,7 +49,7 @@
    */
   async function resume(flowFile, { base } = {}) {
     const chunks = flowFile.chunks;
-    const status = await lookup(flowFile, base);
+    const status = await lookupWhole(flowFile, base);
     // `retry()` and `cancel()` replace the chunks; an answer about the old ones is void.
     if (status === undefined || flowFile.chunks !== chunks) return undefined;
 
@@ -106,7 +106,7 @@
   }
 
   /** The status body, null (the server knows nothing of it) or undefined (no usable answer). */
-  async function lookup(flowFile, base) {
+  async function lookup(flowFile, base, fromChunk) {
     const chunk = flowFile.chunks[0];
     if (!chunk) return undefined;
     const { opts } = flowFile.flowObj;
@@ -114,6 +114,7 @@
     const fields = { ...of(opts.query), ...chunk.getParams() };
     delete fields.flowChunkNumber;
     delete fields.flowCurrentChunkSize;
+    if (fromChunk) fields.from_chunk = fromChunk;
     try {
       const url =
         base === undefined
@@ -132,6 +133,24 @@
     } catch {
       return undefined;
     }
+  }
+
+  /**
+   * The status with the whole list of missing chunks. An answer lists a thousand gaps; for more it
+   * says `missing_truncated`, and is asked again from the chunk behind the last one that it lists.
+   */
+  async function lookupWhole(flowFile, base) {
+    const status = await lookup(flowFile, base);
+    let page = status;
+    while (page && page.upload.missing_truncated) {
+      const pairs = status.upload.missing_chunks;
+      page = await lookup(flowFile, base, pairs[pairs.length - 1][1] + 1);
+      // Gone or replaced meanwhile: flow.js's own probes find out.
+      if (!page || page.upload.id !== status.upload.id) return undefined;
+      pairs.push(...page.upload.missing_chunks);
+    }
+    if (status) delete status.upload.missing_truncated;
+    return status;
   }
 
   /** A function that says whether chunk `number` is there. */

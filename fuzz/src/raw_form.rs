@@ -72,7 +72,7 @@ fn lasting(body: &Value) -> Value {
     let upload = &body["upload"];
     let mut lasting: Vec<Value> = ["state", "filename", "total_size", "received_bytes"]
         .iter()
-        .chain(&["chunk_size", "total_chunks", "missing_chunks", "error"])
+        .chain(&["chunk_size", "total_chunks", "received_chunks", "error"])
         .map(|key| upload[key].clone())
         .collect();
     lasting.extend(["complete", "code", "detail"].map(|key| body[key].clone()));

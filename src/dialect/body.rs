@@ -4,11 +4,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    engine::Snapshot,
+    engine::{Missing, Snapshot},
     upload::{Creative, CreativeId, Day, UploadId, UploadState},
 };
 
-/// How an upload stands: the same body wherever one is answered.
+/// How an upload stands: the same body wherever one is answered, but for `missing_chunks`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     /// The upload.
@@ -36,8 +36,17 @@ pub struct Upload {
     pub chunk_size: u64,
     /// How many chunks there are.
     pub total_chunks: u64,
-    /// Inclusive pairs of the numbers (from 1) of chunks that are not here.
-    pub missing_chunks: Vec<(u64, u64)>,
+    /// How many chunks are safely here. In every answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received_chunks: Option<u64>,
+    /// Inclusive pairs of the numbers (from 1) of chunks that are not here, in order; at most
+    /// 1,000. In lookups and in the status of one upload only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_chunks: Option<Vec<(u64, u64)>>,
+    /// True if more chunks are missing behind the last pair: ask again with `from_chunk` one higher
+    /// than the last number of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub missing_truncated: bool,
     /// When its first request came (RFC 3339).
     #[schemars(extend("format" = "date-time"))]
     pub created_at: String,
@@ -121,6 +130,10 @@ impl From<Snapshot> for Status {
 
 impl From<Snapshot> for Upload {
     fn from(snapshot: Snapshot) -> Self {
+        // Clients count chunks from 1.
+        let numbered = |missing: &Missing| {
+            missing.pairs.iter().map(|(first, last)| (first + 1, last + 1)).collect()
+        };
         Self {
             id: snapshot.id,
             state: Standing::from(&snapshot),
@@ -129,8 +142,9 @@ impl From<Snapshot> for Upload {
             received_bytes: snapshot.received_bytes,
             chunk_size: snapshot.plan.stride(),
             total_chunks: snapshot.plan.count(),
-            // Clients count chunks from 1.
-            missing_chunks: snapshot.missing.iter().map(|(a, b)| (a + 1, b + 1)).collect(),
+            received_chunks: Some(snapshot.received_pieces),
+            missing_chunks: snapshot.missing.as_ref().map(numbered),
+            missing_truncated: snapshot.missing.is_some_and(|missing| missing.truncated),
             created_at: snapshot.created_at.to_string(),
             expires_at: snapshot.expires_at.to_string(),
             error: snapshot.error,

@@ -252,11 +252,15 @@ impl Engine {
         Ok(has_ended && self.shared.judge(&live, intent.scheduled) == Verdict::Free)
     }
 
-    /// How the upload of this identity stands, if it runs or is complete. Frees an identity as
-    /// [`Self::probe`] does.
-    pub async fn lookup(&self, intent: &Intent) -> Result<Option<Snapshot>, UploadError> {
+    /// How the upload of this identity stands, if it runs or is complete, with the pieces that are
+    /// missing, from the one with the index `from` on. Frees an identity as [`Self::probe`] does.
+    pub async fn lookup(
+        &self,
+        intent: &Intent,
+        from: u64,
+    ) -> Result<Option<Snapshot>, UploadError> {
         let live = self.look(intent).await?;
-        Ok(live.map(|live| self.shared.snapshot(&live)))
+        Ok(live.map(|live| self.shared.listing(&live, from)))
     }
 
     async fn look(&self, intent: &Intent) -> Result<Option<Use>, UploadError> {

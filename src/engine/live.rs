@@ -19,6 +19,7 @@ use super::{
     progress::Progress,
     quarantine::Check,
     warm::Warm,
+    watch::Told,
 };
 use crate::{
     store::PublishedName,
@@ -38,6 +39,8 @@ pub(super) struct Live {
     changed: watch::Sender<u64>,
     /// Whether the store is known to have a place for all its bytes. Held locked while one is made.
     pub(super) placed: tokio::sync::Mutex<bool>,
+    /// What its watchers were told last.
+    pub(super) told: Mutex<Option<Told>>,
     /// The claim to stitch: whoever holds it reads, hashes, publishes or cancels.
     pub(super) progress: tokio::sync::Mutex<Progress>,
     /// How far the stitch has come, for those who do not hold the claim.
@@ -174,6 +177,7 @@ impl Live {
                 retry_at: None,
             }),
             changed: watch::Sender::new(0),
+            told: Mutex::default(),
             progress: tokio::sync::Mutex::default(),
             hashed: AtomicU64::new(0),
             stirred: AtomicBool::new(false),

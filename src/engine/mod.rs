@@ -36,6 +36,7 @@ mod stitch;
 mod sweep;
 mod uploads;
 mod warm;
+mod watch;
 
 use std::sync::{Arc, atomic::AtomicBool};
 
@@ -60,9 +61,10 @@ pub use self::{
     options::Options,
     quota::Charge,
     receive::Received,
-    snapshot::Snapshot,
+    snapshot::{Missing, Snapshot},
     spool::Spooled,
-    uploads::{Cancelled, Watch},
+    uploads::Cancelled,
+    watch::Watch,
 };
 pub use crate::catalog::{CreativeQuery, Resemblance, UploadQuery};
 use crate::{
@@ -281,6 +283,11 @@ impl Shared {
 
     fn snapshot(&self, live: &Live) -> Snapshot {
         Snapshot::of(live, self.lifetimes())
+    }
+
+    /// With the pieces that are missing, from the one with the index `from` on.
+    fn listing(&self, live: &Live, from: u64) -> Snapshot {
+        Snapshot::listing(live, self.lifetimes(), from)
     }
 
     /// Tells the workers that there may be something to stitch. A full queue is no loss: the tick

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::upload::{
     Coverage, Creative, FileName, Plan, Timestamp, UploadId, UploadRecord, UploadState,
+    limits::MISSING_LEN_MAX,
 };
 
 /// An upload at one moment.
@@ -25,8 +26,10 @@ pub struct Snapshot {
     pub plan: Plan,
     /// How many bytes are safely here.
     pub received_bytes: u64,
-    /// Inclusive pairs of the indices (from 0) of pieces that are not here yet.
-    pub missing: Vec<(u64, u64)>,
+    /// How many pieces are safely here.
+    pub received_pieces: u64,
+    /// Which pieces are not, if that was asked for: the list may be long.
+    pub missing: Option<Missing>,
     /// When its first request came.
     pub created_at: Timestamp,
     /// When it will be forgotten, if nothing more comes.
@@ -35,6 +38,15 @@ pub struct Snapshot {
     pub error: Option<String>,
     /// What came of it.
     pub creative: Option<Creative>,
+}
+
+/// Pieces of an upload that are not here yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Missing {
+    /// Inclusive pairs of their indices (from 0), in order; at most [`MISSING_LEN_MAX`].
+    pub pairs: Vec<(u64, u64)>,
+    /// Whether more are missing behind the last pair.
+    pub truncated: bool,
 }
 
 /// How long uploads are kept, for [`Snapshot::expires_at`].
@@ -47,6 +59,21 @@ pub(super) struct Lifetimes {
 impl Snapshot {
     pub(super) fn of(live: &Live, lifetimes: Lifetimes) -> Self {
         Self::at(&live.lock(), lifetimes)
+    }
+
+    /// With the pieces that are missing, from the one with the index `from` on.
+    pub(super) fn listing(live: &Live, lifetimes: Lifetimes, from: u64) -> Self {
+        let state = live.lock();
+        let missing = match state.record.state {
+            UploadState::Complete => Missing::default(),
+            UploadState::Receiving | UploadState::Stitching => {
+                Missing::of(live.plan, &state.coverage, from)
+            }
+            UploadState::Failed | UploadState::Cancelled | UploadState::Expired => {
+                Missing::of(live.plan, &Coverage::<()>::new(), from)
+            }
+        };
+        Self { missing: Some(missing), ..Self::at(&state, lifetimes) }
     }
 
     fn at(state: &LiveState, lifetimes: Lifetimes) -> Self {
@@ -65,14 +92,12 @@ impl Snapshot {
         lifetimes: Lifetimes,
     ) -> Self {
         let plan = record.identity.plan();
-        let (received_bytes, missing) = match record.state {
-            UploadState::Complete => (plan.total(), Vec::new()),
+        let (received_bytes, received_pieces) = match record.state {
+            UploadState::Complete => (plan.total(), plan.count()),
             UploadState::Receiving | UploadState::Stitching => {
-                (coverage.covered(), missing(plan, coverage))
+                (coverage.covered(), coverage.count() as u64)
             }
-            UploadState::Failed | UploadState::Cancelled | UploadState::Expired => {
-                (0, vec![(0, plan.count() - 1)])
-            }
+            UploadState::Failed | UploadState::Cancelled | UploadState::Expired => (0, 0),
         };
         let (since, ttl) = match record.ended_at {
             Some(ended) => (ended, lifetimes.tombstone_ttl),
@@ -85,7 +110,8 @@ impl Snapshot {
             filename: record.filename.clone(),
             plan,
             received_bytes,
-            missing,
+            received_pieces,
+            missing: None,
             created_at: record.created_at,
             expires_at: since.saturating_add(ttl).unwrap_or(Timestamp::MAX),
             error: record.error(),
@@ -94,13 +120,21 @@ impl Snapshot {
     }
 }
 
-/// The pieces that lie in the gaps. Ranges are whole pieces, so a gap begins and ends with one.
-fn missing<T>(plan: Plan, coverage: &Coverage<T>) -> Vec<(u64, u64)> {
-    if plan.total() == 0 {
-        return if coverage.count() == 0 { vec![(0, 0)] } else { Vec::new() };
+impl Missing {
+    /// The pieces that lie in the gaps, from the one with the index `from` on. Ranges are whole
+    /// pieces, so a gap begins and ends with one.
+    fn of<T>(plan: Plan, coverage: &Coverage<T>, from: u64) -> Self {
+        let Some(first) = plan.piece(from) else { return Self::default() };
+        if plan.total() == 0 {
+            let pairs = if coverage.count() == 0 { vec![(0, 0)] } else { Vec::new() };
+            return Self { pairs, truncated: false };
+        }
+        let last = |end| if end == plan.total() { plan.count() } else { end / plan.stride() } - 1;
+        let mut gaps = coverage.gaps(first.offset(), plan.total());
+        let pairs = gaps.by_ref().take(MISSING_LEN_MAX);
+        let pairs = pairs.map(|(start, end)| (start / plan.stride(), last(end))).collect();
+        Self { pairs, truncated: gaps.next().is_some() }
     }
-    let last = |end| if end == plan.total() { plan.count() } else { end / plan.stride() } - 1;
-    coverage.gaps(plan.total()).map(|(start, end)| (start / plan.stride(), last(end))).collect()
 }
 
 #[cfg(test)]
@@ -112,7 +146,8 @@ mod tests {
     proptest! {
         #[test]
         fn the_missing_pieces_are_those_that_were_not_stored(
-            total in 0u64..200, stride in 1u64..20, ceil in any::<bool>(), seed: u64
+            total in 0u64..200, stride in 1u64..20, ceil in any::<bool>(), seed: u64,
+            from in 0u64..40
         ) {
             let count = if ceil { total.div_ceil(stride) } else { total / stride }.max(1);
             let plan = Plan::new(total, stride, count).unwrap();
@@ -121,10 +156,35 @@ mod tests {
             for index in (0..count).filter(|index| stored(*index)) {
                 coverage.insert(plan.piece(index).unwrap(), ());
             }
-            let pairs = missing(plan, &coverage);
-            let listed: Vec<u64> = pairs.into_iter().flat_map(|(a, b)| a..=b).collect();
-            let expected: Vec<u64> = (0..count).filter(|index| !stored(*index)).collect();
+            let missing = Missing::of(plan, &coverage, from);
+            prop_assert!(!missing.truncated);
+            let listed: Vec<u64> = missing.pairs.into_iter().flat_map(|(a, b)| a..=b).collect();
+            let expected: Vec<u64> = (from..count).filter(|index| !stored(*index)).collect();
             prop_assert_eq!(listed, expected);
         }
+    }
+
+    /// Every other piece is missing: page by page, each of them is listed once.
+    #[test]
+    fn a_long_list_is_cut_and_goes_on_behind_its_last_pair() {
+        let count = 2 * MISSING_LEN_MAX as u64 + 3;
+        let plan = Plan::new(count, 1, count).unwrap();
+        let mut coverage = Coverage::new();
+        for index in (0..count).filter(|index| index % 2 == 1) {
+            coverage.insert(plan.piece(index).unwrap(), ());
+        }
+        let (mut from, mut listed, mut pages) = (0, Vec::new(), 0);
+        loop {
+            let missing = Missing::of(plan, &coverage, from);
+            assert!(missing.pairs.len() <= MISSING_LEN_MAX);
+            listed.extend(missing.pairs.iter().flat_map(|(a, b)| *a..=*b));
+            pages += 1;
+            if !missing.truncated {
+                break;
+            }
+            from = missing.pairs.last().unwrap().1 + 1;
+        }
+        assert_eq!(pages, 2);
+        assert_eq!(listed, (0..count).step_by(2).collect::<Vec<_>>());
     }
 }

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
-
 use super::{
     Engine, Shared, Snapshot, UploadError,
     live::Live,
@@ -15,33 +13,6 @@ use crate::{
     upload::{By, Coverage, Creative, Principal, UploadId, UploadRecord, UploadState},
 };
 
-/// Follows one upload from change to change.
-#[derive(Debug)]
-pub struct Watch {
-    /// Goes before the use does: to the sweep, a use beyond the watchers is somebody at work.
-    changes: watch::Receiver<u64>,
-    live: Use,
-    shared: Arc<Shared>,
-    ended: bool,
-}
-
-impl Watch {
-    /// How the upload stands: at once, and then after each change; nothing once it has ended and
-    /// that was told. Changes that follow each other closely are told of together.
-    ///
-    /// Cancel safety: may be dropped; no change is lost.
-    pub async fn next(&mut self) -> Option<Snapshot> {
-        if self.ended {
-            return None;
-        }
-        // Fails only if the upload is gone from memory, which its use prevents.
-        self.changes.changed().await.ok()?;
-        let snapshot = self.shared.snapshot(&self.live);
-        self.ended = !snapshot.state.is_running();
-        Some(snapshot)
-    }
-}
-
 /// What happened to a wish to cancel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cancelled {
@@ -52,28 +23,16 @@ pub enum Cancelled {
 }
 
 impl Engine {
-    /// The upload with this id, if it is this principal's.
+    /// The upload with this id, if it is this principal's, with the pieces that are missing, from
+    /// the one with the index `from` on.
     pub async fn upload(
         &self,
         principal: &Principal,
         id: UploadId,
+        from: u64,
     ) -> Result<Option<Snapshot>, UploadError> {
         let live = self.own(principal, id).await?;
-        Ok(live.map(|live| self.shared.snapshot(&live)))
-    }
-
-    /// Follows the upload with this id, if it is this principal's.
-    pub async fn watch(
-        &self,
-        principal: &Principal,
-        id: UploadId,
-    ) -> Result<Option<Watch>, UploadError> {
-        let live = self.own(principal, id).await?;
-        Ok(live.map(|live| {
-            let mut changes = live.watch();
-            changes.mark_changed();
-            Watch { changes, live, shared: self.shared.clone(), ended: false }
-        }))
+        Ok(live.map(|live| self.shared.listing(&live, from)))
     }
 
     /// Gives up the upload with this id. Nothing if it is not this principal's.
@@ -112,13 +71,33 @@ impl Engine {
         Ok(list)
     }
 
-    /// What a question by hand is answered: how the newest upload stands that agrees with all it
-    /// names, if there is one and all of them have the piece with this index (if one is named).
-    pub async fn find_resembling(
+    /// What a probe by hand is answered: how the newest upload stands that agrees with all it
+    /// names, if there is one and all of them have the piece with this index.
+    pub async fn probe_resembling(
+        &self,
+        query: &Resemblance,
+        index: u64,
+    ) -> Result<Option<Snapshot>, UploadError> {
+        let newest = self.find_resembling(query, Some(index)).await?;
+        Ok(newest.map(|live| self.shared.snapshot(&live)))
+    }
+
+    /// What a lookup by hand is answered: how the newest upload stands that agrees with all it
+    /// names, with the pieces that are missing, from the one with the index `from` on.
+    pub async fn lookup_resembling(
+        &self,
+        query: &Resemblance,
+        from: u64,
+    ) -> Result<Option<Snapshot>, UploadError> {
+        let newest = self.find_resembling(query, None).await?;
+        Ok(newest.map(|live| self.shared.listing(&live, from)))
+    }
+
+    async fn find_resembling(
         &self,
         query: &Resemblance,
         index: Option<u64>,
-    ) -> Result<Option<Snapshot>, UploadError> {
+    ) -> Result<Option<Use>, UploadError> {
         let shared = &self.shared;
         let since = shared.clock.now().saturating_sub(shared.options.result_ttl);
         let since = since.unwrap_or(crate::upload::Timestamp::MIN);
@@ -130,7 +109,7 @@ impl Engine {
             }
             newest.get_or_insert(live);
         }
-        Ok(newest.map(|live| shared.snapshot(&live)))
+        Ok(newest)
     }
 
     /// Whether everything works that an upload needs, and how much room there is. Errors: what does
@@ -166,7 +145,11 @@ impl Engine {
 
     /// An upload by id, for its own principal only: to anybody else it does not exist, and it takes
     /// them as long to hear of it as of one that never was: one question to the catalog.
-    async fn own(&self, principal: &Principal, id: UploadId) -> Result<Option<Use>, UploadError> {
+    pub(super) async fn own(
+        &self,
+        principal: &Principal,
+        id: UploadId,
+    ) -> Result<Option<Use>, UploadError> {
         let shared = &self.shared;
         let is_own = |record: &UploadRecord| record.identity.principal() == principal;
         let in_memory = Registry::by_id(shared, id).is_some_and(|live| is_own(&live.lock().record));

@@ -5,6 +5,7 @@
 
 #![expect(clippy::needless_pass_by_value, reason = "values are made where they are passed")]
 
+mod events;
 mod fields;
 mod problems;
 mod sign_in;
@@ -14,7 +15,10 @@ use std::sync::LazyLock;
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Value, json};
 
-use self::fields::{FLOW_FIELDS, OF_A_CHUNK, flow_body, flow_query};
+use self::{
+    events::events,
+    fields::{FLOW_FIELDS, OF_A_CHUNK, flow_body, flow_query},
+};
 use super::{
     creatives::{CreativeList, OneCreative, Reschedule, Scheduled},
     gate::{self, Need},
@@ -182,15 +186,17 @@ impl Say {
     fn lookup(&mut self) -> Value {
         let status = self.json::<Status>("How the upload stands.");
         let summary = "One question instead of a probe per chunk";
-        let parameters = json!(flow_query(&FLOW_FIELDS[OF_A_CHUNK..]));
+        let fields = flow_query(&FLOW_FIELDS[OF_A_CHUNK..]).into_iter().chain([from_chunk()]);
+        let parameters = json!(fields.collect::<Vec<_>>());
         get("lookupUpload", summary, parameters, json!({ "200": status }))
     }
 
     fn upload(&mut self) -> Value {
         let status = json!({ "200": self.json::<Status>("How the upload stands.") });
         let gone = json!({ "204": { "description": "It has no file and will have none." } });
+        let show = json!([path("id", json!({ "type": "string", "format": "uuid" })), from_chunk()]);
         json!({
-            "get": operation("showUpload", "One upload", id(), status),
+            "get": operation("showUpload", "One upload", show, status),
             "delete": operation("cancelUpload", "Give an upload up", id(), gone),
         })
     }
@@ -254,16 +260,6 @@ fn file(id: &str, summary: &str, mut parameters: Value) -> Value {
     get(id, summary, parameters, answers)
 }
 
-fn events() -> Value {
-    let description = "A status body at each change; ends when the upload has ended.";
-    let event = json!({
-        "type": "object",
-        "properties": { "data": { "type": "string", "contentMediaType": "application/json" } },
-    });
-    let events = json!({ "200": answer(description, "text/event-stream", event) });
-    get("followUpload", "Follow an upload", id(), events)
-}
-
 fn metrics() -> Value {
     let page = answer("OpenMetrics text.", "application/openmetrics-text", text());
     get("metrics", "Measurements", json!([]), json!({ "200": page }))
@@ -320,6 +316,12 @@ fn query(name: &str, schema: Value, description: &str) -> Value {
 
 fn path(name: &str, schema: Value) -> Value {
     json!({ "name": name, "in": "path", "required": true, "schema": schema })
+}
+
+/// From which chunk on a status lists what is missing.
+fn from_chunk() -> Value {
+    let number = json!({ "type": "integer", "minimum": 1, "default": 1 });
+    query("from_chunk", number, "The first chunk that `missing_chunks` may list.")
 }
 
 fn id() -> Value {

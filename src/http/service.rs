@@ -151,8 +151,8 @@ async fn dispatch(state: Arc<State>, route: Option<Route>, request: Request) -> 
         }
         Route::Uploads => uploads::list(&state, principal, query).await,
         Route::Upload(id) if method == Method::DELETE => uploads::cancel(&state, &grant, id).await,
-        Route::Upload(id) => uploads::show(&state, principal, id).await,
-        Route::Events(id) => events::follow(&state, principal, id).await,
+        Route::Upload(id) => uploads::show(&state, principal, id, query).await,
+        Route::Events(id) => events::follow(&state, principal, id, &parts.headers).await,
         Route::Scheduled => creatives::scheduled(&state, principal).await,
         Route::Creatives => creatives::list(&state, principal, query).await,
         Route::Creative(id) if method == Method::DELETE => {

@@ -1,5 +1,7 @@
 //! `/uploads`: what became of them, and how to give one up.
 
+use std::num::NonZeroU64;
+
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -26,8 +28,17 @@ pub(super) struct UploadList {
 }
 
 /// `GET /uploads/{id}`.
-pub(super) async fn show(state: &State, principal: &Principal, id: UploadId) -> Answer {
-    let snapshot = state.engine.upload(principal, id).await?;
+pub(super) async fn show(
+    state: &State,
+    principal: &Principal,
+    id: UploadId,
+    query: &str,
+) -> Answer {
+    let parameters = Parameters::read(query, &["from_chunk"])?;
+    let expected = "the number of a chunk, from 1";
+    let number: Option<NonZeroU64> = parameters.get("from_chunk", expected)?;
+    let from = number.map_or(0, |number| number.get() - 1);
+    let snapshot = state.engine.upload(principal, id, from).await?;
     let status = Status::from(snapshot.ok_or_else(Problem::not_found)?);
     Ok(body::json(StatusCode::OK, &status))
 }

@@ -141,6 +141,8 @@ pub const SYNCS_AT_ONCE_MAX: usize = 16;
 pub const PAGE_LEN_MAX: usize = 1000;
 /// Default length of a list.
 pub const PAGE_LEN: usize = 100;
+/// Pairs of missing chunks that one answer lists: it says how to ask for the rest.
+pub const MISSING_LEN_MAX: usize = 1000;
 /// Uploads that a probe by hand may be answered from.
 pub const RESEMBLING_MAX: usize = 100;
 /// Rows that one pass of the sweep works on.
@@ -201,6 +203,8 @@ pub const ACCEPT_WARN_INTERVAL: Duration = Duration::from_mins(1);
 pub const RESPONSE_STALL_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long the rest of a refused body is read and dropped before the answer is sent regardless.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often an event stream tells of changes at most; of the end it tells at once.
+pub const EVENT_INTERVAL: Duration = Duration::from_millis(250);
 /// How often an event stream that has nothing to say shows that it is alive.
 pub const EVENT_KEEP_ALIVE: Duration = Duration::from_secs(15);
 

@@ -17,7 +17,7 @@ import {
   webKitDriverPath,
 } from './support/installed.mjs';
 
-const NEED_NO_BROWSER = ['engine.test.mjs', 'uploader.test.mjs'];
+const NEED_NO_BROWSER = ['engine.test.mjs', 'truncated.test.mjs', 'uploader.test.mjs'];
 
 const NEED_MAIL = ['code.test.mjs'];
 

@@ -334,6 +334,9 @@ async fn judge_upload(app: &TestApp, judge: &mut Judge) {
     judge.get(app, path, &format!("/uploads/{id}")).await.assert_status(200);
     let events = format!("/uploads/{id}/events");
     judge.get(app, "/uploads/{id}/events", &events).await.assert_status(200);
+    let seen = Request::builder().uri(&events).header("last-event-id", "complete-3");
+    let seen = app.send(seen.body(Bytes::new()).expect("a request")).await;
+    judge.assert_true(&Method::GET, "/uploads/{id}/events", seen.assert_status(204));
     judge.get(app, "/uploads/{id}/events", "/uploads/x/events").await.assert_status(404);
     let complete = judge.ask(app, Method::DELETE, path, &format!("/uploads/{id}")).await;
     complete.assert_status(409);

@@ -1,11 +1,11 @@
 //! `/uploads`: what became of them, and how to give one up.
 
-use flowstitch::upload::{By, Principal, UploadId};
+use flowstitch::upload::{By, Principal, UploadId, limits::MISSING_LEN_MAX};
 use http::{Method, Request};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::support::{Reply, TestApp};
+use crate::support::{FlowFile, Reply, TestApp, with_missing};
 
 fn path(status: &Value) -> String {
     format!("/uploads/{}", status["upload"]["id"].as_str().expect("an id"))
@@ -45,7 +45,7 @@ async fn an_upload_shows_how_it_stands() {
             "received_bytes": 4,
             "chunk_size": 4,
             "total_chunks": 3,
-            "missing_chunks": [[1, 1], [3, 3]],
+            "received_chunks": 1,
             "created_at": "2026-12-01T12:00:00Z",
             "expires_at": "2026-12-02T12:00:00Z",
             "error": null,
@@ -54,16 +54,73 @@ async fn an_upload_shows_how_it_stands() {
         "creative": null,
     });
     assert_eq!(sent, expected);
-    assert_eq!(app.get(&path(&sent)).await.assert_status(200).json(), expected);
-    assert_eq!(file.lookup().await.assert_status(200).json(), expected);
+    let listing = with_missing(&expected, &json!([[1, 1], [3, 3]]));
+    assert_eq!(app.get(&path(&sent)).await.assert_status(200).json(), listing);
+    assert_eq!(file.lookup().await.assert_status(200).json(), listing);
     assert_eq!(app.get("/uploads").await.json()["uploads"], json!([expected]));
     assert_eq!(file.probe(2).await.assert_status(200).json(), expected);
 
     let complete = file.send([1, 3]).await.json();
     assert_eq!(complete["upload"]["state"], "complete");
-    assert_eq!(complete["upload"]["missing_chunks"], json!([]));
-    assert_eq!(app.get(&path(&sent)).await.assert_status(200).json(), complete);
+    assert_eq!(complete["upload"]["received_chunks"], 3);
+    let listing = with_missing(&complete, &json!([]));
+    assert_eq!(app.get(&path(&sent)).await.assert_status(200).json(), listing);
     assert_eq!(app.get("/uploads").await.json()["uploads"], json!([complete]));
+}
+
+/// An upload of so many chunks of one byte, of which every second one is here.
+async fn with_gaps<'a>(app: &'a TestApp, name: &str, chunks: usize) -> FlowFile<'a> {
+    let file = app.flow("x".repeat(chunks)).chunk_size(1).name(name);
+    file.send((2..=chunks).step_by(2)).await;
+    file
+}
+
+#[tokio::test]
+async fn what_is_missing_is_listed_page_by_page() {
+    let app = TestApp::start().await;
+    let file = with_gaps(&app, "gaps", 2 * MISSING_LEN_MAX + 3).await;
+    let id = app.uploads().await[0]["upload"]["id"].as_str().expect("an id").to_owned();
+    for path in [format!("/uploads/{id}?"), file.lookup_path()] {
+        let first = app.get(&path).await.assert_status(200).json();
+        let pairs = first["upload"]["missing_chunks"].as_array().expect("a list").clone();
+        assert_eq!(pairs.len(), MISSING_LEN_MAX);
+        assert_eq!(first["upload"]["missing_truncated"], true);
+        let last = &pairs[MISSING_LEN_MAX - 1][1];
+        assert_eq!(*last, 2 * MISSING_LEN_MAX - 1);
+        let page = async |from: u64| app.get(&format!("{path}&from_chunk={from}")).await;
+        let rest = page(last.as_u64().expect("a number") + 1).await.assert_status(200).json();
+        let from = 2 * MISSING_LEN_MAX + 1;
+        assert_eq!(rest["upload"]["missing_chunks"], json!([[from, from], [from + 2, from + 2]]));
+        assert!(rest["upload"].get("missing_truncated").is_none(), "{rest}");
+        for beyond in [2 * MISSING_LEN_MAX as u64 + 4, u64::MAX] {
+            let nothing = page(beyond).await.assert_status(200).json();
+            assert_eq!(nothing["upload"]["missing_chunks"], json!([]));
+        }
+    }
+    for wrong in ["0", "-1", "x", "1.5"] {
+        let reply = app.get(&format!("/uploads/{id}?from_chunk={wrong}")).await;
+        reply.assert_problem(400, "invalid_parameter");
+        let reply = app.get(&format!("{}&from_chunk={wrong}", file.lookup_path())).await;
+        reply.assert_problem(400, "invalid_from_chunk");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_short_however_much_is_missing() {
+    let app = TestApp::start().await;
+    for name in ["a", "b", "c"] {
+        let file = with_gaps(&app, name, 2000).await;
+        for reply in [file.post(2).await, file.probe(2).await] {
+            reply.assert_status(200);
+            assert_eq!(reply.json()["upload"]["received_chunks"], 1000);
+            assert!(reply.body.len() < 1000, "{reply:?}");
+        }
+        file.probe(1).await.assert_missing();
+        assert!(file.lookup().await.body.len() < 20_000);
+    }
+    let list = app.get("/uploads").await;
+    assert_eq!(names(&list), ["c", "b", "a"]);
+    assert!(list.body.len() < 3000, "{list:?}");
 }
 
 #[tokio::test]
@@ -87,7 +144,7 @@ async fn a_lookup_finds_by_the_flow_fields_or_not_at_all() {
     let app = TestApp::start().await;
     let file = app.flow("0123456789");
     file.lookup().await.assert_problem(404, "not_found");
-    let status = file.send([1]).await.json();
+    let status = with_missing(&file.send([1]).await.json(), &json!([[2, 2]]));
     let fields: Vec<_> =
         file.fields(1).into_iter().filter(|(n, _)| n != "flowChunkNumber").collect();
     let query: String =
@@ -216,10 +273,11 @@ async fn nobody_else_sees_follows_or_gives_up_an_upload() {
     let by = By::server(app.clock().now());
     let running = app.flow("0123456789").send([1]).await.json();
     let id: UploadId = running["upload"]["id"].as_str().expect("an id").parse().expect("an id");
-    assert!(engine.upload(&other, id).await.expect("an answer").is_none());
+    assert!(engine.upload(&other, id, 0).await.expect("an answer").is_none());
     assert!(engine.watch(&other, id).await.expect("an answer").is_none());
     assert!(engine.cancel(&other, id, &by).await.expect("an answer").is_none());
-    assert_eq!(app.get(&path(&running)).await.json(), running);
+    let listing = with_missing(&running, &json!([[2, 2]]));
+    assert_eq!(app.get(&path(&running)).await.json(), listing);
 
     let creative = app.flow("a whole file").name("b.bin").upload().await;
     let id = creative["id"].as_str().expect("an id").parse().expect("an id");

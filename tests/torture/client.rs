@@ -220,7 +220,13 @@ impl Client {
             while !self.ledger.is_complete(file) {
                 self.pause(PAUSE).await;
                 match self.probe(file, &plan, 1, &mut line).await {
-                    Next::Done if self.ledger.lacks(file) => return Ended::Vanished,
+                    Next::Done if self.ledger.lacks(file) => {
+                        // Which of them, the ledger learns by asking for each.
+                        for number in 1..=plan.count() {
+                            self.probe(file, &plan, number, &mut line).await;
+                        }
+                        return Ended::Vanished;
+                    }
                     Next::Done | Next::Again => {}
                     Next::Send => return Ended::Vanished,
                     Next::GiveUp(why) => return Ended::Refused(why),

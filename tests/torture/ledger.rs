@@ -35,8 +35,8 @@ pub(crate) struct Entry {
     pub(crate) acknowledged: BTreeSet<u64>,
     /// Chunks of which it said, when probed, that it has them.
     pub(crate) affirmed: BTreeSet<u64>,
-    /// Chunks of which it said last that they are missing.
-    missing: BTreeSet<u64>,
+    /// Whether it said last that chunks are missing.
+    lacks: bool,
     /// The uploads as which it knew the file.
     pub(crate) uploads: BTreeSet<String>,
     /// The creatives that it said the file has become.
@@ -189,14 +189,9 @@ impl Ledger {
         self.answered();
     }
 
-    /// Whether the server lacks chunks again, by what it said last, though it has acknowledged all
-    /// of them; those are then noted as denied.
+    /// Whether the server lacks chunks, by what it said last.
     pub(crate) fn lacks(&self, file: FileId) -> bool {
-        let missing = self.entries()[file].missing.clone();
-        for number in missing.clone() {
-            self.denied(file, number, self.promised(file, number));
-        }
-        !missing.is_empty()
+        self.entries()[file].lacks
     }
 
     /// The server has refused something for now.
@@ -281,7 +276,7 @@ impl Entry {
             sent: BTreeSet::new(),
             acknowledged: BTreeSet::new(),
             affirmed: BTreeSet::new(),
-            missing: BTreeSet::new(),
+            lacks: false,
             uploads: BTreeSet::new(),
             creatives: BTreeMap::new(),
             refusals: BTreeMap::new(),
@@ -293,9 +288,8 @@ impl Entry {
         if let Some(id) = status["upload"]["id"].as_str() {
             self.uploads.insert(id.to_owned());
         }
-        let pairs = status["upload"]["missing_chunks"].as_array().into_iter().flatten();
-        let pairs = pairs.filter_map(|pair| Some((pair[0].as_u64()?, pair[1].as_u64()?)));
-        self.missing = pairs.flat_map(|(first, last)| first..=last).collect();
+        let count = |name: &str| status["upload"][name].as_u64();
+        self.lacks = count("received_chunks") < count("total_chunks");
         let creative = &status["creative"];
         if status["complete"] == true
             && let Some(id) = creative["id"].as_str()

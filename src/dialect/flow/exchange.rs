@@ -48,12 +48,14 @@ pub async fn lookup(
     let fields = FlowFields::from_query(query)?;
     let grant = gate.admit(fields.ticket()).await?;
     let request = fields.lookup(&grant.principal)?;
+    let from = fields.from_index()?;
     let found = match &request.addressed {
         Lookup::Upload(identity, filename) => {
-            engine.lookup(&intent(&grant, &request, identity.clone(), filename.clone())).await
+            let intent = intent(&grant, &request, identity.clone(), filename.clone());
+            engine.lookup(&intent, from).await
         }
         Lookup::Partial(named) => {
-            engine.find_resembling(&resemblance(&grant.principal, named), None).await
+            engine.lookup_resembling(&resemblance(&grant.principal, named), from).await
         }
     };
     let found = found.map_err(|error| reply::refusal(&error))?;
@@ -229,7 +231,7 @@ async fn probe_fields(
             engine.probe(&chunk_intent(&grant, &request, chunk), chunk.range).await
         }
         Probe::Partial(named, index) => {
-            engine.find_resembling(&resemblance(&grant.principal, named), Some(*index)).await
+            engine.probe_resembling(&resemblance(&grant.principal, named), *index).await
         }
     };
     found.map(Answer::to_probe).map_err(|error| reply::refusal(&error))

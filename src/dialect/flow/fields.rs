@@ -29,10 +29,11 @@ pub(super) enum Field {
     Sha256,
     ChunkSha256,
     Ticket,
+    FromChunk,
 }
 
 impl Field {
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::ChunkNumber,
         Self::ChunkSize,
         Self::CurrentChunkSize,
@@ -45,6 +46,7 @@ impl Field {
         Self::Sha256,
         Self::ChunkSha256,
         Self::Ticket,
+        Self::FromChunk,
     ];
 
     /// Its name in a request.
@@ -62,6 +64,7 @@ impl Field {
             Self::Sha256 => "sha256",
             Self::ChunkSha256 => "chunk_sha256",
             Self::Ticket => "ticket",
+            Self::FromChunk => "from_chunk",
         }
     }
 
@@ -80,6 +83,7 @@ impl Field {
             Self::Sha256 => "invalid_sha256",
             Self::ChunkSha256 => "invalid_chunk_sha256",
             Self::Ticket => "invalid_ticket",
+            Self::FromChunk => "invalid_from_chunk",
         }
     }
 
@@ -95,8 +99,10 @@ impl Field {
     /// Whether this value says that the field is missing. flow.js makes a string of anything that
     /// an application's `query` function gives it, so what it leaves out may come as `undefined`.
     fn is_missing(self, value: &str) -> bool {
-        let optional = [Self::ScheduledAt, Self::Sha256, Self::ChunkSha256, Self::Ticket];
-        let optional = optional.contains(&self);
+        let optional = matches!(
+            self,
+            Self::ScheduledAt | Self::Sha256 | Self::ChunkSha256 | Self::Ticket | Self::FromChunk
+        );
         value.is_empty() || (optional && matches!(value, "undefined" | "null"))
     }
 }

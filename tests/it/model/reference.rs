@@ -73,7 +73,10 @@ pub(super) struct File {
 /// What an answer that tells how an upload stands says.
 struct Status {
     id: String,
-    missing: Vec<usize>,
+    /// How many chunks are there.
+    received: usize,
+    /// Which are not, where the answer lists them.
+    missing: Option<Vec<usize>>,
     creative: Option<(String, Value)>,
 }
 
@@ -86,11 +89,13 @@ impl Status {
         assert_eq!(body["complete"], body["creative"].is_object(), "{body}");
         let number = |value: &Value| value.as_u64().and_then(|n| usize::try_from(n).ok());
         let pair = |pair: &Value| number(&pair[0]).zip(number(&pair[1])).expect("a pair");
-        let pairs = body["upload"]["missing_chunks"].as_array().expect("a list");
-        let missing = pairs.iter().map(pair).flat_map(|(from, to)| from..=to).collect();
+        let pairs = body["upload"]["missing_chunks"].as_array();
+        let missing =
+            pairs.map(|it| it.iter().map(pair).flat_map(|(from, to)| from..=to).collect());
+        let received = number(&body["upload"]["received_chunks"]).expect("a count");
         let creative = body["creative"]["id"].as_str();
         let creative = creative.map(|id| (id.to_owned(), body["creative"].clone()));
-        Self { id: reply.upload_id(), missing, creative }
+        Self { id: reply.upload_id(), received, missing, creative }
     }
 }
 
@@ -320,8 +325,14 @@ impl File {
             self.is_told(id, &creative, true);
             return;
         }
+        let surely = self.before.iter().filter(|was| **was == Here::Surely).count();
+        let perhaps = self.chunks.iter().filter(|is| **is != Here::Never).count();
+        let possible = surely..=perhaps;
+        assert!(possible.contains(&status.received), "{possible:?}: {reply:?}\n{self:?}");
+        let Some(missing) = status.missing else { return };
+        assert_eq!(status.received + missing.len(), self.chunks.len(), "{reply:?}");
         for (chunk, (was, is)) in self.before.iter().zip(&self.chunks).enumerate() {
-            let missing = status.missing.contains(&(chunk + 1));
+            let missing = missing.contains(&(chunk + 1));
             assert!(!(missing && *was == Here::Surely), "{chunk} was here: {reply:?}\n{self:?}");
             assert!(missing || *is != Here::Never, "{chunk} was not sent: {reply:?}\n{self:?}");
         }

@@ -26,6 +26,13 @@ impl Reply {
     }
 }
 
+/// A status body as lookups and the status of one upload give it: with what is missing.
+pub(crate) fn with_missing(status: &Value, missing: &Value) -> Value {
+    let mut listing = status.clone();
+    listing["upload"]["missing_chunks"] = missing.clone();
+    listing
+}
+
 impl TestApp {
     /// The uploads that the catalog knows, by `GET /uploads`.
     pub(crate) async fn uploads(&self) -> Vec<Value> {

@@ -145,7 +145,11 @@ impl<'a> FlowFile<'a> {
 
     /// The one question instead of many.
     pub(crate) async fn lookup(&self) -> Reply {
-        self.ask(&format!("/uploads/lookup?{}", self.query_string(1))).await
+        self.ask(&self.lookup_path()).await
+    }
+
+    pub(crate) fn lookup_path(&self) -> String {
+        format!("/uploads/lookup?{}", self.query_string(1))
     }
 
     /// The multipart POST of a chunk.

@@ -2,6 +2,7 @@
 
 use std::{cell::Cell, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use flowstitch::{
     app::StartError,
     catalog::{Catalog, MemoryCatalog},
@@ -136,11 +137,8 @@ impl TestApp {
         let id: UploadId = id.parse().expect("an id");
         let watch = self.app().engine().watch(&Principal::anonymous(), id).await;
         let mut watch = watch.expect("the catalog answers").expect("the upload is known");
-        let mut last = None;
-        while let Some(snapshot) = watch.next().await {
-            last = Some(snapshot);
-        }
-        last.expect("at least how it stood")
+        while watch.next(|_| Bytes::new()).await.is_some() {}
+        watch.now()
     }
 
     /// What the service gives out for this creative.

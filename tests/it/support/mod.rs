@@ -18,6 +18,7 @@ mod trickle;
 pub(crate) use self::{
     app::{NOW, Reply, TestApp, TestAppBuilder},
     catalog::{CatalogOp, StagedCatalog},
+    checks::with_missing,
     flow::{FlowFile, multipart, pattern, sha256_hex},
     form::{Form, counted, cut},
     gate::Gate,
