@@ -48,7 +48,7 @@ pub async fn lookup(
     let fields = FlowFields::from_query(query)?;
     let grant = gate.admit(fields.ticket()).await?;
     let request = fields.lookup(&grant.principal)?;
-    let from = fields.from_index()?;
+    let from = fields.first_index()?;
     let found = match &request.addressed {
         Lookup::Upload(identity, filename) => {
             let intent = intent(&grant, &request, identity.clone(), filename.clone());

@@ -73,7 +73,7 @@ impl FlowFields {
     }
 
     /// The index (from 0) of the chunk from which a lookup lists what is missing.
-    pub(super) fn from_index(&self) -> Result<u64, Rejection> {
+    pub(super) fn first_index(&self) -> Result<u64, Rejection> {
         match self.integer(Field::FromChunk)? {
             Some(0) => Err(Field::FromChunk.invalid("counts from 1, so it cannot be 0")),
             number => Ok(number.map_or(0, |number| number - 1)),
