@@ -134,7 +134,7 @@ async fn whoever_has_seen_the_end_is_told_to_stop() {
     // The end was missed: it is told, once, and the stream ends.
     for stale in [running.as_str(), "", "complete", "x"] {
         let missed = Events::of(again(&app, &status, stale).await);
-        assert_eq!(missed.rest().await, [complete.clone()]);
+        assert_eq!(missed.rest().await, std::slice::from_ref(&complete));
     }
     assert_eq!(again(&app, &status, &end).await.status(), 204);
     drop((events, second));
