@@ -21,8 +21,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
-    catalog::migrate, certificate::CertificateError, deployment::Mismatch, error::StartError,
-    options::options,
+    catalog::migrate,
+    certificate::CertificateError,
+    deployment::Mismatch,
+    error::StartError,
+    options::{folders, options},
 };
 use self::{
     certificate::Certificate,
@@ -108,7 +111,7 @@ impl App {
             openness::decide(&config, known.access(), known.has_users)?;
         }
         let database = passed.lock(&config.database)?;
-        let store = FsStore::open(&config.incomplete_dir, &config.completed_dir)?;
+        let store = FsStore::open(folders(&config))?;
         let catalog = catalog::open(&config).map_err(StartError::of(&config.database))?;
         let parts = Parts {
             store: Arc::new(store),

@@ -8,6 +8,7 @@ use crate::{
     engine::Options,
     http::{limits::Terms, pace::Pace, proxies::Proxies, server::ServerOptions},
     scan::{Clamd, CommandLine, Scanner},
+    store::Folders,
     upload::{Accept, Quotas},
 };
 
@@ -30,6 +31,16 @@ pub(super) fn forward(config: &Config) -> Option<ForwardOptions> {
         cache: config.auth_cache,
         is_encrypted: config.tls_cert.is_some() || config.public_url.is_encrypted(),
     })
+}
+
+/// Where the configuration puts files.
+#[must_use]
+pub fn folders(config: &Config) -> Folders<'_> {
+    Folders {
+        incomplete: &config.incomplete_dir,
+        completed: &config.completed_dir,
+        trash: &config.trash_dir,
+    }
 }
 
 /// What of the configuration is the engine's.
@@ -55,6 +66,7 @@ pub fn options(config: &Config) -> Options {
         cancel_grace: config.cancel_grace,
         tombstone_ttl: config.tombstone_ttl,
         audit_ttl: config.audit_ttl,
+        trash_ttl: config.trash_ttl,
         sweep_interval: config.sweep_interval,
         completion_wait: config.completion_wait,
         scanners: scanners(config),

@@ -85,6 +85,8 @@ where
         creatives::a_creative_has_the_digests_that_were_taken,
         creatives::a_creative_is_rescheduled,
         creatives::a_deleted_creative_leaves_a_doomed_file,
+        creatives::what_the_operator_deletes_is_to_be_kept_in_the_trash,
+        creatives::an_upload_is_recovered_from_its_finished_file_once,
         creatives::a_full_upload_that_ends_without_a_file_dooms_what_it_may_have_published,
         usage::what_a_principal_has_is_known_at_any_time,
         usage::what_is_asked_for_besides_is_left_out,

@@ -17,12 +17,12 @@ use async_trait::async_trait;
 
 use self::facts::{Facts, resembles, to_millis};
 use super::{
-    Catalog, CatalogError, Committed, CreativeQuery, Deployment, Directory, Fact, Resemblance,
-    Trail, UploadQuery, deed_of,
+    Catalog, CatalogError, Committed, CreativeQuery, Deployment, Directory, Doomed, Fact,
+    Resemblance, Trail, UploadQuery, deed_of,
 };
 use crate::upload::{
-    By, ByteRange, Creative, CreativeId, Day, Deed, Durability, EndReason, FileName, IdentityKey,
-    Principal, StoredRange, Timestamp, Trouble, UploadId, UploadRecord, UploadState, Usage, limits,
+    By, ByteRange, Creative, CreativeId, Day, Deed, Durability, EndReason, IdentityKey, Principal,
+    StoredRange, Timestamp, TrashNote, Trouble, UploadId, UploadRecord, UploadState, Usage, limits,
 };
 
 /// A [`Catalog`] in memory.
@@ -61,6 +61,21 @@ impl MemoryCatalog {
         if let Some(durable) = facts.durable.take() {
             facts.now = durable;
         }
+    }
+
+    /// All facts as they are now, as a backup that is made while they are in use.
+    #[must_use]
+    pub fn saved(&self) -> Self {
+        let facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner).now.clone();
+        let written = Written { now: facts, durable: None };
+        Self { facts: Arc::new(Mutex::new(written)), closed: AtomicBool::new(false) }
+    }
+
+    /// Nothing holds any more but what `saved` does, for all handles on these facts.
+    pub fn restore(&self, saved: &Self) {
+        let saved = saved.facts.lock().unwrap_or_else(PoisonError::into_inner).now.clone();
+        let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        *facts = Written { now: saved, durable: None };
     }
 
     /// Every call is one visit: a transaction, because nobody else is inside.
@@ -131,6 +146,10 @@ impl Catalog for MemoryCatalog {
 
     async fn complete(&self, creative: &Creative) -> Result<bool, CatalogError> {
         self.change(|facts| facts.complete(creative))
+    }
+
+    async fn recover(&self, creative: &Creative) -> Result<bool, CatalogError> {
+        self.change(|facts| facts.recover(creative))
     }
 
     async fn end(
@@ -304,15 +323,17 @@ impl Catalog for MemoryCatalog {
     ) -> Result<Option<Creative>, CatalogError> {
         self.change(|facts| {
             let creative = facts.creatives.remove(&id)?;
-            facts.doomed.insert(id, creative.filename.clone());
+            let note = TrashNote::of_deleted(&creative, by).map(|note| note.to_json());
+            let filename = creative.filename.clone();
+            facts.doomed.insert(id, Doomed { id, filename, note });
             let name = creative.filename.as_str();
             facts.note_creative(&creative, Deed::CreativeDeleted, by, name);
             Some(creative)
         })
     }
 
-    async fn doomed(&self) -> Result<Vec<(CreativeId, FileName)>, CatalogError> {
-        self.visit(|facts| facts.doomed.clone().into_iter().collect())
+    async fn doomed(&self) -> Result<Vec<Doomed>, CatalogError> {
+        self.visit(|facts| facts.doomed.values().cloned().collect())
     }
 
     async fn buried(&self, id: CreativeId) -> Result<(), CatalogError> {

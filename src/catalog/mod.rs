@@ -7,6 +7,7 @@
 pub mod contract;
 mod deployment;
 mod directory;
+mod doomed;
 mod error;
 #[cfg(any(test, feature = "testing"))]
 mod memory;
@@ -19,6 +20,7 @@ use async_trait::async_trait;
 
 pub use self::deployment::{Advanced, Deployment};
 pub use self::directory::{Directory, EmailChange};
+pub use self::doomed::Doomed;
 pub use self::error::CatalogError;
 #[cfg(any(test, feature = "testing"))]
 pub use self::memory::MemoryCatalog;
@@ -28,9 +30,9 @@ pub use self::sqlite::{
 };
 pub use self::trail::{AuditQuery, Trail};
 use crate::upload::{
-    Allowance, By, ByteRange, Creative, CreativeId, Day, Deed, Durability, EndReason, FileName,
-    IdentityKey, Principal, Sha256Digest, StoredRange, Timestamp, Trouble, UploadId, UploadRecord,
-    UploadState, Usage,
+    Allowance, By, ByteRange, Creative, CreativeId, Day, Deed, Durability, EndReason, IdentityKey,
+    Principal, Sha256Digest, StoredRange, Timestamp, Trouble, UploadId, UploadRecord, UploadState,
+    Usage,
 };
 
 /// One thing that happened to an upload. Facts are committed in batches, each batch as a whole.
@@ -171,6 +173,10 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
     /// is a user who is disabled or gone.
     async fn complete(&self, creative: &Creative) -> Result<bool, CatalogError>;
 
+    /// As [`Self::complete`], and of an upload that is `receiving`, too, whatever ranges are
+    /// missing: its finished file was found, so it was complete once.
+    async fn recover(&self, creative: &Creative) -> Result<bool, CatalogError>;
+
     /// A running upload ends without a file, at the time that `by` says. Returns false, and writes
     /// nothing, if it had ended before, or is `stitching` and would expire. `state` is one of
     /// `Failed`, `Cancelled`, `Expired`; any other is a mistake of the caller, and a panic.
@@ -260,15 +266,15 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
     ) -> Result<Option<Creative>, CatalogError>;
 
     /// Forgets a creative and remembers, in the same transaction, that its file is to go
-    /// ([`Self::doomed`]). Returns what was forgotten.
+    /// ([`Self::doomed`]): for good, unless the operator does it. Returns what was forgotten.
     async fn delete_creative(
         &self,
         id: CreativeId,
         by: &By,
     ) -> Result<Option<Creative>, CatalogError>;
 
-    /// The files whose creatives were deleted and that are not known to be gone: id and file name.
-    async fn doomed(&self) -> Result<Vec<(CreativeId, FileName)>, CatalogError>;
+    /// The files whose creatives were deleted and that are not known to be gone.
+    async fn doomed(&self) -> Result<Vec<Doomed>, CatalogError>;
 
     /// The file of this deleted creative is gone.
     async fn buried(&self, id: CreativeId) -> Result<(), CatalogError>;

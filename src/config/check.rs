@@ -31,6 +31,7 @@ impl Config {
             ("data_dir", &self.data_dir),
             ("incomplete_dir", &self.incomplete_dir),
             ("completed_dir", &self.completed_dir),
+            ("trash_dir", &self.trash_dir),
             ("database", &self.database),
             ("control_socket", &self.control_socket),
         ] {
@@ -40,6 +41,11 @@ impl Config {
             self.incomplete_dir == self.completed_dir,
             "completed_dir",
             "is the same folder as incomplete_dir; a file there could be whole or not: use two",
+        )?;
+        refuse(
+            [&self.incomplete_dir, &self.completed_dir].contains(&&self.trash_dir),
+            "trash_dir",
+            "is the same folder as incomplete_dir or completed_dir; give the trash its own",
         )
     }
 
@@ -81,6 +87,7 @@ impl Config {
         for (key, span) in [
             ("upload_ttl", self.upload_ttl),
             ("audit_ttl", self.audit_ttl.unwrap_or(Duration::MAX)),
+            ("trash_ttl", self.trash_ttl),
             ("sweep_interval", self.sweep_interval),
             ("rate_window", self.rate_window),
             ("progress_window", self.progress_window),

@@ -29,6 +29,7 @@ pub struct Config {
     pub data_dir: PathBuf,
     pub incomplete_dir: PathBuf,
     pub completed_dir: PathBuf,
+    pub trash_dir: PathBuf,
     pub database: PathBuf,
     pub database_exclusive: bool,
     pub control_socket: PathBuf,
@@ -64,6 +65,7 @@ pub struct Config {
     pub tombstone_ttl: Duration,
     /// For ever, if nothing is said.
     pub audit_ttl: Option<Duration>,
+    pub trash_ttl: Duration,
     pub sweep_interval: Duration,
     pub completion_wait: Duration,
     /// Empty for none.
@@ -103,10 +105,13 @@ impl Settings {
         Ok(config)
     }
 
+    /// The layer as keys and values, without what it does not say.
+    #[must_use]
+    pub(super) fn to_table(&self) -> toml::Table {
+        toml::Table::try_from(self).expect("texts, numbers and lists, which a table can hold")
+    }
+
     fn fill(self) -> Config {
-        let span = |set: Option<TimeSpan>, default| set.map_or(default, |span| span.0);
-        let size = |set: Option<ByteSize>, default| set.map_or(default, |size| size.0);
-        let bytes = |set: Option<AtMost<ByteSize>>| set.and_then(|most| most.0).map(|it| it.0);
         let mail = MailServer::of(&self);
         let data_dir = PathBuf::from(self.data_dir.unwrap_or_else(|| ".".into()));
         let place = |set: Option<String>, name| set.map_or(data_dir.join(name), PathBuf::from);
@@ -123,6 +128,7 @@ impl Settings {
             auth_cache: span(self.auth_cache, limits::FORWARD_CACHE),
             incomplete_dir: place(self.incomplete_dir, "incomplete"),
             completed_dir: place(self.completed_dir, "completed"),
+            trash_dir: place(self.trash_dir, "trash"),
             control_socket: self.control_socket.map_or_else(beside, PathBuf::from),
             database,
             database_exclusive: self.database_exclusive.unwrap_or_default(),
@@ -153,6 +159,7 @@ impl Settings {
             cancel_grace: span(self.cancel_grace, limits::CANCEL_GRACE),
             tombstone_ttl: span(self.tombstone_ttl, limits::TOMBSTONE_TTL),
             audit_ttl: self.audit_ttl.map_or(Some(limits::AUDIT_TTL), |it| it.0.map(|it| it.0)),
+            trash_ttl: span(self.trash_ttl, limits::TRASH_TTL),
             sweep_interval: span(self.sweep_interval, limits::SWEEP_INTERVAL),
             completion_wait: span(self.completion_wait, limits::COMPLETION_WAIT),
             scan_command: self.scan_command.unwrap_or_default(),
@@ -193,6 +200,7 @@ impl Config {
             data_dir: place(&self.data_dir),
             incomplete_dir: place(&self.incomplete_dir),
             completed_dir: place(&self.completed_dir),
+            trash_dir: place(&self.trash_dir),
             database: place(&self.database),
             database_exclusive: Some(self.database_exclusive),
             control_socket: place(&self.control_socket),
@@ -222,6 +230,7 @@ impl Config {
             cancel_grace: span(self.cancel_grace),
             tombstone_ttl: span(self.tombstone_ttl),
             audit_ttl: Some(AtMost(self.audit_ttl.map(TimeSpan))),
+            trash_ttl: span(self.trash_ttl),
             sweep_interval: span(self.sweep_interval),
             completion_wait: span(self.completion_wait),
             scan_command: Some(self.scan_command.clone()),
@@ -251,6 +260,20 @@ impl Config {
     pub fn to_toml(&self) -> String {
         toml::to_string(&self.to_settings()).expect("texts, numbers and lists, which TOML can hold")
     }
+}
+
+fn span(set: Option<TimeSpan>, default: Duration) -> Duration {
+    set.map_or(default, |span| span.0)
+}
+
+/// In bytes.
+fn size(set: Option<ByteSize>, default: u64) -> u64 {
+    set.map_or(default, |size| size.0)
+}
+
+/// In bytes; nothing for no bound.
+fn bytes(set: Option<AtMost<ByteSize>>) -> Option<u64> {
+    set.and_then(|most| most.0).map(|it| it.0)
 }
 
 /// A place that need not be named: an empty text names none.

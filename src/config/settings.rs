@@ -63,6 +63,10 @@ pub struct Settings {
     #[arg(long, value_name = "DIR")]
     pub completed_dir: Option<String>,
 
+    /// Folder of files that were set aside, on the same file system as incomplete-dir
+    #[arg(long, value_name = "DIR")]
+    pub trash_dir: Option<String>,
+
     /// File of the SQLite database
     #[arg(long, value_name = "FILE")]
     pub database: Option<String>,
@@ -179,6 +183,10 @@ pub struct Settings {
     #[arg(long, value_name = "TIME")]
     pub audit_ttl: Option<AtMost<TimeSpan>>,
 
+    /// How long files that were set aside stay in the trash
+    #[arg(long, value_name = "TIME")]
+    pub trash_ttl: Option<TimeSpan>,
+
     /// Time between two sweeps of what has expired
     #[arg(long, value_name = "TIME")]
     pub sweep_interval: Option<TimeSpan>,
@@ -281,6 +289,7 @@ impl Settings {
             data_dir: self.data_dir.or(lower.data_dir),
             incomplete_dir: self.incomplete_dir.or(lower.incomplete_dir),
             completed_dir: self.completed_dir.or(lower.completed_dir),
+            trash_dir: self.trash_dir.or(lower.trash_dir),
             database: self.database.or(lower.database),
             database_exclusive: self.database_exclusive.or(lower.database_exclusive),
             control_socket: self.control_socket.or(lower.control_socket),
@@ -312,6 +321,7 @@ impl Settings {
             cancel_grace: self.cancel_grace.or(lower.cancel_grace),
             tombstone_ttl: self.tombstone_ttl.or(lower.tombstone_ttl),
             audit_ttl: self.audit_ttl.or(lower.audit_ttl),
+            trash_ttl: self.trash_ttl.or(lower.trash_ttl),
             sweep_interval: self.sweep_interval.or(lower.sweep_interval),
             completion_wait: self.completion_wait.or(lower.completion_wait),
             scan_command: self.scan_command.or(lower.scan_command),
@@ -334,11 +344,5 @@ impl Settings {
             log_format: self.log_format.or(lower.log_format),
             log: self.log.or(lower.log),
         }
-    }
-
-    /// The layer as keys and values, without what it does not say.
-    #[must_use]
-    pub(super) fn to_table(&self) -> toml::Table {
-        toml::Table::try_from(self).expect("texts, numbers and lists, which a table can hold")
     }
 }

@@ -233,6 +233,10 @@ impl Engine {
             let stored = state.record.state.is_running() && state.coverage.contains(range);
             stored || state.record.state == UploadState::Complete
         };
+        if live.has_evidence() {
+            let is_in_it = self.shared.is_in_finished_file(&live, range).await?;
+            return Ok(is_in_it.then(|| self.shared.snapshot(&live)));
+        }
         if !is_here() {
             return Ok(None);
         }
@@ -265,6 +269,10 @@ impl Engine {
 
     async fn look(&self, intent: &Intent) -> Result<Option<Use>, UploadError> {
         let Some(live) = Shared::find(&self.shared, intent).await? else { return Ok(None) };
+        if live.has_evidence() {
+            // As a rule the finished file is examined before the answer is due.
+            drop(self.settled(&live).await);
+        }
         if live.upload_state().is_running() {
             return Ok(Some(live));
         }

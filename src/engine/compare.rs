@@ -81,6 +81,9 @@ impl Shared {
 
     /// Reads of an upload that may be published at any moment.
     async fn read_wherever(&self, live: &Live, part: ByteRange) -> Result<Bytes, StoreError> {
+        if live.has_evidence() {
+            return self.store.read_published(&live.published_name(), part).await;
+        }
         match self.store.read(live.id, part).await {
             Err(StoreError::NotFound { .. }) => {
                 self.store.read_published(&live.published_name(), part).await
@@ -111,6 +114,10 @@ impl Shared {
     async fn contradiction(self: &Arc<Self>, live: &Arc<Live>, range: ByteRange) -> UploadError {
         let checksum = live.lock().coverage.get(range).copied();
         let Some(checksum) = checksum else { return UploadError::Conflict(OTHER_BYTES) };
+        if live.has_evidence() {
+            // Whoever examines the finished file decides; nothing may be forgotten behind it.
+            return UploadError::unavailable("the finished file is being examined");
+        }
         match self.is_sound_wherever(live, StoredRange { range, checksum }).await {
             Ok(true) => UploadError::Conflict(OTHER_BYTES),
             Ok(false) => {

@@ -6,9 +6,9 @@ use bytes::Bytes;
 
 use super::{Engine, UploadError, registry::Registry};
 use crate::{
-    catalog::CreativeQuery,
+    catalog::{CreativeQuery, Doomed},
     store::PublishedName,
-    upload::{By, ByteRange, Creative, CreativeId, Day, Principal, limits},
+    upload::{By, ByteRange, Creative, CreativeId, Day, Principal, TrashNote, limits},
 };
 
 impl Engine {
@@ -74,7 +74,8 @@ impl Engine {
     }
 
     /// Deletes a creative: first, durably, its record, then its file. Its identity is free at once.
-    /// Returns whether there was one. A file that cannot be removed now is the next sweep's: the
+    /// Returns whether there was one. The file goes for good, unless it is the operator who deletes
+    /// it: then it goes to the trash. A file that cannot be removed now is the next sweep's: the
     /// creative is gone all the same.
     pub async fn delete_creative(
         &self,
@@ -97,7 +98,9 @@ impl Engine {
         };
         let Some(creative) = deleted else { return Ok(false) };
         self.refresh(&creative, None).await;
-        if let Err(error) = self.shared.bury(id, &creative.filename).await {
+        let note = TrashNote::of_deleted(&creative, by).map(|note| note.to_json());
+        let doomed = Doomed { id, filename: creative.filename, note };
+        if let Err(error) = self.shared.bury(&doomed).await {
             let error = &error as &dyn Error;
             tracing::warn!(creative.id = %id, error, "A deleted creative's file stays for now");
         }

@@ -6,7 +6,10 @@ use super::{
     Refused, Shared, UploadError, commit::learn_whether_opened, commit::spent, live::Live,
     stitch::Pass,
 };
-use crate::upload::{By, Durability, EndReason, UploadState};
+use crate::{
+    catalog::Doomed,
+    upload::{By, Durability, EndReason, TrashNote, TrashReason, UploadState},
+};
 
 impl Shared {
     /// Ends an upload whose file, now that it is all here, is not wanted.
@@ -31,6 +34,10 @@ impl Shared {
         reason: Option<EndReason>,
         by: Option<&By>,
     ) -> Result<bool, UploadError> {
+        if live.has_evidence() {
+            // Before the end: nobody looks for the file of an upload that was not full.
+            self.refute(live, TrashReason::Ended).await?;
+        }
         let at = self.clock.now();
         let by = by.map_or_else(|| By::server(at), |by| By { at, ..by.clone() });
         let ledger = self.ledger.lock().await;
@@ -88,7 +95,7 @@ impl Shared {
     }
 
     /// Removes the bytes of an upload that has ended.
-    async fn clear_place(&self, live: &Live) {
+    pub(super) async fn clear_place(&self, live: &Live) {
         // Under this lock, so that a range that is late does not make the place anew.
         let mut placed = live.placed.lock().await;
         self.discard(live.id).await;
@@ -102,7 +109,9 @@ impl Shared {
             let state = live.lock();
             (state.record.creative_id, state.record.filename.clone())
         };
-        if let Err(error) = self.bury(id, &filename).await {
+        let note = TrashNote::of_upload(&live.lock().record, TrashReason::Ended).to_json();
+        let doomed = Doomed { id, filename, note: Some(note) };
+        if let Err(error) = self.bury(&doomed).await {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(upload.id = %live.id, error, "A file without a creative stays for now");
         }

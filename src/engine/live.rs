@@ -16,6 +16,7 @@ use tokio::{sync::watch, time::Instant};
 use super::{
     Class, Refused, UploadError,
     claim::{Claim, ClaimSlot},
+    evidence::Evidence,
     progress::Progress,
     quarantine::Check,
     warm::Warm,
@@ -77,6 +78,8 @@ pub(super) struct LiveState {
     /// Whether nobody knows how the upload stands, because its end, or what became of its creative,
     /// seemed to fail and may have taken effect: see [`super::Shared::make_sure`].
     pub(super) in_question: bool,
+    /// Whether its finished file is there though it is `receiving`: see [`super::evidence`].
+    pub(super) evidence: Evidence,
     /// How far the file is with the check before publishing.
     pub(super) check: Check,
     /// Why its file was refused, for those who still wait for an answer.
@@ -167,6 +170,7 @@ impl Live {
                 coverage,
                 in_doubt: Vec::new(),
                 in_question: false,
+                evidence: Evidence::None,
                 check: Check::NotBegun,
                 refused: None,
                 creative,
@@ -248,7 +252,8 @@ impl Live {
     /// Asks for the exclusive right to write `range`.
     pub(super) fn admit(self: &Arc<Self>, range: ByteRange) -> Admission {
         let mut state = self.lock();
-        if state.coverage.contains(range) {
+        // What comes is compared with a file that is whole already, if there is one.
+        if state.coverage.contains(range) || state.evidence == Evidence::ToExamine {
             return Admission::Stored;
         }
         match state.record.state {
@@ -336,6 +341,7 @@ impl Live {
         let is_stirred = self.stirred.load(Ordering::Relaxed);
         match state.record.state {
             UploadState::Stitching => state.check != Check::Running,
+            UploadState::Receiving if state.evidence == Evidence::ToExamine => true,
             UploadState::Receiving => is_stirred && hashed + ahead <= state.coverage.prefix(),
             UploadState::Complete
             | UploadState::Failed

@@ -2,11 +2,14 @@
 
 use std::{error::Error, sync::Arc};
 
-use super::{Shared, UploadError, live::Live, registry::Registry, registry::Use};
+use super::{
+    Shared, UploadError, evidence::Evidence, live::Live, registry::Registry, registry::Use,
+};
 use crate::{
-    store::{PublishedName, StoreError},
+    store::{Origin, PublishedName, StoreError},
     upload::{
-        ByteRange, IdentityKey, StoredRange, UploadId, UploadRecord, UploadState,
+        ByteRange, IdentityKey, StoredRange, TrashNote, TrashReason, UploadId, UploadRecord,
+        UploadState,
         limits::{READ_ATTEMPTS_MAX, READ_LEN_MAX},
     },
 };
@@ -54,8 +57,17 @@ impl Shared {
         newest_of: Option<IdentityKey>,
     ) -> Result<Use, UploadError> {
         let live = if record.state.is_running() {
-            let ranges = shared.believable_ranges(&mut record).await?;
-            Live::loaded(record, &ranges, None)
+            let has_file = shared.has_finished_file(&record).await?;
+            let ranges = if has_file {
+                shared.catalog.ranges(record.id).await?
+            } else {
+                shared.believable_ranges(&mut record).await?
+            };
+            let live = Live::loaded(record, &ranges, None);
+            if has_file {
+                live.lock().evidence = Evidence::ToExamine;
+            }
+            live
         } else {
             let creative = match record.state {
                 UploadState::Complete => shared.catalog.creative(record.creative_id).await?,
@@ -100,6 +112,13 @@ impl Shared {
         if in_the_way {
             bad.append(&mut good);
         }
+        if in_the_way {
+            // A file that was published and then found damaged; nobody was told of it. It goes as a
+            // whole, for no place is left to mend it in; and before its ranges are forgotten, or
+            // the next start would take it for one that matches.
+            let note = TrashNote::of_upload(record, TrashReason::Damaged);
+            self.set_aside(Origin::Completed(name), &note).await?;
+        }
         if record.suspect || !bad.is_empty() {
             let bad: Vec<ByteRange> = bad.iter().map(|stored| stored.range).collect();
             tracing::warn!(
@@ -111,11 +130,6 @@ impl Shared {
             if !bad.is_empty() {
                 record.state = UploadState::Receiving;
             }
-        }
-        if in_the_way {
-            // A file that was published and then found damaged; nobody was told of it. It goes as a
-            // whole: no place is left to mend it in.
-            self.store.unpublish(&name).await?;
         }
         Ok(good)
     }
@@ -131,6 +145,18 @@ impl Shared {
         }
         let published = self.store.published_len(name).await?;
         Ok(published.map(|_| Source::Published(name.clone())))
+    }
+
+    /// Where the bytes of an upload are. If they are nowhere, all of it is forgotten.
+    pub(super) async fn source_or_forget(
+        &self,
+        live: &Live,
+    ) -> Result<Option<Source>, UploadError> {
+        let source = self.source(live.id, &live.published_name()).await?;
+        if source.is_none() {
+            self.forget_all(live).await?;
+        }
+        Ok(source)
     }
 
     /// Sorts ranges into those whose bytes are what they were, and the others.

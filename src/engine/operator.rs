@@ -134,7 +134,7 @@ impl Engine {
         }
         plan.tombstones = shared.catalog.purgeable(ago(shared, options.tombstone_ttl)).await?;
         let doomed = shared.catalog.doomed().await?;
-        plan.files = doomed.iter().map(|(id, name)| PublishedName::new(*id, name)).collect();
+        plan.files = doomed.iter().map(|it| PublishedName::new(it.id, &it.filename)).collect();
         Ok(plan)
     }
 }

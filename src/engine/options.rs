@@ -40,6 +40,8 @@ pub struct Options {
     pub tombstone_ttl: Duration,
     /// How long lines of the audit trail are kept; for ever, if nothing is said.
     pub audit_ttl: Option<Duration>,
+    /// How long files that were set aside stay in the trash.
+    pub trash_ttl: Duration,
     /// How often the sweep runs.
     pub sweep_interval: Duration,
     /// How long an answer waits for the stitch.
@@ -70,6 +72,7 @@ impl Default for Options {
             cancel_grace: limits::CANCEL_GRACE,
             tombstone_ttl: limits::TOMBSTONE_TTL,
             audit_ttl: None,
+            trash_ttl: limits::TRASH_TTL,
             sweep_interval: limits::SWEEP_INTERVAL,
             completion_wait: limits::COMPLETION_WAIT,
             scanners: Vec::new(),

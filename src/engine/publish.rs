@@ -6,17 +6,19 @@ use std::sync::{Arc, atomic::Ordering};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{Refused, Shared, UploadError, live::Live, quarantine::Checked, stitch::Pass};
+use super::{
+    Refused, Shared, UploadError, evidence::Evidence, live::Live, quarantine::Checked, stitch::Pass,
+};
 use crate::{
     store::StoreError,
     upload::{
-        By, ByteRange, Creative, Durability, EndReason, FileDigest, UploadState,
+        By, ByteRange, Creative, Durability, EndReason, FileDigest, TrashReason, UploadState,
         limits::FEW_RANGES, media_type,
     },
 };
 
 /// Why the catalog would not complete an upload.
-enum Uncompleted {
+pub(super) enum Uncompleted {
     /// An attempt that seemed to fail took effect: this is its creative.
     Before(Box<Creative>),
     /// It has ended, and has no creative.
@@ -107,12 +109,18 @@ impl Shared {
                 Some(_) => Err(error.into()),
                 None => Ok(false),
             },
+            // This upload was read and hashed. Whatever has its name is none of it.
+            Err(StoreError::Exists { name }) => {
+                self.set_finished_aside(live, TrashReason::InTheWay).await?;
+                self.store.publish(live.id, &name).await?;
+                Ok(true)
+            }
             Err(error) => Err(error.into()),
         }
     }
 
     /// Nobody asks for the ranges of what is complete. A few went with its completion.
-    async fn drop_ranges(&self, live: &Live) {
+    pub(super) async fn drop_ranges(&self, live: &Live) {
         if live.lock().coverage.count() <= FEW_RANGES as usize {
             return;
         }
@@ -125,7 +133,7 @@ impl Shared {
     /// Why the catalog would not complete an upload.
     ///
     /// Errors: that cannot be told. The file stays: what is in doubt is not deleted.
-    async fn not_completed(&self, live: &Live) -> Result<Uncompleted, UploadError> {
+    pub(super) async fn not_completed(&self, live: &Live) -> Result<Uncompleted, UploadError> {
         let id = live.lock().record.creative_id;
         if let Some(creative) = self.catalog.creative(id).await? {
             return Ok(Uncompleted::Before(Box::new(creative)));
@@ -159,7 +167,12 @@ impl Shared {
         Ok(())
     }
 
-    fn creative_of(&self, live: &Live, digest: FileDigest, content_type: String) -> Creative {
+    pub(super) fn creative_of(
+        &self,
+        live: &Live,
+        digest: FileDigest,
+        content_type: String,
+    ) -> Creative {
         let state = live.lock();
         let record = &state.record;
         Creative {
@@ -177,7 +190,11 @@ impl Shared {
 
     /// The creative, scheduled for the day that was named last: it may have been named while the
     /// record was being written, and whoever named it is about to hear that it counts.
-    async fn moved(&self, live: &Live, creative: Creative) -> Result<Creative, UploadError> {
+    pub(super) async fn moved(
+        &self,
+        live: &Live,
+        creative: Creative,
+    ) -> Result<Creative, UploadError> {
         let named = live.lock().record.scheduled;
         let by = By::server(self.clock.now());
         match named.filter(|day| *day != creative.scheduled) {
@@ -188,7 +205,7 @@ impl Shared {
         }
     }
 
-    fn completed(&self, live: &Live, creative: Creative) {
+    pub(super) fn completed(&self, live: &Live, creative: Creative) {
         tracing::info!(
             upload.id = %live.id, creative.id = %creative.id, size_bytes = creative.size,
             "Completed upload {}", live.id
@@ -198,6 +215,7 @@ impl Shared {
             state.record.state = UploadState::Complete;
             state.record.ended_at = Some(creative.created_at);
             state.creative = Some(creative);
+            state.evidence = Evidence::None;
             state.calm();
             state.full_at.take()
         };

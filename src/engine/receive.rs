@@ -99,7 +99,7 @@ impl Engine {
                 Err(refused.unwrap_or(UploadError::Gone(UploadState::Failed)))
             }
             UploadState::Cancelled | UploadState::Expired => Err(UploadError::Gone(snapshot.state)),
-            UploadState::Receiving if !live.lock().coverage.contains(piece.range) => {
+            UploadState::Receiving if !live.has(piece.range) => {
                 Err(UploadError::unavailable("the chunk was stored, and then lost"))
             }
             UploadState::Receiving | UploadState::Stitching | UploadState::Complete => {
@@ -112,7 +112,8 @@ impl Engine {
     /// How an upload stands; one that is being stitched is waited for, but not for long.
     pub(super) async fn settled(&self, live: &Live) -> Snapshot {
         let mut changes = live.watch();
-        let ended = changes.wait_for(|_| live.upload_state() != UploadState::Stitching);
+        let is_open = || live.upload_state() == UploadState::Stitching || live.has_evidence();
+        let ended = changes.wait_for(|_| !is_open());
         // Past the wait the answer says `stitching`, which is the truth.
         drop(timeout(self.shared.options.completion_wait, ended).await);
         self.shared.snapshot(live)

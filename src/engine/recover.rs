@@ -9,9 +9,9 @@ use tokio_util::task::TaskTracker;
 
 use super::{Shared, UploadError};
 use crate::{
-    catalog::Advanced,
-    store::PublishedName,
-    upload::{CreativeId, FileName, Mark, UploadId, limits::SWEEP_BATCH_LEN_MAX},
+    catalog::{Advanced, Doomed},
+    store::{Origin, PublishedName},
+    upload::{Mark, TrashNote, TrashReason, UploadId, limits::SWEEP_BATCH_LEN_MAX},
 };
 
 /// Begins the session, and lists what has to be looked through.
@@ -31,10 +31,10 @@ pub(super) async fn at_start(
     let parts = shared.store.uploads().await?;
     let recovering = shared.clone();
     background.spawn(async move {
-        if let Err(error) = remove_orphans(&recovering, parts).await {
+        if let Err(error) = clear_orphans(&recovering, parts).await {
             tracing::warn!(
                 error = &error as &dyn Error,
-                "Cannot remove orphans; the next start will"
+                "Cannot clear away files without an upload; the next start will"
             );
         }
         if let Err(error) = bury(&recovering).await {
@@ -42,6 +42,9 @@ pub(super) async fn at_start(
                 error = &error as &dyn Error,
                 "Cannot remove files of deleted creatives"
             );
+        }
+        if let Err(error) = Shared::examine_all(&recovering).await {
+            tracing::warn!(error = &error as &dyn Error, "Cannot look for finished files");
         }
     });
     Ok(())
@@ -88,9 +91,10 @@ pub(super) async fn at_stop(shared: &Shared) -> Result<(), UploadError> {
     Ok(())
 }
 
-/// Removes bytes that no running upload owns: of first chunks that were never committed, of spools,
-/// of uploads that ended just before their bytes went.
-async fn remove_orphans(shared: &Shared, parts: Vec<UploadId>) -> Result<(), UploadError> {
+/// Removes the bytes of uploads that have ended, and sets those aside of which the catalog knows no
+/// upload: of first chunks that were never committed, of spools, and of uploads that were begun
+/// after a catalog was saved that somebody has restored.
+async fn clear_orphans(shared: &Shared, parts: Vec<UploadId>) -> Result<(), UploadError> {
     // Many at a time: on a server with a past there may be a hundred thousand.
     for batch in parts.chunks(SWEEP_BATCH_LEN_MAX) {
         if shared.stop.is_cancelled() {
@@ -98,31 +102,43 @@ async fn remove_orphans(shared: &Shared, parts: Vec<UploadId>) -> Result<(), Upl
         }
         let running: HashSet<UploadId> = shared.catalog.running(batch).await?.into_iter().collect();
         for id in batch.iter().filter(|id| !running.contains(id)) {
-            tracing::info!(upload.id = %id, "Removed bytes that no running upload owns");
-            shared.discard(*id).await;
+            if shared.catalog.upload(*id).await?.is_some() {
+                tracing::info!(upload.id = %id, "Removed bytes of an upload that has ended");
+                shared.discard(*id).await;
+                continue;
+            }
+            let note = TrashNote::unknown(TrashReason::UnknownUpload);
+            if let Err(error) = shared.set_aside(Origin::Incomplete(*id), &note).await {
+                let error = &error as &dyn Error;
+                tracing::warn!(upload.id = %id, error, "Cannot move a file to the trash");
+            }
         }
     }
     Ok(())
 }
 
-/// Removes the files of creatives that were deleted. One that cannot be removed keeps no other from
-/// it. Errors: that of the last one that was not.
+/// Takes the files of creatives that were deleted from their places. One that cannot be moved or
+/// removed keeps no other from it. Errors: that of the last one that was not.
 pub(super) async fn bury(shared: &Shared) -> Result<(), UploadError> {
     let mut outcome = Ok(());
-    for (id, filename) in shared.catalog.doomed().await? {
-        outcome = shared.bury(id, &filename).await.and(outcome);
+    for doomed in shared.catalog.doomed().await? {
+        outcome = shared.bury(&doomed).await.and(outcome);
     }
     outcome
 }
 
 impl Shared {
-    /// Removes the file of a creative that was deleted.
-    pub(super) async fn bury(
-        &self,
-        id: CreativeId,
-        filename: &FileName,
-    ) -> Result<(), UploadError> {
-        self.store.unpublish(&PublishedName::new(id, filename)).await?;
-        Ok(self.catalog.buried(id).await?)
+    /// Takes a doomed file from its place: to the trash, or for good if its owner deleted it.
+    pub(super) async fn bury(&self, doomed: &Doomed) -> Result<(), UploadError> {
+        let name = PublishedName::new(doomed.id, &doomed.filename);
+        match &doomed.note {
+            None => self.store.unpublish(&name).await?,
+            Some(note) => {
+                let unknown = || TrashNote::unknown(TrashReason::Ended);
+                let note = TrashNote::parse(note.as_bytes()).unwrap_or_else(unknown);
+                self.set_aside(Origin::Completed(name), &note).await?;
+            }
+        }
+        Ok(self.catalog.buried(doomed.id).await?)
     }
 }

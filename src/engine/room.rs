@@ -31,8 +31,12 @@ impl Shared {
         bytes: u64,
     ) -> Result<tokio::sync::MutexGuard<'_, ()>, UploadError> {
         let turn = self.room.lock().await;
-        let space = self.store.space().await?;
+        let mut space = self.store.space().await?;
         let reserve = self.options.reserve_free.of(space.total);
+        if space.free < bytes.saturating_add(reserve) {
+            self.give_up_trash(bytes.saturating_add(reserve)).await?;
+            space = self.store.space().await?;
+        }
         if space.free < bytes.saturating_add(reserve) {
             let why = format!(
                 "{bytes} bytes are needed, {} are free, and reserve_free keeps {reserve}",

@@ -24,7 +24,8 @@ use super::{
     progress::Progress,
 };
 use crate::upload::{
-    ByteRange, Checksum, DigestKinds, Hashing, StoredRange, Trouble, UploadId, UploadState,
+    ByteRange, Checksum, DigestKinds, Hashing, StoredRange, TrashReason, Trouble, UploadId,
+    UploadState,
     limits::{self, STITCH_AHEAD_LEN, STITCH_RETRY_MAX, STITCH_RETRY_MIN, STITCH_TICK},
 };
 
@@ -101,7 +102,7 @@ pub(super) async fn tick(shared: Arc<Shared>) {
 }
 
 /// Everything there is to do for one upload at the moment.
-async fn stitch(shared: Arc<Shared>, id: UploadId) {
+pub(super) async fn stitch(shared: Arc<Shared>, id: UploadId) {
     let live = match Shared::by_id(&shared, id).await {
         Ok(Some(live)) => live,
         Ok(None) => return,
@@ -115,6 +116,13 @@ async fn stitch(shared: Arc<Shared>, id: UploadId) {
             return;
         }
         let Ok(mut progress) = live.progress.try_lock() else { return };
+        if live.has_evidence() {
+            let settled = Shared::examine(&shared, &live).await;
+            if settled {
+                continue;
+            }
+            return;
+        }
         // Taken out, so that a panic leaves a progress that is empty, not one that is wrong.
         let mut run = std::mem::take(&mut *progress);
         let result = shared.pass(&live, &mut run).await;
@@ -197,18 +205,6 @@ impl Shared {
         (state.rewinds, DigestKinds::of(self.options.digest, declared))
     }
 
-    /// Where the bytes of an upload are. If they are nowhere, all of it is forgotten.
-    pub(super) async fn source_or_forget(
-        &self,
-        live: &Live,
-    ) -> Result<Option<Source>, UploadError> {
-        let source = self.source(live.id, &live.published_name()).await?;
-        if source.is_none() {
-            self.forget_all(live).await?;
-        }
-        Ok(source)
-    }
-
     /// Passes a range that is not in memory any more. Nothing if it was damaged, and is forgotten.
     async fn pass_cold(
         &self,
@@ -261,9 +257,9 @@ impl Shared {
     ) -> Result<(), UploadError> {
         match source {
             Source::Upload(_) => self.forget(live, &[range]).await,
-            Source::Published(name) => {
+            Source::Published(_) => {
                 // The file first: were it left behind, it would be in the way of the next one.
-                self.store.unpublish(name).await?;
+                self.set_finished_aside(live, TrashReason::Damaged).await?;
                 self.forget_all(live).await
             }
         }

@@ -77,6 +77,7 @@ async fn sweep(shared: &Arc<Shared>) -> Result<(), UploadError> {
     {}
     forget_sign_ins(shared).await?;
     prune(shared).await?;
+    shared.empty_trash(ago(shared, shared.options.trash_ttl)).await?;
     clear(shared).await
 }
 
@@ -150,6 +151,9 @@ async fn expire_one(
     before: Timestamp,
 ) -> Result<bool, UploadError> {
     let Some(live) = Shared::by_id(shared, id).await? else { return Ok(false) };
+    if live.has_evidence() {
+        return Ok(false); // it is being recovered
+    }
     let _progress = live.progress.lock().await;
     let key = live.lock().record.identity.key();
     // Under the gate nobody comes in by the catalog; whoever came in before counts as a user, and

@@ -5,7 +5,12 @@ use std::{path::PathBuf, sync::Arc};
 use tokio::task::spawn_blocking;
 
 use super::Failure;
-use crate::{app::StartError, catalog::CatalogView, config::Config, store::StoreView};
+use crate::{
+    app::{StartError, folders},
+    catalog::CatalogView,
+    config::Config,
+    store::StoreView,
+};
 
 /// Catalog and files, of a server that may be running.
 #[derive(Debug)]
@@ -22,7 +27,7 @@ impl Data {
     pub(super) fn open(config: &Config) -> Result<Self, StartError> {
         let facts =
             CatalogView::open(&config.database).map_err(StartError::of(&config.database))?;
-        let files = StoreView::open(&config.incomplete_dir, &config.completed_dir)?;
+        let files = StoreView::open(folders(config))?;
         let (incomplete, completed) = (config.incomplete_dir.clone(), config.completed_dir.clone());
         Ok(Self { facts, files, incomplete, completed })
     }

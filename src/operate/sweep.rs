@@ -50,7 +50,7 @@ fn planned(data: &Data, config: &Config) -> Result<Sweep, Failure> {
     }
     plan.tombstones = data.facts.purgeable(ago(config.tombstone_ttl))?;
     let doomed = data.facts.doomed()?;
-    plan.files = doomed.iter().map(|(id, name)| PublishedName::new(*id, name)).collect();
+    plan.files = doomed.iter().map(|it| PublishedName::new(it.id, &it.filename)).collect();
     Ok(plan.into())
 }
 

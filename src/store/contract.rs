@@ -6,8 +6,10 @@ use std::{collections::HashSet, fmt, slice, sync::Arc};
 
 use bytes::Bytes;
 
-use super::{ChunkStore, PublishedName, StoreError};
-use crate::upload::{ByteRange, CreativeId, DeploymentId, FileName, Mark, UploadId, limits};
+use super::{ChunkStore, Origin, PublishedName, StoreError, TrashKey};
+use crate::upload::{
+    ByteRange, CreativeId, DeploymentId, FileName, Mark, Timestamp, TrashId, UploadId, limits,
+};
 
 macro_rules! run_each {
     ($make:ident: $($case:ident),+ $(,)?) => {
@@ -49,6 +51,10 @@ where
         lists_tell_uploads_from_files,
         a_store_is_marked_and_marked_again,
         a_store_knows_its_room_and_that_it_can_be_written_to,
+        what_is_set_aside_stays_as_it_was_and_comes_back,
+        setting_aside_may_be_repeated,
+        nothing_is_brought_back_over_a_file,
+        emptying_may_be_repeated,
     );
 }
 
@@ -328,6 +334,88 @@ async fn a_store_knows_its_room_and_that_it_can_be_written_to(store: Arc<dyn Chu
     assert!(0 < space.free && space.free <= space.total, "{space:?}");
     assert_eq!(store.uploads().await.expect("uploads"), [], "a probe is no upload");
     assert_eq!(store.published().await.expect("published"), [], "a probe is no file");
+}
+
+async fn what_is_set_aside_stays_as_it_was_and_comes_back(store: Arc<dyn ChunkStore>) {
+    let (id, name) = (upload_of(&*store, 3).await, name("a.png"));
+    write(&*store, id, 0, b"abc").await;
+    let done = upload_of(&*store, 3).await;
+    write(&*store, done, 0, b"xyz").await;
+    store.publish(done, &name).await.expect("publish");
+    let part = trashed(1, Origin::Incomplete(id));
+    let file = trashed(2, Origin::Completed(name.clone()));
+    // The later one first: the list is by time.
+    assert!(store.set_aside(&file, "a file".into()).await.expect("set aside"));
+    assert!(store.set_aside(&part, "a part".into()).await.expect("set aside"));
+    assert_eq!(store.len(id).await.expect("len"), None);
+    assert_eq!(store.published_len(&name).await.expect("len"), None);
+    assert_eq!(store.uploads().await.expect("uploads"), []);
+    assert_eq!(store.published().await.expect("published"), []);
+
+    let listed = store.trash().await.expect("list");
+    let keys: Vec<_> = listed.iter().map(|it| (it.key.clone(), it.len)).collect();
+    assert_eq!(keys, [(part.clone(), Some(3)), (file.clone(), Some(3))]);
+    for (key, note, bytes) in [(&part, "a part", "bc"), (&file, "a file", "yz")] {
+        assert_eq!(store.read_note(key).await.expect("read"), note);
+        assert_eq!(store.read_trashed(key, range(1, 2)).await.expect("read"), bytes);
+        assert_not_found(store.read_trashed(key, range(2, 2)).await, "it is shorter");
+        for _ in 0..2 {
+            store.bring_back(key).await.expect("bring back");
+        }
+        assert_not_found(store.read_trashed(key, range(0, 1)).await, "it is back");
+    }
+    assert_eq!(read(&*store, id, 0, 3).await, b"abc");
+    assert_eq!(read_published(&*store, &name, 0, 3).await, b"xyz");
+    // The notes stay until they are emptied, too.
+    let listed = store.trash().await.expect("list");
+    assert!(listed.iter().all(|it| it.len.is_none()) && listed.len() == 2, "{listed:?}");
+    for key in [part, file] {
+        store.empty(&key).await.expect("empty");
+    }
+    assert_eq!(store.trash().await.expect("list"), []);
+    assert_eq!(read(&*store, id, 0, 3).await, b"abc");
+}
+
+async fn setting_aside_may_be_repeated(store: Arc<dyn ChunkStore>) {
+    let id = upload_of(&*store, 3).await;
+    let keys = [1, 2].map(|ms| trashed(ms, Origin::Incomplete(id)));
+    assert!(store.set_aside(&keys[0], Bytes::new()).await.expect("set aside"));
+    assert!(!store.set_aside(&keys[1], Bytes::new()).await.expect("it is not there any more"));
+    assert_eq!(store.trash().await.expect("list").len(), 1);
+    // What comes under the same name later is another file.
+    store.create(id, 5).await.expect("create");
+    assert!(store.set_aside(&keys[1], Bytes::new()).await.expect("set aside"));
+    let lens: Vec<_> = store.trash().await.expect("list").iter().map(|it| it.len).collect();
+    assert_eq!(lens, [Some(3), Some(5)]);
+}
+
+async fn nothing_is_brought_back_over_a_file(store: Arc<dyn ChunkStore>) {
+    let id = upload_of(&*store, 3).await;
+    write(&*store, id, 0, b"old").await;
+    let key = trashed(1, Origin::Incomplete(id));
+    store.set_aside(&key, Bytes::new()).await.expect("set aside");
+    store.create(id, 3).await.expect("create");
+    write(&*store, id, 0, b"new").await;
+    assert!(store.bring_back(&key).await.is_err(), "the name is taken");
+    assert_eq!(read(&*store, id, 0, 3).await, b"new");
+    assert_eq!(store.read_trashed(&key, range(0, 3)).await.expect("read"), "old");
+}
+
+async fn emptying_may_be_repeated(store: Arc<dyn ChunkStore>) {
+    let id = upload_of(&*store, 3).await;
+    let key = trashed(1, Origin::Incomplete(id));
+    store.set_aside(&key, "note".into()).await.expect("set aside");
+    for _ in 0..2 {
+        store.empty(&key).await.expect("empty");
+        assert_eq!(store.trash().await.expect("list"), []);
+        assert_not_found(store.read_note(&key).await, "it is gone");
+        assert_not_found(store.bring_back(&key).await, "it is gone");
+    }
+}
+
+fn trashed(ms: i64, origin: Origin) -> TrashKey {
+    let time = Timestamp::from_millisecond(1_796_000_000_000 + ms).expect("a time");
+    TrashKey { id: TrashId::at(time), origin }
 }
 
 fn name(filename: &str) -> PublishedName {

@@ -10,18 +10,20 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    PublishedName, Space,
+    Origin, PublishedName, Space, TrashKey,
+    bin::Bin,
     durable::{self, Failures, Folder},
     name::Name,
     open_files::{OpenFile, OpenFiles},
 };
 use crate::upload::{Mark, UploadId, limits};
 
-/// The two folders and what is known of the files in them. All calls block.
+/// The folders and what is known of the files in them. All calls block.
 #[derive(Debug)]
 pub(super) struct Disk {
     incomplete: Folder,
     completed: Folder,
+    bin: Bin,
     open_files: OpenFiles,
     /// The uploads whose names may not be on the disk yet, and what [`Folder::sync`] must know of
     /// them. Never held during an operation on the disk.
@@ -29,9 +31,9 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    pub(super) fn new(incomplete: Folder, completed: Folder) -> Self {
+    pub(super) fn new(incomplete: Folder, completed: Folder, trash: Folder) -> Self {
         let open_files = OpenFiles::new(limits::OPEN_FILES_MAX);
-        Self { incomplete, completed, open_files, unnamed: Mutex::default() }
+        Self { incomplete, completed, bin: Bin::new(trash), open_files, unnamed: Mutex::default() }
     }
 
     pub(super) fn create(&self, upload: UploadId, total: u64) -> io::Result<()> {
@@ -170,6 +172,31 @@ impl Disk {
         self.completed.sync(since)
     }
 
+    pub(super) fn set_aside(&self, key: &TrashKey, note: &Bytes) -> io::Result<bool> {
+        let was_there = self.bin.set_aside(self.folder_of(key), key, note)?;
+        // Only now, as in `discard`.
+        if let Origin::Incomplete(upload) = key.origin {
+            self.unnamed().remove(&upload);
+            self.open_files.forget(upload);
+        }
+        Ok(was_there)
+    }
+
+    pub(super) fn bring_back(&self, key: &TrashKey) -> io::Result<()> {
+        self.bin.bring_back(key, self.folder_of(key))
+    }
+
+    fn folder_of(&self, key: &TrashKey) -> &Folder {
+        match key.origin {
+            Origin::Incomplete(_) => &self.incomplete,
+            Origin::Completed(_) => &self.completed,
+        }
+    }
+
+    pub(super) fn bin(&self) -> &Bin {
+        &self.bin
+    }
+
     pub(super) fn uploads(&self) -> io::Result<Vec<UploadId>> {
         Ok(self.incomplete.list()?.iter().filter_map(|name| Name::to_upload(name)).collect())
     }
@@ -247,23 +274,23 @@ mod tests {
         let filename = FileName::new("a.png").expect("short");
         let name = PublishedName::new(CreativeId::new(), &filename);
 
-        let disk = Disk::new(doubtful("incomplete"), folder("completed"));
+        let disk = Disk::new(doubtful("incomplete"), folder("completed"), folder("trash"));
         disk.create(id, 3).expect("create");
         disk.sync_bytes(id).expect_err("not confirmed");
         disk.sync_names(&[id]).expect_err("not confirmed");
         disk.publish(id, &name).expect_err("not confirmed");
         assert_eq!(disk.len(id).expect("look"), Some(3), "it was not moved");
 
-        let disk = Disk::new(folder("incomplete"), doubtful("completed"));
+        let disk = Disk::new(folder("incomplete"), doubtful("completed"), folder("trash"));
         disk.publish(id, &name).expect_err("not confirmed");
     }
 
     #[test]
     fn a_file_that_cannot_be_synced_is_not_published() {
         let root = tempfile::tempdir().expect("a temporary folder");
-        let [incomplete, completed] = ["incomplete", "completed"]
+        let [incomplete, completed, trash] = ["incomplete", "completed", "trash"]
             .map(|folder| Folder::open(&root.path().join(folder)).expect("a folder"));
-        let disk = Disk::new(incomplete, completed);
+        let disk = Disk::new(incomplete, completed, trash);
         let id = UploadId::new();
         disk.create(id, 3).expect("create");
         disk.open_files.forget(id);

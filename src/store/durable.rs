@@ -9,7 +9,10 @@ use std::{
     fmt,
     fs::File,
     io::{self, IoSlice},
-    os::unix::fs::{FileExt, MetadataExt},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::{FileExt, MetadataExt},
+    },
     path::Path,
     sync::{
         Mutex, PoisonError,
@@ -28,7 +31,7 @@ use rustix::{
 
 use super::{
     Space,
-    made::{FILE_MODE, make_folder, open_folder, set_mode},
+    made::{FILE_MODE, make_folder, open_folder, planted, set_mode},
     name::Name,
     room,
 };
@@ -83,11 +86,19 @@ impl Folder {
 
     /// As [`Self::open`], to look at: makes nothing, and has nothing to confirm.
     pub(super) fn open_existing(path: &Path) -> io::Result<Self> {
-        let handle = File::from(open_folder(path)?);
-        let witness = Witness::none();
+        Ok(Self::over(open_folder(path)?))
+    }
+
+    /// As [`Self::open_existing`], for a folder that is open.
+    pub(super) fn over(handle: OwnedFd) -> Self {
+        let (handle, witness) = (File::from(handle), Witness::none());
         let promises = AtomicBool::new(true);
         let (failures, begun, turn) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::new(0));
-        Ok(Self { handle, witness, promises, failures, begun, turn })
+        Self { handle, witness, promises, failures, begun, turn }
+    }
+
+    pub(super) fn handle(&self) -> impl AsFd + Copy {
+        &self.handle
     }
 
     /// What tells it from every other folder, by whatever path it was opened.
@@ -156,9 +167,14 @@ impl Folder {
 
     /// How long a file is; nothing if it is not there or is no regular file.
     pub(super) fn len(&self, name: &Name) -> io::Result<Option<u64>> {
+        Ok(self.size(name)?.map(|(len, _)| len))
+    }
+
+    /// The same, and how many bytes of the disk it takes.
+    pub(super) fn size(&self, name: &Name) -> io::Result<Option<(u64, u64)>> {
         match rustix::fs::statat(&self.handle, &name.0, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => {
-                Ok(u64::try_from(stat.st_size).ok())
+                Ok(u64::try_from(stat.st_size).ok().map(|len| (len, room::occupied(&stat))))
             }
             Ok(_) | Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(errno.into()),
@@ -283,14 +299,6 @@ impl Folder {
 impl fmt::Debug for Folder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Folder").finish_non_exhaustive()
-    }
-}
-
-/// Says what the kernel's word for it does not.
-fn planted(errno: Errno) -> io::Error {
-    match errno {
-        Errno::LOOP => io::Error::other("a symbolic link is in the place of a file: remove it"),
-        errno => errno.into(),
     }
 }
 

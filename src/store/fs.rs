@@ -1,12 +1,12 @@
 //! The store on a local file system: one preallocated file per upload in `incomplete/`, one
-//! finished file per creative in `completed/`.
+//! finished file per creative in `completed/`, and what was set aside in `trash/`.
 //!
 //! Invariant: a name in `completed/` is absent or whole, for it comes into being by the rename of a
 //! synced file. No client's text is part of a path; no symbolic link in the folders is followed.
 //!
 //! Here is what is asynchronous about it; what is done on the blocking threads is in [`Disk`].
 
-use std::{fmt, io, path::Path, sync::Arc};
+use std::{fmt, io, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -14,13 +14,13 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::Mutex;
 
 use super::{
-    ChunkStore, PublishedName, Space, StoreError, assert_readable,
+    ChunkStore, PublishedName, Space, StoreError, TrashKey, Trashed, assert_readable,
     disk::Disk,
-    place::{OpenError, Place},
+    place::{Folders, OpenError, Place},
 };
 use crate::upload::{ByteRange, Mark, UploadId, limits};
 
-/// Uploads and finished files in two folders of one local file system.
+/// Uploads, finished files and the trash in three folders of one local file system.
 ///
 /// One process at a time has the folders: they are locked until the store is dropped and its last
 /// operation has ended, or until the process is gone, however it went.
@@ -31,17 +31,23 @@ pub struct FsStore {
 }
 
 impl FsStore {
-    /// Opens the store in these two folders, and makes them if they are not there. Blocks.
-    pub fn open(incomplete: &Path, completed: &Path) -> Result<Self, OpenError> {
-        let uploads = Place::open(incomplete)?;
-        let finished = Place::open(completed)?;
+    /// Opens the store in these folders, and makes them if they are not there. Blocks.
+    pub fn open(folders: Folders<'_>) -> Result<Self, OpenError> {
+        let uploads = Place::open(folders.incomplete)?;
+        let finished = Place::open(folders.completed)?;
+        let trash = Place::open(folders.trash)?;
         uploads.check_differs_from(&finished)?;
+        uploads.check_differs_from(&trash)?;
+        finished.check_differs_from(&trash)?;
         uploads.lock()?;
         finished.lock()?;
+        trash.lock()?;
         uploads.check_moves_to(&finished)?;
-        uploads.make_durable()?;
-        finished.make_durable()?;
-        let disk = Arc::new(Disk::new(uploads.folder, finished.folder));
+        finished.check_moves_to(&trash)?;
+        for place in [&uploads, &finished, &trash] {
+            place.make_durable()?;
+        }
+        let disk = Arc::new(Disk::new(uploads.folder, finished.folder, trash.folder));
         Ok(Self { disk, writers: Default::default() })
     }
 
@@ -199,6 +205,38 @@ impl ChunkStore for FsStore {
         self.work("remove a finished file", move |disk| disk.unpublish(&name)).await
     }
 
+    async fn set_aside(&self, key: &TrashKey, note: Bytes) -> Result<bool, StoreError> {
+        let key = key.clone();
+        self.work("move a file to the trash", move |disk| disk.set_aside(&key, &note)).await
+    }
+
+    async fn trash(&self) -> Result<Vec<Trashed>, StoreError> {
+        self.work("list the trash", |disk| disk.bin().list()).await
+    }
+
+    async fn read_note(&self, key: &TrashKey) -> Result<Bytes, StoreError> {
+        let key = key.clone();
+        self.work("read a note in the trash", move |disk| disk.bin().read_note(&key)).await
+    }
+
+    async fn read_trashed(&self, key: &TrashKey, range: ByteRange) -> Result<Bytes, StoreError> {
+        let key = key.clone();
+        self.read_with("read a file in the trash", range, move |disk, bytes| {
+            disk.bin().read(&key, range.offset(), bytes)
+        })
+        .await
+    }
+
+    async fn bring_back(&self, key: &TrashKey) -> Result<(), StoreError> {
+        let key = key.clone();
+        self.work("bring a file back from the trash", move |disk| disk.bring_back(&key)).await
+    }
+
+    async fn empty(&self, key: &TrashKey) -> Result<(), StoreError> {
+        let key = key.clone();
+        self.work("remove a file from the trash", move |disk| disk.bin().empty(&key)).await
+    }
+
     async fn uploads(&self) -> Result<Vec<UploadId>, StoreError> {
         self.work("list the uploads", Disk::uploads).await
     }
@@ -236,7 +274,7 @@ mod tests {
         error::Error as _,
         fs, iter,
         os::unix::fs::{MetadataExt, PermissionsExt, symlink},
-        path::PathBuf,
+        path::{Path, PathBuf},
     };
 
     use futures_util::poll;
@@ -270,13 +308,22 @@ mod tests {
             self.incomplete().join(format!("{id}.part"))
         }
 
+        fn trash(&self) -> PathBuf {
+            self.root.path().join("data/trash")
+        }
+
         fn open(&self) -> Result<FsStore, OpenError> {
-            FsStore::open(&self.incomplete(), &self.completed())
+            let (incomplete, completed) = (self.incomplete(), self.completed());
+            open(&incomplete, &completed, &self.trash())
         }
 
         fn store(&self) -> FsStore {
             self.open().expect("the store opens")
         }
+    }
+
+    fn open(incomplete: &Path, completed: &Path, trash: &Path) -> Result<FsStore, OpenError> {
+        FsStore::open(super::Folders { incomplete, completed, trash })
     }
 
     async fn create(store: &FsStore, bytes: &'static [u8]) -> UploadId {
@@ -329,11 +376,18 @@ mod tests {
     }
 
     #[test]
-    fn the_folders_are_two_of_one_file_system() {
+    fn the_folders_are_of_one_file_system() {
         let folders = Folders::new();
-        let (incomplete, completed) = (folders.incomplete(), folders.completed());
-        let error = FsStore::open(&incomplete, &incomplete).expect_err("one folder twice");
-        assert!(matches!(error, OpenError::SameFolder { .. }), "{error}");
+        let (incomplete, completed, trash) =
+            (folders.incomplete(), folders.completed(), folders.trash());
+        for [a, b, c] in [
+            [&incomplete, &incomplete, &trash],
+            [&incomplete, &completed, &incomplete],
+            [&incomplete, &completed, &completed],
+        ] {
+            let error = open(a, b, c).expect_err("one folder twice");
+            assert!(matches!(error, OpenError::SameFolder { .. }), "{error}");
+        }
 
         let Ok(elsewhere) = TempDir::new_in("/dev/shm") else {
             return; // no such file system here: nothing to tell apart
@@ -342,7 +396,9 @@ mod tests {
         if device(elsewhere.path()) == device(folders.root.path()) {
             return; // temporary files are kept there: nothing to tell apart
         }
-        let error = FsStore::open(elsewhere.path(), &completed).expect_err("two file systems");
+        let error = open(&incomplete, &completed, elsewhere.path()).expect_err("its own trash");
+        assert!(matches!(error, OpenError::DifferentFileSystems { .. }), "{error}");
+        let error = open(elsewhere.path(), &completed, &trash).expect_err("two file systems");
         assert!(matches!(error, OpenError::DifferentFileSystems { .. }), "{error}");
         for path in [elsewhere.path(), completed.as_path()] {
             assert!(error.to_string().contains(&path.display().to_string()), "{error}");
@@ -365,7 +421,8 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn a_folder_that_cannot_be_made_is_named() {
         let proc = Path::new("/proc");
-        let error = FsStore::open(&proc.join("a/incomplete"), &proc.join("a/completed"));
+        let [incomplete, completed, trash] = ["a/incomplete", "a/completed", "a/trash"];
+        let error = open(&proc.join(incomplete), &proc.join(completed), &proc.join(trash));
         let error = error.expect_err("nothing can be made there");
         assert!(matches!(error, OpenError::Folder { .. }), "{error}");
     }

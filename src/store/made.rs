@@ -14,7 +14,7 @@ use rustix::{
 use crate::owner::give_to_owner_of;
 
 /// Folders: the server and its group look inside, nobody else.
-const FOLDER_MODE: Mode = Mode::from_raw_mode(0o750);
+pub(super) const FOLDER_MODE: Mode = Mode::from_raw_mode(0o750);
 /// Files: the group may read them, to serve or to back them up.
 pub(super) const FILE_MODE: Mode = Mode::from_raw_mode(0o640);
 
@@ -62,4 +62,12 @@ pub(super) fn set_mode(what: impl AsFd, mode: Mode) -> io::Result<()> {
         return Ok(());
     }
     Ok(rustix::fs::fchmod(what, (now - permissions) | mode)?)
+}
+
+/// Says what the kernel's word for it does not.
+pub(super) fn planted(errno: Errno) -> io::Error {
+    match errno {
+        Errno::LOOP => io::Error::other("a symbolic link is in the place of a file: remove it"),
+        errno => errno.into(),
+    }
 }

@@ -17,7 +17,7 @@ use self::{
     state::{Fault, State, When},
     stored::Stored,
 };
-use super::{ChunkStore, PublishedName, Space, StoreError, assert_readable};
+use super::{ChunkStore, PublishedName, Space, StoreError, TrashKey, Trashed, assert_readable};
 use crate::upload::{ByteRange, Mark, UploadId, limits};
 
 /// A store in memory, with knobs for tests.
@@ -39,7 +39,7 @@ pub enum StoreOp {
     Grow,
     /// [`ChunkStore::write`].
     Write,
-    /// [`ChunkStore::read`] and [`ChunkStore::read_published`].
+    /// [`ChunkStore::read`], and of whatever else bytes are read.
     Read,
     /// [`ChunkStore::sync`]: one call, however many uploads.
     Sync,
@@ -49,6 +49,12 @@ pub enum StoreOp {
     Discard,
     /// [`ChunkStore::unpublish`].
     Unpublish,
+    /// [`ChunkStore::set_aside`].
+    SetAside,
+    /// [`ChunkStore::bring_back`].
+    BringBack,
+    /// [`ChunkStore::empty`].
+    Empty,
     /// Everything that only looks.
     Look,
     /// [`ChunkStore::marks`] and [`ChunkStore::set_mark`]. Not among [`MemoryStore::operations`].
@@ -257,6 +263,48 @@ impl ChunkStore for MemoryStore {
                 Ok(())
             },
         )
+    }
+
+    async fn set_aside(&self, key: &TrashKey, note: Bytes) -> Result<bool, StoreError> {
+        let half = note.clone();
+        self.on_or_half(
+            StoreOp::SetAside,
+            |state| Ok(state.set_aside(key, note)),
+            |state| {
+                state.set_aside_half(key, half);
+                Ok(())
+            },
+        )
+    }
+
+    async fn trash(&self) -> Result<Vec<Trashed>, StoreError> {
+        self.on(StoreOp::Look, |state| Ok(state.list_trash()))
+    }
+
+    async fn read_note(&self, key: &TrashKey) -> Result<Bytes, StoreError> {
+        self.on(StoreOp::Read, |state| {
+            let found = state.trash.get(key).map(|(_, note)| note.clone());
+            found.ok_or_else(|| io::ErrorKind::NotFound.into())
+        })
+    }
+
+    async fn read_trashed(&self, key: &TrashKey, range: ByteRange) -> Result<Bytes, StoreError> {
+        assert_readable(range);
+        self.on(StoreOp::Read, |state| {
+            let found = state.trash.get(key).and_then(|(stored, _)| stored.as_ref());
+            found.ok_or(io::ErrorKind::NotFound)?.read(range)
+        })
+    }
+
+    async fn bring_back(&self, key: &TrashKey) -> Result<(), StoreError> {
+        self.on(StoreOp::BringBack, |state| state.bring_back(key))
+    }
+
+    async fn empty(&self, key: &TrashKey) -> Result<(), StoreError> {
+        self.on(StoreOp::Empty, |state| {
+            state.trash.remove(key);
+            Ok(())
+        })
     }
 
     async fn uploads(&self) -> Result<Vec<UploadId>, StoreError> {

@@ -3,9 +3,11 @@
 //! A store knows uploads by [`UploadId`] and finished files by [`PublishedName`]; both are made by
 //! us. It knows nothing of users, names, checksums or states, and nobody above it sees a path.
 
+mod bin;
 #[cfg(any(test, feature = "testing"))]
 pub mod contract;
 mod disk;
+
 mod durable;
 mod fs;
 mod made;
@@ -13,10 +15,12 @@ mod marked;
 #[cfg(any(test, feature = "testing"))]
 mod memory;
 mod name;
+mod nested;
 mod open_files;
 mod place;
 mod room;
 mod survey;
+mod trash;
 mod view;
 
 use std::{fmt, io};
@@ -29,8 +33,9 @@ use rustix::io::Errno;
 pub use self::memory::{MemoryStore, StoreOp};
 pub use self::{
     fs::FsStore,
-    place::OpenError,
+    place::{Folders, OpenError},
     survey::FolderSurvey,
+    trash::{Origin, TrashKey, Trashed},
     view::{Found, StoreView},
 };
 use crate::upload::{ByteRange, CreativeId, FileName, Mark, UploadId, limits};
@@ -43,7 +48,8 @@ use crate::upload::{ByteRange, CreativeId, FileName, Mark, UploadId, limits};
 ///   by one caller at a time.
 /// * A published name is absent or whole, and whole means durable.
 /// * [`ChunkStore::discard`], [`ChunkStore::unpublish`] and [`ChunkStore::publish`] may be repeated
-///   after a crash or an error, with the same end.
+///   after a crash or an error, with the same end. So may the operations of the trash.
+/// * What was set aside stays as it was, bytes and note, until it is brought back or emptied.
 ///
 /// Cancel safety: none of the futures may be dropped half-way by a caller who then goes on to use
 /// the same upload; work that was begun on a blocking thread runs to its end.
@@ -106,6 +112,29 @@ pub trait ChunkStore: fmt::Debug + Send + Sync + 'static {
     /// Removes a finished file, durably. No error if it is not there.
     async fn unpublish(&self, name: &PublishedName) -> Result<(), StoreError>;
 
+    /// Moves a file to the trash, durably, and keeps `note` beside it: at most
+    /// [`crate::upload::limits::TRASH_NOTE_LEN_MAX`] bytes, whatever the caller wants to know of
+    /// it later. A disk that is too full for the note keeps the file without one. Returns whether
+    /// there was such a file.
+    async fn set_aside(&self, key: &TrashKey, note: Bytes) -> Result<bool, StoreError>;
+
+    /// What is in the trash, the oldest first.
+    async fn trash(&self) -> Result<Vec<Trashed>, StoreError>;
+
+    /// The note that was kept beside a file in the trash.
+    async fn read_note(&self, key: &TrashKey) -> Result<Bytes, StoreError>;
+
+    /// Reads exactly `range` of a file in the trash, under the same bound as [`Self::read`].
+    async fn read_trashed(&self, key: &TrashKey, range: ByteRange) -> Result<Bytes, StoreError>;
+
+    /// Moves a file from the trash back to where it was, durably. Its note stays, until
+    /// [`Self::empty`]. Never replaces a file. If it is not in the trash any more and its old name
+    /// is there, a former call did it, and that is a success.
+    async fn bring_back(&self, key: &TrashKey) -> Result<(), StoreError>;
+
+    /// Removes a file and its note from the trash for good. No error if they are not there.
+    async fn empty(&self, key: &TrashKey) -> Result<(), StoreError>;
+
     /// The uploads that are here, unpublished.
     async fn uploads(&self) -> Result<Vec<UploadId>, StoreError>;
 
@@ -145,7 +174,7 @@ pub struct Space {
 ///
 /// Made of our own id and of an extension that is harmless by construction
 /// ([`FileName::extension`]); files without one are called `.bin`.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PublishedName {
     id: CreativeId,
     extension: String,

@@ -50,28 +50,28 @@ pub enum OpenError {
         #[source]
         source: io::Error,
     },
-    /// Uploads and finished files would lie in one folder.
+    /// Two of the folders are one.
     #[error(
         "{} and {} are the same folder: give each its own",
-        incomplete.display(), completed.display()
+        one.display(), other.display()
     )]
     SameFolder {
-        /// Where uploads were to be.
-        incomplete: PathBuf,
-        /// Where finished files were to be.
-        completed: PathBuf,
+        /// What it is in one setting.
+        one: PathBuf,
+        /// What it is in another.
+        other: PathBuf,
     },
-    /// A finished file could not be moved in one step.
+    /// A file could not be moved from one folder to the other in one step.
     #[error(
-        "{} and {} are on different file systems or mounts, but a finished file must move from one \
-         to the other in a single step: put both on the same one",
-        incomplete.display(), completed.display()
+        "{} and {} are on different file systems or mounts, but a file must move from one to the \
+         other in a single step: put both on the same one",
+        from.display(), to.display()
     )]
     DifferentFileSystems {
-        /// Where uploads were to be.
-        incomplete: PathBuf,
-        /// Where finished files were to be.
-        completed: PathBuf,
+        /// Where files are.
+        from: PathBuf,
+        /// Where they are to go.
+        to: PathBuf,
     },
     /// Two servers would write to the same uploads.
     #[error(
@@ -82,6 +82,17 @@ pub enum OpenError {
         /// Which folder.
         path: PathBuf,
     },
+}
+
+/// The folders of a store.
+#[derive(Debug, Clone, Copy)]
+pub struct Folders<'a> {
+    /// Where uploads are while they come in.
+    pub incomplete: &'a Path,
+    /// Where finished files are.
+    pub completed: &'a Path,
+    /// Where files are that were set aside.
+    pub trash: &'a Path,
 }
 
 /// A folder, and what its operator calls it.
@@ -101,8 +112,8 @@ impl<'a> Place<'a> {
     pub(super) fn check_differs_from(&self, other: &Self) -> Result<(), OpenError> {
         let identity = |it: &Self| it.folder.identity().map_err(|source| it.unusable(source));
         if identity(self)? == identity(other)? {
-            let (incomplete, completed) = (self.path.into(), other.path.into());
-            return Err(OpenError::SameFolder { incomplete, completed });
+            let (one, other) = (self.path.into(), other.path.into());
+            return Err(OpenError::SameFolder { one, other });
         }
         Ok(())
     }
@@ -128,10 +139,9 @@ impl<'a> Place<'a> {
         let moved = self.folder.rename(&probe, &other.folder, &probe);
         self.folder.remove(&probe).map_err(|source| self.not_writable(source))?;
         moved.map_err(|source| match source.kind() {
-            io::ErrorKind::CrossesDevices => OpenError::DifferentFileSystems {
-                incomplete: self.path.into(),
-                completed: other.path.into(),
-            },
+            io::ErrorKind::CrossesDevices => {
+                OpenError::DifferentFileSystems { from: self.path.into(), to: other.path.into() }
+            }
             _ => other.not_writable(source),
         })?;
         other.folder.remove(&probe).map_err(|source| other.not_writable(source))

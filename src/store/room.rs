@@ -3,7 +3,7 @@
 use std::{io, os::fd::AsFd};
 
 use rustix::{
-    fs::{AtFlags, FallocateFlags},
+    fs::{AtFlags, FallocateFlags, Stat},
     io::{Errno, retry_on_intr},
 };
 
@@ -59,15 +59,19 @@ pub(super) fn promised(folder: &impl AsFd, names: &[String]) -> io::Result<u64> 
     for name in names {
         match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => {
-                let of = |number: i64| u64::try_from(number).unwrap_or_default();
-                let occupied = of(stat.st_blocks).saturating_mul(STAT_BLOCK_LEN);
-                promised = promised.saturating_add(of(stat.st_size).saturating_sub(occupied));
+                let len = u64::try_from(stat.st_size).unwrap_or_default();
+                promised = promised.saturating_add(len.saturating_sub(occupied(&stat)));
             }
             Err(Errno::NOENT) => {} // gone meanwhile
             Err(errno) => return Err(errno.into()),
         }
     }
     Ok(promised)
+}
+
+/// How many bytes of the disk a file takes.
+pub(super) fn occupied(stat: &Stat) -> u64 {
+    u64::try_from(stat.st_blocks).unwrap_or_default().saturating_mul(STAT_BLOCK_LEN)
 }
 
 #[cfg(test)]

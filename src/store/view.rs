@@ -3,17 +3,22 @@
 
 use std::{fmt, io, path::Path};
 
+use bytes::Bytes;
+
 use super::{
-    OpenError, PublishedName, StoreError,
+    Folders, OpenError, PublishedName, StoreError, TrashKey, Trashed,
+    bin::Bin,
     durable::{Entry, Folder},
     name::Name,
 };
 use crate::upload::UploadId;
 
-/// The two folders as a visitor sees them. All calls block.
+/// The folders as a visitor sees them. All calls block.
 pub struct StoreView {
     incomplete: Folder,
     completed: Folder,
+    /// Not there as long as no server of this version has run.
+    bin: Option<Bin>,
 }
 
 /// A file in one of the folders.
@@ -29,12 +34,49 @@ pub enum Found<T> {
 
 impl StoreView {
     /// Opens folders that are there.
-    pub fn open(incomplete: &Path, completed: &Path) -> Result<Self, OpenError> {
+    pub fn open(folders: Folders<'_>) -> Result<Self, OpenError> {
         let open = |path: &Path| {
             let unusable = |source| OpenError::Folder { path: path.into(), source };
             Folder::open_existing(path).map_err(unusable)
         };
-        Ok(Self { incomplete: open(incomplete)?, completed: open(completed)? })
+        let bin = match Folder::open_existing(folders.trash) {
+            Ok(trash) => Some(Bin::new(trash)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(source) => {
+                return Err(OpenError::Folder { path: folders.trash.into(), source });
+            }
+        };
+        let (incomplete, completed) = (open(folders.incomplete)?, open(folders.completed)?);
+        Ok(Self { incomplete, completed, bin })
+    }
+
+    /// What is in the trash, the oldest first.
+    pub fn trash(&self) -> Result<Vec<Trashed>, StoreError> {
+        let Some(bin) = &self.bin else { return Ok(Vec::new()) };
+        bin.list().map_err(|source| StoreError::from_io("list the trash", source))
+    }
+
+    /// The note that was kept beside a file in the trash.
+    pub fn read_note(&self, key: &TrashKey) -> Result<Bytes, StoreError> {
+        let note = match &self.bin {
+            Some(bin) => bin.read_note(key),
+            None => Err(io::ErrorKind::NotFound.into()),
+        };
+        note.map_err(|source| StoreError::from_io("read a note in the trash", source))
+    }
+
+    /// Fills all of `bytes` with what is at `offset` of a file in the trash.
+    pub fn read_trashed(
+        &self,
+        key: &TrashKey,
+        offset: u64,
+        bytes: &mut [u8],
+    ) -> Result<(), StoreError> {
+        let read = match &self.bin {
+            Some(bin) => bin.read(key, offset, bytes),
+            None => Err(io::ErrorKind::NotFound.into()),
+        };
+        read.map_err(|source| StoreError::from_io("read a file in the trash", source))
     }
 
     /// The length of the file of an upload in bytes, if it is there.

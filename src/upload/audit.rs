@@ -90,6 +90,8 @@ pub enum Deed {
     UploadOpened,
     /// It became a creative.
     UploadCompleted,
+    /// It became a creative, because its finished file was found: the catalog was older.
+    UploadRecovered,
     /// It came to nothing: the file was refused.
     UploadFailed,
     /// It was given up.
@@ -116,6 +118,12 @@ pub enum Deed {
     UserEmailChanged,
     /// A user was forgotten.
     UserRemoved,
+    /// A file was put into the trash.
+    FileTrashed,
+    /// It was brought back.
+    FileRestored,
+    /// It was removed for good.
+    TrashEmptied,
 }
 
 impl Deed {
@@ -125,6 +133,7 @@ impl Deed {
         match self {
             Self::UploadOpened => "upload_opened",
             Self::UploadCompleted => "upload_completed",
+            Self::UploadRecovered => "upload_recovered",
             Self::UploadFailed => "upload_failed",
             Self::UploadCancelled => "upload_cancelled",
             Self::UploadExpired => "upload_expired",
@@ -138,6 +147,9 @@ impl Deed {
             Self::UserEnabled => "user_enabled",
             Self::UserEmailChanged => "user_email_changed",
             Self::UserRemoved => "user_removed",
+            Self::FileTrashed => "file_trashed",
+            Self::FileRestored => "file_restored",
+            Self::TrashEmptied => "trash_emptied",
         }
     }
 
@@ -148,9 +160,10 @@ impl Deed {
     }
 
     /// Every deed.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 19] = [
         Self::UploadOpened,
         Self::UploadCompleted,
+        Self::UploadRecovered,
         Self::UploadFailed,
         Self::UploadCancelled,
         Self::UploadExpired,
@@ -164,6 +177,9 @@ impl Deed {
         Self::UserEnabled,
         Self::UserEmailChanged,
         Self::UserRemoved,
+        Self::FileTrashed,
+        Self::FileRestored,
+        Self::TrashEmptied,
     ];
 }
 

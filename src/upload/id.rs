@@ -5,9 +5,12 @@
 
 use std::{fmt, str::FromStr};
 
+use jiff::{Timestamp, tz::TimeZone};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+use uuid::{NoContext, Uuid};
+
+use super::Day;
 
 /// A text that is not one of our ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -81,6 +84,35 @@ id! {
     /// One token.
     TokenId
 }
+id! {
+    /// One file in the trash. Holds the time at which it was put there, to the millisecond.
+    TrashId
+}
+
+impl TrashId {
+    /// A new id for what is put into the trash at this time.
+    #[must_use]
+    pub fn at(time: Timestamp) -> Self {
+        let millis = u64::try_from(time.as_millisecond()).unwrap_or_default();
+        let nanos = u32::try_from(millis % 1000).unwrap_or_default() * 1_000_000;
+        Self(Uuid::new_v7(uuid::Timestamp::from_unix(NoContext, millis / 1000, nanos)))
+    }
+
+    /// When it was put into the trash. An id that [`Self::at`] did not make has some other time.
+    #[must_use]
+    pub fn time(&self) -> Timestamp {
+        let (seconds, nanos) = self.0.get_timestamp().map_or((0, 0), |time| time.to_unix());
+        let millis = seconds.saturating_mul(1000).saturating_add(u64::from(nanos / 1_000_000));
+        let millis = i64::try_from(millis).unwrap_or(i64::MAX);
+        Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX)
+    }
+
+    /// The day on which it was put into the trash, in UTC.
+    #[must_use]
+    pub fn day(&self) -> Day {
+        Day::at(self.time(), &TimeZone::UTC)
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -95,6 +127,15 @@ mod tests {
             assert_eq!(other.parse::<UploadId>(), Err(InvalidId), "{other}");
         }
         assert_eq!("../../etc/passwd".parse::<UploadId>(), Err(InvalidId));
+    }
+
+    #[test]
+    fn the_id_of_a_file_in_the_trash_tells_when_it_was_put_there() {
+        let time: Timestamp = "2026-12-31T23:59:59.999Z".parse().expect("a time");
+        let id = TrashId::at(time);
+        assert_eq!((id.time(), id.day().to_string().as_str()), (time, "2026-12-31"));
+        assert_eq!(id.to_string().parse::<TrashId>().map(|it| it.time()), Ok(time));
+        assert_eq!(TrashId::from_bytes([0xff; 16]).day(), TrashId::from_bytes([0; 16]).day());
     }
 
     #[test]

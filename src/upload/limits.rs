@@ -4,10 +4,11 @@
 //! limits stand in one place.
 
 mod callers;
+mod trash;
 
 use std::time::Duration;
 
-pub use self::callers::*;
+pub use self::{callers::*, trash::*};
 
 /// One KiB, in bytes.
 pub const KIB: u64 = 1 << 10;

@@ -25,6 +25,7 @@ mod range;
 mod record;
 mod reserve;
 mod state;
+mod trash;
 mod user;
 
 pub use accept::{Accept, InvalidPattern, Pattern};
@@ -38,7 +39,7 @@ pub use digest::{
 };
 pub use durability::Durability;
 pub use hashing::{Checking, Hashing};
-pub use id::{CreativeId, InvalidId, TokenId, UploadId};
+pub use id::{CreativeId, InvalidId, TokenId, TrashId, UploadId};
 pub use identity::{Identity, IdentityKey, InvalidIdentity};
 pub use media::{can_be_shown, media_type};
 pub use name::{FileName, InvalidName, escaped};
@@ -50,4 +51,5 @@ pub use range::{ByteRange, InvalidRange};
 pub use record::{Checksum, Creative, EndReason, StoredRange, Timestamp, Trouble, UploadRecord};
 pub use reserve::Reserve;
 pub use state::UploadState;
+pub use trash::{TrashNote, TrashReason};
 pub use user::{Scope, Scopes, TokenKind, TokenRecord, UnknownScope, User};

@@ -111,6 +111,7 @@ fn other() -> Config {
         data_dir: "/srv/data".into(),
         incomplete_dir: "/srv/in".into(),
         completed_dir: "/srv/out".into(),
+        trash_dir: "/srv/bin".into(),
         database: "/srv/facts.db".into(),
         database_exclusive: true,
         control_socket: "/run/flowstitch.sock".into(),
@@ -140,6 +141,7 @@ fn other() -> Config {
         cancel_grace: Duration::from_millis(1500),
         tombstone_ttl: Duration::from_mins(90),
         audit_ttl: Some(Duration::from_hours(24 * 30)),
+        trash_ttl: Duration::from_hours(24),
         sweep_interval: Duration::from_secs(2),
         completion_wait: Duration::ZERO,
         scan_command: "/usr/bin/scan --quiet -".into(),
@@ -210,10 +212,11 @@ fn the_printed_defaults_give_the_defaults() {
 }
 
 #[test]
-fn the_data_dir_moves_the_three_places_together() {
+fn the_data_dir_moves_all_places_together() {
     let config = Given::nothing().flags("--data-dir /srv --database /fast/facts.db").config();
     assert_eq!(config.incomplete_dir, PathBuf::from("/srv/incomplete"));
     assert_eq!(config.completed_dir, PathBuf::from("/srv/completed"));
+    assert_eq!(config.trash_dir, PathBuf::from("/srv/trash"));
     assert_eq!(config.database, PathBuf::from("/fast/facts.db"));
 }
 
@@ -327,6 +330,10 @@ fn contradictions_are_refused_with_key_place_and_reason() {
         ("result_ttl = \"48h\"", "48h is longer than tombstone_ttl (24h)"),
         ("cancel_grace = \"25h\"", "25h is longer than tombstone_ttl (24h)"),
         ("completed_dir = \"./incomplete\"", "same folder as incomplete_dir"),
+        ("trash_dir = \"./incomplete\"", "the trash its own"),
+        ("trash_dir = \"./completed\"", "the trash its own"),
+        ("trash_dir = \"\"", "empty"),
+        ("trash_ttl = 0", "zero"),
         ("data_dir = \"\"", "empty"),
         ("database = \"\"", "empty"),
         ("cors_origins = [\"*\", \"https://a.org\"]", "* alone"),

@@ -171,7 +171,7 @@ fn a_cancel_of_what_was_published_and_not_recorded_removes_the_file_even_across_
         let id = app.flow(CONTENT).send(1..=COUNT).await.upload_id();
         assert_held_up(app, &id, "catalog").await;
         assert_eq!(machine.files().await, (0, 1), "published, and not recorded");
-        machine.disk.fail_next(StoreOp::Unpublish, ErrorKind::Other);
+        machine.disk.fail_next(StoreOp::SetAside, ErrorKind::Other);
         app.delete(&format!("/uploads/{id}")).await.assert_status(204);
         assert_eq!(machine.files().await, (0, 1), "its file could not be removed");
     });

@@ -39,6 +39,7 @@ mod probes;
 mod quotas;
 mod race;
 mod rates;
+mod recovered;
 mod restart;
 mod room;
 mod scan;

@@ -1,13 +1,14 @@
 //! Creatives: by day, from one day to another, deleted with their files.
 
 use super::{
-    Shared, open_complete, open_ended, open_full, sample_by, sample_creative, sample_day,
+    Shared, open, open_complete, open_ended, open_full, sample_by, sample_creative, sample_day,
     sample_upload, sample_upload_of, state,
 };
 use crate::{
-    catalog::CreativeQuery,
+    catalog::{AuditQuery, CreativeQuery, Doomed},
     upload::{
-        Blake3Digest, Creative, CreativeId, Day, FileDigest, Principal, Sha256Digest, UploadState,
+        Blake3Digest, By, Creative, CreativeId, Day, Deed, FileDigest, Means, Principal,
+        Sha256Digest, TrashNote, TrashReason, UploadState,
     },
 };
 
@@ -82,24 +83,22 @@ pub(super) async fn a_creative_is_rescheduled(catalog: Shared) {
 
 pub(super) async fn a_deleted_creative_leaves_a_doomed_file(catalog: Shared) {
     let ann = Principal::named("ann");
+    let by = By { means: Means::Nothing, ..sample_by(0) };
     let upload = sample_upload_of(&ann, "x");
     let first = open_complete(&*catalog, &upload).await;
     let second = publish(&catalog, &ann, "2026-12-02").await;
     assert_eq!(catalog.doomed().await.expect("listed"), []);
 
-    let deleted = catalog.delete_creative(first.id, &sample_by(0)).await.expect("deleted");
+    let deleted = catalog.delete_creative(first.id, &by).await.expect("deleted");
     assert_eq!(deleted, Some(first.clone()));
     assert_eq!(catalog.creative(first.id).await.expect("read"), None);
     assert_eq!(state(&*catalog, upload.id).await, UploadState::Complete);
-    let doomed = [(first.id, first.filename.clone())];
+    let doomed = [Doomed { id: first.id, filename: first.filename.clone(), note: None }];
     assert_eq!(catalog.doomed().await.expect("listed"), doomed);
 
     // Again, and what was never there: nothing new is doomed.
-    assert_eq!(catalog.delete_creative(first.id, &sample_by(0)).await.expect("no effect"), None);
-    assert_eq!(
-        catalog.delete_creative(CreativeId::new(), &sample_by(0)).await.expect("no effect"),
-        None
-    );
+    assert_eq!(catalog.delete_creative(first.id, &by).await.expect("no effect"), None);
+    assert_eq!(catalog.delete_creative(CreativeId::new(), &by).await.expect("no effect"), None);
     assert_eq!(catalog.doomed().await.expect("listed"), doomed);
 
     catalog.buried(first.id).await.expect("buried");
@@ -118,9 +117,39 @@ pub(super) async fn a_full_upload_that_ends_without_a_file_dooms_what_it_may_hav
     let by = sample_by(1);
     let cancel = || catalog.end(full.id, UploadState::Cancelled, None, &by);
     assert!(cancel().await.expect("ended"));
-    let doomed = [(full.creative_id, full.filename.clone())];
+    let note = TrashNote::of_upload(&full, TrashReason::Ended).to_json();
+    let (id, filename) = (full.creative_id, full.filename.clone());
+    let doomed = [Doomed { id, filename, note: Some(note) }];
     assert_eq!(catalog.doomed().await.expect("listed"), doomed);
     catalog.buried(full.creative_id).await.expect("buried");
     assert!(!cancel().await.expect("it had ended"));
     assert_eq!(catalog.doomed().await.expect("listed"), []);
+}
+
+pub(super) async fn what_the_operator_deletes_is_to_be_kept_in_the_trash(catalog: Shared) {
+    let creative = publish(&catalog, &Principal::named("ann"), "2026-12-02").await;
+    let by = By { means: Means::Operator, ..sample_by(0) };
+    catalog.delete_creative(creative.id, &by).await.expect("deleted");
+    let [doomed] = &catalog.doomed().await.expect("listed")[..] else { panic!("one is doomed") };
+    let note = doomed.note.as_ref().and_then(|note| TrashNote::parse(note.as_bytes()));
+    assert_eq!(note, TrashNote::of_deleted(&creative, &by));
+    assert_eq!(note.and_then(|note| note.user_id).as_deref(), Some("ann"));
+}
+
+pub(super) async fn an_upload_is_recovered_from_its_finished_file_once(catalog: Shared) {
+    let (record, ended) = (sample_upload("x"), sample_upload("ended"));
+    let creative = sample_creative(&record);
+    open(&*catalog, &record).await;
+    assert!(catalog.recover(&creative).await.expect("recovered"));
+    assert!(!catalog.recover(&creative).await.expect("it is complete"));
+    assert_eq!(state(&*catalog, record.id).await, UploadState::Complete);
+    assert_eq!(catalog.creative(creative.id).await.expect("read"), Some(creative.clone()));
+    let query = AuditQuery { since: None, principal: None, upload: Some(record.id), limit: 9 };
+    let lines = catalog.trail().entries(&query).await.expect("read");
+    let recovered = lines.iter().filter(|line| line.deed == Deed::UploadRecovered);
+    assert_eq!(recovered.count(), 1);
+
+    open_ended(&*catalog, &ended, UploadState::Cancelled).await;
+    assert!(!catalog.recover(&sample_creative(&ended)).await.expect("it has ended"));
+    assert_eq!(catalog.creative(ended.creative_id).await.expect("read"), None);
 }

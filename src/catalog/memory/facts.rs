@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    catalog::{CatalogError, Committed, Fact, Resemblance},
+    catalog::{CatalogError, Committed, Doomed, Fact, Resemblance},
     upload::{
         AccessState, Allowance, AuditEntry, By, ByteRange, CodeRecord, Creative, CreativeId, Deed,
-        DeploymentId, EndReason, FileName, IdentityKey, Mark, Principal, StoredRange, TicketKey,
-        Timestamp, TokenId, TokenRecord, UploadId, UploadRecord, UploadState, Usage, User,
-        limits::FEW_RANGES,
+        DeploymentId, EndReason, IdentityKey, Mark, Principal, StoredRange, TicketKey, Timestamp,
+        TokenId, TokenRecord, TrashNote, TrashReason, UploadId, UploadRecord, UploadState, Usage,
+        User, limits::FEW_RANGES,
     },
 };
 
@@ -20,7 +20,7 @@ pub(super) struct Facts {
     /// By upload, then by offset.
     pub(super) ranges: BTreeMap<UploadId, BTreeMap<u64, StoredRange>>,
     pub(super) creatives: BTreeMap<CreativeId, Creative>,
-    pub(super) doomed: BTreeMap<CreativeId, FileName>,
+    pub(super) doomed: BTreeMap<CreativeId, Doomed>,
     pub(super) session: Option<Session>,
     pub(super) mark: OwnMark,
     pub(super) access: Option<AccessState>,
@@ -203,8 +203,9 @@ impl Facts {
         record.reason.clone_from(&reason);
         record.ended_at = Some(to_millis(by.at));
         let (id, filename) = (record.creative_id, record.filename.clone());
+        let note = Some(TrashNote::of_upload(record, TrashReason::Ended).to_json());
         if was_full {
-            self.doomed.insert(id, filename);
+            self.doomed.insert(id, Doomed { id, filename, note });
         }
         self.note_upload(upload, deed, by, reason.map(|reason| reason.0));
         true
@@ -212,6 +213,21 @@ impl Facts {
 
     /// Not for a user who is disabled or gone.
     pub(super) fn complete(&mut self, creative: &Creative) -> bool {
+        self.complete_as(creative, Deed::UploadCompleted)
+    }
+
+    /// The same for an upload whose finished file was found.
+    pub(super) fn recover(&mut self, creative: &Creative) -> bool {
+        let before = self.clone();
+        let _was_full = self.advance(creative.upload_id, UploadState::Stitching).is_none();
+        let recovered = self.complete_as(creative, Deed::UploadRecovered);
+        if !recovered {
+            *self = before;
+        }
+        recovered
+    }
+
+    fn complete_as(&mut self, creative: &Creative, deed: Deed) -> bool {
         let user = self.users.get(&creative.principal);
         let enabled = user.is_some_and(|user| user.disabled_at.is_none());
         if !creative.principal.is_anonymous() && !enabled {
@@ -223,7 +239,7 @@ impl Facts {
         };
         record.ended_at = Some(creative.created_at);
         let (by, id) = (By::server(creative.created_at), creative.id.to_string());
-        self.note_upload(creative.upload_id, Deed::UploadCompleted, &by, Some(id));
+        self.note_upload(creative.upload_id, deed, &by, Some(id));
         if self.ranges.get(&creative.upload_id).is_some_and(|it| it.len() <= FEW_RANGES as usize) {
             self.ranges.remove(&creative.upload_id);
         }

@@ -8,14 +8,27 @@ use super::{
     ranges, uploads, users,
 };
 use crate::{
-    catalog::{CatalogError, CreativeQuery},
-    upload::{By, Creative, CreativeId, Day, Deed, FileName, limits},
+    catalog::{CatalogError, CreativeQuery, Doomed},
+    upload::{By, Creative, CreativeId, Day, Deed, TrashNote, UploadState, limits},
 };
 
 type Result<T> = std::result::Result<T, CatalogError>;
 
 /// Completes the upload and records what it became, or neither.
 pub(super) fn complete(tx: &Connection, creative: &Creative) -> Result<bool> {
+    complete_as(tx, creative, Deed::UploadCompleted)
+}
+
+/// The same for an upload whose finished file was found.
+pub(super) fn recover(tx: &Connection, creative: &Creative) -> Result<bool> {
+    if !users::may_add(tx, &creative.principal)? {
+        return Ok(false);
+    }
+    uploads::advance(tx, creative.upload_id, UploadState::Stitching)?;
+    complete_as(tx, creative, Deed::UploadRecovered)
+}
+
+fn complete_as(tx: &Connection, creative: &Creative, deed: Deed) -> Result<bool> {
     // Here, where nobody can be disabled between the look and the deed.
     if !users::may_add(tx, &creative.principal)? {
         return Ok(false);
@@ -25,7 +38,7 @@ pub(super) fn complete(tx: &Connection, creative: &Creative) -> Result<bool> {
         insert(tx, creative)?;
         ranges::drop_some(tx, creative.upload_id, limits::FEW_RANGES)?;
         let by = By::server(creative.created_at);
-        let entry = by.entry(Deed::UploadCompleted, &creative.principal, &creative.upload_id);
+        let entry = by.entry(deed, &creative.principal, &creative.upload_id);
         audit::append(tx, &entry.of_upload(creative.upload_id).saying(&creative.id))?;
     }
     Ok(was_it)
@@ -92,20 +105,24 @@ pub(super) fn reschedule(
 /// Deletes the record and dooms the file, or neither.
 pub(super) fn delete(tx: &Connection, id: CreativeId, by: &By) -> Result<Option<Creative>> {
     const DELETE: &str = "DELETE FROM creatives WHERE id = ?1 RETURNING *";
-    const DOOM: &str = "INSERT INTO doomed (id, filename) VALUES (?1, ?2)";
+    const DOOM: &str = "INSERT INTO doomed (id, filename, note) VALUES (?1, ?2, ?3)";
     let deleted = tx.prepare_cached(DELETE)?.query_row([id], columns::creative).optional()?;
     if let Some(creative) = &deleted {
-        tx.prepare_cached(DOOM)?.execute(params![creative.id, creative.filename])?;
+        let note = TrashNote::of_deleted(creative, by).map(|note| note.to_json());
+        tx.prepare_cached(DOOM)?.execute(params![creative.id, creative.filename, note])?;
         let name = creative.filename.as_str();
         audit::of_creative(tx, creative, Deed::CreativeDeleted, by, name)?;
     }
     Ok(deleted)
 }
 
-pub(super) fn doomed(db: &Connection) -> Result<Vec<(CreativeId, FileName)>> {
-    const SQL: &str = "SELECT id, filename FROM doomed ORDER BY id";
+pub(super) fn doomed(db: &Connection) -> Result<Vec<Doomed>> {
+    const SQL: &str = "SELECT id, filename, note FROM doomed ORDER BY id";
     let mut statement = db.prepare_cached(SQL)?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let doomed = |row: &rusqlite::Row<'_>| {
+        Ok(Doomed { id: row.get(0)?, filename: row.get(1)?, note: row.get(2)? })
+    };
+    let rows = statement.query_map([], doomed)?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 

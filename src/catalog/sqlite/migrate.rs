@@ -24,6 +24,7 @@ const MIGRATIONS: &Migrations = &[
     ("audit", include_str!("../../../migrations/0008_audit.sql")),
     ("digest", include_str!("../../../migrations/0009_digest.sql")),
     ("deployment", include_str!("../../../migrations/0010_deployment.sql")),
+    ("trash", include_str!("../../../migrations/0011_trash.sql")),
 ];
 
 /// What the first migration writes into the file's header: "flst".

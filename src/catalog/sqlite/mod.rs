@@ -43,12 +43,12 @@ pub use self::{
 };
 use self::{readers::Readers, writer::Writer};
 use super::{
-    Catalog, CatalogError, Committed, CreativeQuery, Deployment, Directory, Fact, Resemblance,
-    Trail, UploadQuery, deed_of,
+    Catalog, CatalogError, Committed, CreativeQuery, Deployment, Directory, Doomed, Fact,
+    Resemblance, Trail, UploadQuery, deed_of,
 };
 use crate::upload::{
-    By, ByteRange, Creative, CreativeId, Day, Durability, EndReason, FileName, IdentityKey,
-    Principal, StoredRange, Timestamp, Trouble, UploadId, UploadRecord, UploadState, Usage,
+    By, ByteRange, Creative, CreativeId, Day, Durability, EndReason, IdentityKey, Principal,
+    StoredRange, Timestamp, Trouble, UploadId, UploadRecord, UploadState, Usage,
     limits::RANGES_SLICE,
 };
 
@@ -138,6 +138,11 @@ impl Catalog for SqliteCatalog {
     async fn complete(&self, creative: &Creative) -> Result<bool, CatalogError> {
         let creative = creative.clone();
         self.write(move |tx| creatives::complete(tx, &creative)).await
+    }
+
+    async fn recover(&self, creative: &Creative) -> Result<bool, CatalogError> {
+        let creative = creative.clone();
+        self.write(move |tx| creatives::recover(tx, &creative)).await
     }
 
     async fn end(
@@ -258,7 +263,7 @@ impl Catalog for SqliteCatalog {
         self.write(move |tx| creatives::delete(tx, id, &by)).await
     }
 
-    async fn doomed(&self) -> Result<Vec<(CreativeId, FileName)>, CatalogError> {
+    async fn doomed(&self) -> Result<Vec<Doomed>, CatalogError> {
         self.readers.read(creatives::doomed).await
     }
 

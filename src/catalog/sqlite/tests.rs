@@ -287,6 +287,7 @@ async fn call_everything(catalog: &SqliteCatalog) {
         .await
         .expect("rescheduled");
     catalog.delete_creative(creative.id, &sample_by(0)).await.expect("deleted");
+    catalog.recover(&creative).await.expect("no effect");
     catalog.doomed().await.expect("listed");
     catalog.buried(creative.id).await.expect("buried");
     catalog.purgeable(sample_time(5000)).await.expect("counted");

@@ -13,8 +13,8 @@ use super::{
 use crate::{
     catalog::{CatalogError, Committed, Fact, Resemblance, UploadQuery},
     upload::{
-        By, Day, Deed, EndReason, IdentityKey, Principal, Sha256Digest, Timestamp, Trouble,
-        UploadId, UploadRecord, UploadState, limits,
+        By, Day, Deed, EndReason, IdentityKey, Principal, Sha256Digest, Timestamp, TrashNote,
+        TrashReason, Trouble, UploadId, UploadRecord, UploadState, limits,
     },
 };
 
@@ -158,13 +158,13 @@ pub(super) fn end(
     reason: Option<&EndReason>,
     by: &By,
 ) -> Result<bool> {
-    const DOOM: &str = "INSERT OR IGNORE INTO doomed (id, filename)
-        SELECT creative_id, filename FROM uploads WHERE id = ?1";
+    const DOOM: &str = "INSERT OR IGNORE INTO doomed (id, filename, note) VALUES (?1, ?2, ?3)";
     let before = by_id(tx, upload)?;
     let ended = finish(tx, upload, how, reason, by.at)?;
     let Some(record) = before.filter(|_| ended) else { return Ok(false) };
     if record.state == UploadState::Stitching {
-        tx.prepare_cached(DOOM)?.execute([upload])?;
+        let note = TrashNote::of_upload(&record, TrashReason::Ended).to_json();
+        tx.prepare_cached(DOOM)?.execute(params![record.creative_id, record.filename, note])?;
     }
     audit::of_upload(tx, &record, deed, by, reason.map(|reason| reason.0.clone()))?;
     Ok(true)

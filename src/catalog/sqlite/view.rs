@@ -14,7 +14,7 @@ use super::{
     creatives, migrate, uploads,
 };
 use crate::{
-    catalog::{AuditQuery, CatalogError},
+    catalog::{AuditQuery, CatalogError, Doomed},
     upload::{
         AuditEntry, Creative, CreativeId, FileName, Timestamp, UploadId, UploadRecord, UploadState,
     },
@@ -133,7 +133,7 @@ impl CatalogView {
     }
 
     /// See [`crate::catalog::Catalog::doomed`].
-    pub fn doomed(&self) -> Result<Vec<(CreativeId, FileName)>> {
+    pub fn doomed(&self) -> Result<Vec<Doomed>> {
         creatives::doomed(&self.db())
     }
 

@@ -272,7 +272,8 @@ mod tests {
     }
 
     fn doom(transaction: &Connection) -> Result<(), CatalogError> {
-        transaction.execute("INSERT INTO doomed VALUES (randomblob(16), 'a')", [])?;
+        transaction
+            .execute("INSERT INTO doomed (id, filename) VALUES (randomblob(16), 'a')", [])?;
         Ok(())
     }
 

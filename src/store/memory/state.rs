@@ -1,13 +1,15 @@
 //! All that is in the model, what each operation makes of it, and what it is to fail at.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     io,
 };
 
+use bytes::Bytes;
+
 use super::{StoreOp, stored::Stored};
 use crate::{
-    store::PublishedName,
+    store::{Origin, PublishedName, TrashKey, Trashed},
     upload::{Mark, UploadId},
 };
 
@@ -15,6 +17,8 @@ use crate::{
 pub(super) struct State {
     pub(super) uploads: HashMap<UploadId, Stored>,
     pub(super) files: HashMap<PublishedName, Stored>,
+    /// What was set aside, unless it was brought back, and the note about it.
+    pub(super) trash: BTreeMap<TrashKey, (Option<Stored>, Bytes)>,
     pub(super) undone: Undone,
     /// In bytes.
     pub(super) room: u64,
@@ -31,6 +35,7 @@ pub(super) struct Undone {
     discards: HashMap<UploadId, Stored>,
     publishes: HashMap<PublishedName, UploadId>,
     unpublishes: HashMap<PublishedName, Stored>,
+    asides: HashSet<TrashKey>,
 }
 
 /// Strikes once.
@@ -72,7 +77,8 @@ impl State {
     }
 
     pub(super) fn free(&self) -> u64 {
-        let stored = self.uploads.values().chain(self.files.values());
+        let trash = self.trash.values().filter_map(|(stored, _)| stored.as_ref());
+        let stored = self.uploads.values().chain(self.files.values()).chain(trash);
         self.room.saturating_sub(stored.map(Stored::len).sum())
     }
 
@@ -158,8 +164,73 @@ impl State {
         self.undone.unpublishes.extend(stored.map(|stored| (name.clone(), stored)));
     }
 
+    /// Takes a file from its place.
+    fn take(&mut self, origin: &Origin) -> Option<Stored> {
+        match origin {
+            Origin::Incomplete(upload) => self.uploads.remove(upload),
+            Origin::Completed(name) => self.files.remove(name),
+        }
+    }
+
+    fn put(&mut self, origin: &Origin, stored: Stored) {
+        match origin {
+            Origin::Incomplete(upload) => drop(self.uploads.insert(*upload, stored)),
+            Origin::Completed(name) => drop(self.files.insert(name.clone(), stored)),
+        }
+    }
+
+    pub(super) fn set_aside(&mut self, key: &TrashKey, note: Bytes) -> bool {
+        // Whatever became of the folder that it leaves is on the disk now.
+        self.undone.asides.retain(|other| other.origin != key.origin);
+        if let Origin::Completed(name) = &key.origin {
+            self.undone.publishes.remove(name);
+            self.undone.unpublishes.remove(name);
+        }
+        let Some(stored) = self.take(&key.origin) else { return false };
+        self.trash.insert(key.clone(), (Some(stored), note));
+        true
+    }
+
+    /// The rename without the sync of the folders.
+    pub(super) fn set_aside_half(&mut self, key: &TrashKey, note: Bytes) {
+        if self.set_aside(key, note) {
+            self.undone.asides.insert(key.clone());
+        }
+    }
+
+    pub(super) fn bring_back(&mut self, key: &TrashKey) -> io::Result<()> {
+        let is_there = match &key.origin {
+            Origin::Incomplete(upload) => self.uploads.contains_key(upload),
+            Origin::Completed(name) => self.files.contains_key(name),
+        };
+        let kept = self.trash.get_mut(key).map(|(stored, _)| stored);
+        match kept {
+            Some(stored @ Some(_)) if !is_there => {
+                let stored = stored.take().expect("matched just now");
+                self.put(&key.origin, stored);
+                Ok(())
+            }
+            Some(Some(_)) => Err(io::ErrorKind::AlreadyExists.into()),
+            Some(None) | None if is_there => Ok(()),
+            Some(None) | None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    pub(super) fn list_trash(&self) -> Vec<Trashed> {
+        let entry = |(key, (stored, note)): (&TrashKey, &(Option<Stored>, Bytes))| {
+            let len = stored.as_ref().map(Stored::len);
+            Trashed { key: key.clone(), len, occupied: len.unwrap_or(note.len() as u64) }
+        };
+        self.trash.iter().map(entry).collect()
+    }
+
     pub(super) fn lose_power(&mut self) {
         let undone = std::mem::take(&mut self.undone);
+        for key in undone.asides {
+            if let Some((Some(stored), _)) = self.trash.remove(&key) {
+                self.put(&key.origin, stored);
+            }
+        }
         for (name, upload) in undone.publishes {
             let stored = self.files.remove(&name).into_iter();
             self.uploads.extend(stored.map(|stored| (upload, stored)));
@@ -170,5 +241,6 @@ impl State {
         }
         self.uploads.retain(|_, stored| stored.lose_power());
         self.files.retain(|_, stored| stored.lose_power());
+        self.trash.retain(|_, (stored, _)| stored.as_mut().is_none_or(Stored::lose_power));
     }
 }

@@ -100,9 +100,10 @@ impl TestAppBuilder {
         let now: Timestamp = NOW.parse().expect("a timestamp");
         let clock =
             self.clock.clone().unwrap_or_else(|| Clock::manual(config.time_zone.clone(), now));
-        let store = self.store.clone().unwrap_or_else(|| {
-            Arc::new(FsStore::open(&config.incomplete_dir, &config.completed_dir).expect("a store"))
-        });
+        let store = self
+            .store
+            .clone()
+            .unwrap_or_else(|| Arc::new(FsStore::open(app::folders(&config)).expect("a store")));
         let catalog = self
             .catalog
             .clone()

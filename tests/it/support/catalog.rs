@@ -5,12 +5,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use flowstitch::{
     catalog::{
-        Catalog, CatalogError, Committed, CreativeQuery, Deployment, Directory, Fact, Resemblance,
-        Trail, UploadQuery,
+        Catalog, CatalogError, Committed, CreativeQuery, Deployment, Directory, Doomed, Fact,
+        Resemblance, Trail, UploadQuery,
     },
     upload::{
-        By, ByteRange, Creative, CreativeId, Day, Durability, EndReason, FileName, IdentityKey,
-        Principal, StoredRange, Timestamp, Trouble, UploadId, UploadRecord, UploadState, Usage,
+        By, ByteRange, Creative, CreativeId, Day, Durability, EndReason, IdentityKey, Principal,
+        StoredRange, Timestamp, Trouble, UploadId, UploadRecord, UploadState, Usage,
     },
 };
 
@@ -166,6 +166,10 @@ impl Catalog for StagedCatalog {
         self.call(CatalogOp::Complete, self.inner.complete(creative)).await
     }
 
+    async fn recover(&self, creative: &Creative) -> Result<bool, CatalogError> {
+        self.call(CatalogOp::Complete, self.inner.recover(creative)).await
+    }
+
     async fn end(
         &self,
         upload: UploadId,
@@ -269,7 +273,7 @@ impl Catalog for StagedCatalog {
         self.call(CatalogOp::DeleteCreative, self.inner.delete_creative(id, by)).await
     }
 
-    async fn doomed(&self) -> Result<Vec<(CreativeId, FileName)>, CatalogError> {
+    async fn doomed(&self) -> Result<Vec<Doomed>, CatalogError> {
         self.call(CatalogOp::Look, self.inner.doomed()).await
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use flowstitch::{
-    store::{ChunkStore, PublishedName, Space, StoreError, StoreOp},
+    store::{ChunkStore, PublishedName, Space, StoreError, StoreOp, TrashKey, Trashed},
     upload::{ByteRange, Mark, UploadId},
 };
 
@@ -158,6 +158,30 @@ impl ChunkStore for StagedStore {
 
     async fn unpublish(&self, name: &PublishedName) -> Result<(), StoreError> {
         self.call(StoreOp::Unpublish, self.inner.unpublish(name)).await
+    }
+
+    async fn set_aside(&self, key: &TrashKey, note: Bytes) -> Result<bool, StoreError> {
+        self.call(StoreOp::SetAside, self.inner.set_aside(key, note)).await
+    }
+
+    async fn trash(&self) -> Result<Vec<Trashed>, StoreError> {
+        self.call(StoreOp::Look, self.inner.trash()).await
+    }
+
+    async fn read_note(&self, key: &TrashKey) -> Result<Bytes, StoreError> {
+        self.call(StoreOp::Read, self.inner.read_note(key)).await
+    }
+
+    async fn read_trashed(&self, key: &TrashKey, range: ByteRange) -> Result<Bytes, StoreError> {
+        self.call_and(StoreOp::Read, self.inner.read_trashed(key, range), rotten).await
+    }
+
+    async fn bring_back(&self, key: &TrashKey) -> Result<(), StoreError> {
+        self.call(StoreOp::BringBack, self.inner.bring_back(key)).await
+    }
+
+    async fn empty(&self, key: &TrashKey) -> Result<(), StoreError> {
+        self.call(StoreOp::Empty, self.inner.empty(key)).await
     }
 
     async fn uploads(&self) -> Result<Vec<UploadId>, StoreError> {

@@ -1,0 +1,110 @@
+//! The trash: whatever is taken from its place on the word of the catalog goes there first, because
+//! the catalog may be older than the disk (a database that was restored from a backup, say).
+//!
+//! Each deed leaves a line in the audit trail. The line is written after the deed: a file that was
+//! moved is in the trash whether or not that can be written down.
+
+use std::error::Error;
+
+use super::{Shared, UploadError, live::Live};
+use crate::{
+    store::{Origin, TrashKey},
+    upload::{By, Deed, Principal, Timestamp, TrashId, TrashNote, TrashReason},
+};
+
+impl Shared {
+    /// Moves a file to the trash. No error if it is not there.
+    pub(super) async fn set_aside(
+        &self,
+        origin: Origin,
+        note: &TrashNote,
+    ) -> Result<(), UploadError> {
+        let at = self.clock.now();
+        let key = TrashKey { id: TrashId::at(at), origin };
+        if self.store.set_aside(&key, note.to_json().into()).await? {
+            tracing::warn!(
+                trash.id = %key.id, file = %key.origin, reason = %note.reason,
+                "Moved a file to the trash: `flowstitch trash list` shows it"
+            );
+            self.note_deed(Deed::FileTrashed, &key, Some(note), &By::server(at)).await;
+        }
+        Ok(())
+    }
+
+    /// Moves the finished file of an upload that is not complete to the trash.
+    pub(super) async fn set_finished_aside(
+        &self,
+        live: &Live,
+        reason: TrashReason,
+    ) -> Result<(), UploadError> {
+        let note = TrashNote::of_upload(&live.lock().record, reason);
+        self.set_aside(Origin::Completed(live.published_name()), &note).await
+    }
+
+    /// Removes from the trash what was put there before this time. Returns how many files went.
+    pub(super) async fn empty_trash(&self, before: Timestamp) -> Result<usize, UploadError> {
+        let mut count = 0;
+        for trashed in self.store.trash().await? {
+            if self.stop.is_cancelled() || before <= trashed.key.id.time() {
+                break;
+            }
+            self.empty_one(&trashed.key, &By::server(self.clock.now())).await?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// Gives up what is in the trash, the oldest first, until so many bytes are free. Nothing of it
+    /// goes if all of it would not be enough.
+    pub(super) async fn give_up_trash(&self, needed: u64) -> Result<(), UploadError> {
+        let trash = self.store.trash().await?;
+        let occupied: u64 = trash.iter().map(|trashed| trashed.occupied).sum();
+        let free = self.store.space().await?.free;
+        if trash.is_empty() || free.saturating_add(occupied) < needed {
+            return Ok(());
+        }
+        for trashed in trash {
+            if needed <= self.store.space().await?.free {
+                return Ok(());
+            }
+            tracing::warn!(trash.id = %trashed.key.id, "Emptied from the trash: the disk is full");
+            self.empty_one(&trashed.key, &By::server(self.clock.now())).await?;
+        }
+        Ok(())
+    }
+
+    async fn empty_one(&self, key: &TrashKey, by: &By) -> Result<(), UploadError> {
+        let note = self.note_of(key).await;
+        self.store.empty(key).await?;
+        self.note_deed(Deed::TrashEmptied, key, note.as_ref(), by).await;
+        Ok(())
+    }
+
+    /// What was written down about a file in the trash, if that can be read.
+    pub(super) async fn note_of(&self, key: &TrashKey) -> Option<TrashNote> {
+        self.store.read_note(key).await.ok().and_then(|note| TrashNote::parse(&note))
+    }
+
+    /// Writes a line into the audit trail.
+    async fn note_deed(&self, deed: Deed, key: &TrashKey, note: Option<&TrashNote>, by: &By) {
+        let user = note.and_then(|note| note.user_id.as_deref());
+        let owner = user.map_or_else(Principal::anonymous, Principal::named);
+        let reason = note.map_or_else(String::new, |note| format!(": {}", note.reason));
+        let entry = by.entry(deed, &owner, &key.id).saying(&format!("{}{reason}", key.origin));
+        let upload = match &key.origin {
+            Origin::Incomplete(upload) => Some(*upload),
+            Origin::Completed(_) => note.and_then(|note| note.upload_id),
+        };
+        let entry = match upload {
+            Some(upload) => entry.of_upload(upload),
+            None => entry,
+        };
+        if let Err(error) = self.catalog.trail().note(&entry).await {
+            let error = &error as &dyn Error;
+            tracing::error!(
+                trash.id = %key.id, error,
+                "A line about the trash is missing in the audit trail"
+            );
+        }
+    }
+}
