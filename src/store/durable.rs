@@ -30,7 +30,6 @@ use rustix::{
 };
 
 use super::{
-    Space,
     made::{FILE_MODE, make_folder, open_folder, planted, set_mode},
     name::Name,
     room,
@@ -60,7 +59,7 @@ pub(super) struct Folder {
     pub(super) witness: Witness,
     /// Whether files may be here whose room is not reserved: so it is until the file system has
     /// turned out to reserve it, for a former process may have left some.
-    promises: AtomicBool,
+    pub(super) promises: AtomicBool,
     /// How many syncs have failed.
     failures: AtomicU64,
     /// How many syncs were begun.
@@ -253,16 +252,6 @@ impl Folder {
             (listed, _) => listed == FileType::RegularFile,
         };
         Ok(Entry { name: name.into(), is_regular })
-    }
-
-    /// The room that is left to us.
-    pub(super) fn space(&self) -> io::Result<Space> {
-        // Before the room is asked for: what is written in between counts twice, never not at all.
-        let is_promised = self.promises.load(Ordering::Relaxed);
-        let taken = if is_promised { room::promised(&self.handle, &self.list()?)? } else { 0 };
-        let mut space = room::space(&self.handle)?;
-        space.free = space.free.saturating_sub(taken);
-        Ok(space)
     }
 
     /// What is to be read before a name is changed, and given to [`Self::sync`] afterwards.

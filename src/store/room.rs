@@ -1,13 +1,13 @@
 //! Room on the disk: how much there is, and how it is reserved.
 
-use std::{io, os::fd::AsFd};
+use std::{io, os::fd::AsFd, sync::atomic::Ordering};
 
 use rustix::{
     fs::{AtFlags, FallocateFlags, Stat},
     io::{Errno, retry_on_intr},
 };
 
-use super::Space;
+use super::{Space, durable::Folder};
 
 /// The unit of `st_blocks`, in bytes, whatever the file system's own is.
 const STAT_BLOCK_LEN: u64 = 512;
@@ -43,8 +43,20 @@ pub(super) fn allocate(file: &impl AsFd, len: u64) -> io::Result<Allocated> {
     }
 }
 
+impl Folder {
+    /// The room that is left to us.
+    pub(super) fn space(&self) -> io::Result<Space> {
+        // Before the room is asked for: what is written in between counts twice, never not at all.
+        let is_promised = self.promises.load(Ordering::Relaxed);
+        let taken = if is_promised { promised(&self.handle(), &self.list()?)? } else { 0 };
+        let mut space = space(&self.handle())?;
+        space.free = space.free.saturating_sub(taken);
+        Ok(space)
+    }
+}
+
 /// The room around this folder, without what is kept for root.
-pub(super) fn space(folder: &impl AsFd) -> io::Result<Space> {
+fn space(folder: &impl AsFd) -> io::Result<Space> {
     let stat = rustix::fs::fstatvfs(folder)?;
     Ok(Space {
         free: stat.f_bavail.saturating_mul(stat.f_frsize),
@@ -54,7 +66,7 @@ pub(super) fn space(folder: &impl AsFd) -> io::Result<Space> {
 
 /// By how many bytes these files of the folder are longer than what they occupy: room that was
 /// promised to them where the file system cannot reserve it.
-pub(super) fn promised(folder: &impl AsFd, names: &[String]) -> io::Result<u64> {
+fn promised(folder: &impl AsFd, names: &[String]) -> io::Result<u64> {
     let mut promised: u64 = 0;
     for name in names {
         match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
