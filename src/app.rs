@@ -10,6 +10,7 @@ mod error;
 mod mail;
 mod openness;
 mod options;
+mod secret;
 mod tickets;
 
 use std::{error::Error, io, net::SocketAddr, sync::Arc, time::Duration};
@@ -105,6 +106,8 @@ impl App {
     pub async fn open(config: Config, purpose: Purpose) -> Result<Self, StartError> {
         // Before the data is touched, and again in what follows: a wrong pair is a wrong setting.
         Certificate::of(&config)?;
+        tickets::keys(&config)?;
+        mail::mailer(&config)?;
         let passed = deployment::check(&config)?;
         let known = passed.catalog.unwrap_or_default();
         if purpose == Purpose::Serve {

@@ -14,7 +14,7 @@ use std::{
 
 use tokio::{
     sync::{Semaphore, mpsc},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -37,6 +37,15 @@ pub enum NoCode {
     TooMany(Duration),
     /// Too many are waiting, or the service stops.
     Busy,
+}
+
+/// From where a code is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AskedFrom {
+    /// From the client's own address.
+    Client(IpAddr),
+    /// Through a proxy that is not trusted to say whose request it is.
+    UnnamedProxy(IpAddr),
 }
 
 /// Takes addresses, and sees to it that their users get codes. What runs for it ends with it.
@@ -76,9 +85,20 @@ impl Courier {
     }
 
     /// Sends a code to this address, if it is a user's; all of it later.
-    pub(super) fn send(&self, email: &str, peer: Option<IpAddr>) -> Result<(), NoCode> {
-        if let Some(peer) = peer {
-            self.asking.step(place(peer)).map_err(NoCode::TooMany)?;
+    ///
+    /// Whoever asks too often from one address is refused for a while. But behind a proxy that is
+    /// not named in `trusted_proxies` everybody has one address, and one who asks too often must
+    /// not keep the others out: there each request waits its turn, for a bounded time.
+    pub(super) async fn send(&self, email: &str, from: Option<AskedFrom>) -> Result<(), NoCode> {
+        match from {
+            Some(AskedFrom::Client(peer)) => {
+                self.asking.step(place(peer)).map_err(NoCode::TooMany)?;
+            }
+            Some(AskedFrom::UnnamedProxy(peer)) => {
+                let most = limits::CODES_ASKED_INTERVAL;
+                sleep(self.asking.owe(place(peer), Instant::now(), most)).await;
+            }
+            None => {}
         }
         self.wanted.try_send(email.to_owned()).map_err(|_| NoCode::Busy)
     }

@@ -26,7 +26,7 @@ use std::sync::{
 pub(crate) use self::throttle::place;
 pub use self::{
     caller::{Caller, Means},
-    courier::NoCode,
+    courier::{AskedFrom, NoCode},
     forward::{Forward, ForwardError, ForwardOptions, ForwardSetUpError},
     rates::{RateLimits, Rates},
     secret::Token,

@@ -1,14 +1,14 @@
 //! Signing in to the page: a code for a session, which is a token that ends soon and can be renewed
 //! while it is used.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use jiff::SignedDuration;
 use tokio::time::{Instant, sleep_until};
 
 use super::{
-    Access, Caller, Denied, Means, NewToken, NoCode, Token, code, courier::Courier, tokens::later,
-    users::is_address,
+    Access, Caller, Denied, Means, NewToken, NoCode, Token, code, courier::AskedFrom,
+    courier::Courier, tokens::later, users::is_address,
 };
 use crate::{
     catalog::CatalogError,
@@ -56,12 +56,12 @@ impl Access {
     }
 
     /// Sends a code to this address, if it is a user's. Whether it is, nothing tells.
-    pub fn send_code(&self, email: &str, peer: Option<IpAddr>) -> Result<(), NoCode> {
+    pub async fn send_code(&self, email: &str, from: Option<AskedFrom>) -> Result<(), NoCode> {
         let courier = self.courier.as_ref().ok_or(NoCode::NotConfigured)?;
         if !is_address(email) {
             return Err(NoCode::Email);
         }
-        courier.send(email, peer)
+        courier.send(email, from).await
     }
 
     /// Brings what was begun to its end: see [`Self::with_mailer`].

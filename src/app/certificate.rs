@@ -20,6 +20,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
+use super::secret;
 use crate::{
     config::Config,
     http::tls::{self, Identity, InvalidIdentity, TlsListener},
@@ -143,12 +144,12 @@ impl Files {
     }
 
     fn read(&self) -> Result<Identity, CertificateError> {
-        let read = |key, path: &PathBuf| {
-            let unreadable =
-                |source| CertificateError::Unreadable { key, path: path.into(), source };
-            fs::read(path).map_err(unreadable)
+        let unreadable = |key, path: &PathBuf| {
+            let path = path.clone();
+            move |source| CertificateError::Unreadable { key, path, source }
         };
-        let (chain, secret) = (read("tls_cert", &self.cert)?, read("tls_key", &self.key)?);
+        let chain = fs::read(&self.cert).map_err(unreadable("tls_cert", &self.cert))?;
+        let secret = secret::read(&self.key).map_err(unreadable("tls_key", &self.key))?;
         tls::identity(&chain, &secret).map_err(|source| {
             let Self { cert, key } = self.clone();
             CertificateError::Unusable { cert, key, source }

@@ -1,8 +1,8 @@
 //! The mailer, and the file with its password. Read once, at the start.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
-use super::StartError;
+use super::{StartError, secret};
 use crate::{
     config::{Config, SmtpTls},
     mail::{Encryption, Mailer, Smtp, SmtpServer},
@@ -30,7 +30,8 @@ pub(super) fn mailer(config: &Config) -> Result<Option<Arc<dyn Mailer>>, StartEr
 
 fn credentials(config: &Config) -> Result<Option<(String, String)>, StartError> {
     let Some(path) = &config.mail.password_file else { return Ok(None) };
-    let password = std::fs::read_to_string(path)
+    let password = secret::read(path)
+        .and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other))
         .map_err(|source| StartError::Password { path: path.display().to_string(), source })?;
     // Editors end a file with a line feed; no password does.
     let password = password.trim_end_matches(['\r', '\n']).to_owned();

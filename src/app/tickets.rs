@@ -1,8 +1,8 @@
 //! The files with the keys of tickets. Read once, at the start.
 
-use std::{error::Error, path::Path};
+use std::{error::Error, io, path::Path};
 
-use super::StartError;
+use super::{StartError, secret};
 use crate::{
     access::{KeyError, TicketKeys},
     config::Config,
@@ -12,18 +12,21 @@ use crate::{
 pub(super) fn keys(config: &Config) -> Result<Option<TicketKeys>, StartError> {
     let mut keys = None;
     if let Some(path) = &config.ticket_key {
-        keys = Some(added(keys, "ticket_key", path, TicketKeys::with_secret)?);
+        let read = secret::read;
+        keys = Some(added(keys, ("ticket_key", path), read, TicketKeys::with_secret)?);
     }
     if let Some(path) = &config.ticket_jwks {
-        keys = Some(added(keys, "ticket_jwks", path, TicketKeys::with_set)?);
+        // Public keys: everybody may read them.
+        let read = |path: &Path| std::fs::read(path);
+        keys = Some(added(keys, ("ticket_jwks", path), read, TicketKeys::with_set)?);
     }
     Ok(keys)
 }
 
 fn added(
     keys: Option<TicketKeys>,
-    setting: &'static str,
-    path: &Path,
+    (setting, path): (&'static str, &Path),
+    read: impl Fn(&Path) -> io::Result<Vec<u8>>,
     add: impl Fn(TicketKeys, &[u8]) -> Result<TicketKeys, KeyError>,
 ) -> Result<TicketKeys, StartError> {
     let refused = |source: Box<dyn Error + Send + Sync>| StartError::Keys {
@@ -31,6 +34,6 @@ fn added(
         path: path.display().to_string(),
         source,
     };
-    let text = std::fs::read(path).map_err(|error| refused(error.into()))?;
+    let text = read(path).map_err(|error| refused(error.into()))?;
     add(keys.unwrap_or_default(), &text).map_err(|error| refused(error.into()))
 }

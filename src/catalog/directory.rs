@@ -133,9 +133,15 @@ pub trait Directory: fmt::Debug + Send + Sync {
     /// How many uploads were begun with a ticket that allows only so many.
     async fn begun_with(&self, ticket: TicketKey) -> Result<u32, CatalogError>;
 
-    /// Forgets what was counted for tickets that ended before `before`, up to `limit`. Returns for
-    /// how many.
-    async fn purge_tickets(&self, before: Timestamp, limit: usize) -> Result<usize, CatalogError>;
+    /// Forgets what was counted for tickets that ended before `before`, up to `limit`, but for the
+    /// `keep` tickets that end last: a clock that was wrong for a while must not make a ticket good
+    /// again. Returns for how many.
+    async fn purge_tickets(
+        &self,
+        before: Timestamp,
+        keep: usize,
+        limit: usize,
+    ) -> Result<usize, CatalogError>;
 
     /// Whether there is any user: then the service is not for everybody.
     async fn has_users(&self) -> Result<bool, CatalogError>;

@@ -33,7 +33,7 @@ pub(super) fn variables(
     let keys = cli::keys();
     let mut variables = Variables::default();
     for (name, value) in environment {
-        let Some(name) = name.to_str().filter(|name| is_ours(name)) else { continue };
+        let Some(name) = name.to_str().filter(|name| is_ours(name, &value)) else { continue };
         let key = name[cli::VARIABLE_PREFIX.len()..].to_ascii_lowercase();
         let named_file = key == "config";
         if !named_file && (!keys.contains(&key) || cli::variable(&key) != name) {
@@ -54,11 +54,27 @@ pub(super) fn variables(
     Ok(variables)
 }
 
-/// Kubernetes gives every pod variables like these for a service that is called flowstitch.
-fn is_ours(name: &str) -> bool {
-    let others =
-        |rest: &str| rest == "PORT" || rest.starts_with("PORT_") || rest.starts_with("SERVICE_");
-    name.strip_prefix(cli::VARIABLE_PREFIX).is_some_and(|rest| !others(rest))
+/// Whether a variable is meant for us, and not made by Kubernetes: it gives every pod variables for
+/// each service in its namespace, and a service may be called flowstitch, or flowstitch-web.
+fn is_ours(name: &str, value: &OsStr) -> bool {
+    name.strip_prefix(cli::VARIABLE_PREFIX).is_some_and(|rest| !is_of_a_service(rest, value))
+}
+
+/// `[NAME_]SERVICE_HOST`, `[NAME_]SERVICE_PORT[_NAME]`, `[NAME_]PORT_80_TCP[_ADDR]` and the like by
+/// their names; `[NAME_]PORT` by its value, such as `tcp://10.0.0.1:80`, because `SMTP_PORT` is a
+/// setting.
+fn is_of_a_service(rest: &str, value: &OsStr) -> bool {
+    let protocols = ["TCP", "UDP", "SCTP"];
+    let words: Vec<&str> = rest.split('_').collect();
+    let is_number = |word: &str| !word.is_empty() && word.bytes().all(|it| it.is_ascii_digit());
+    let has_port = words
+        .windows(3)
+        .any(|it| it[0] == "PORT" && is_number(it[1]) && protocols.contains(&it[2]));
+    let has_service =
+        words.windows(2).any(|it| it[0] == "SERVICE" && ["HOST", "PORT"].contains(&it[1]));
+    let is_link =
+        words.last() == Some(&"PORT") && value.to_str().is_some_and(|value| value.contains("://"));
+    has_port || has_service || is_link
 }
 
 /// A variable is a flag that stands elsewhere: it is read by the same code.

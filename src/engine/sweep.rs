@@ -10,7 +10,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::{Engine, Shared, UploadError};
 use crate::upload::{
     EndReason, Timestamp, UploadId, UploadState,
-    limits::{CLOCK_JUMP_MIN, EXPIRY_GRACE, LIVE_IDLE, SWEEP_BATCH_LEN_MAX, TICKET_LIFETIME_MAX},
+    limits::{
+        CLOCK_JUMP_MIN, EXPIRY_GRACE, LIVE_IDLE, SWEEP_BATCH_LEN_MAX, TICKET_LIFETIME_MAX,
+        TICKETS_KEPT,
+    },
 };
 
 /// Sweeps every `sweep_interval` until the engine stops.
@@ -72,7 +75,11 @@ async fn sweep(shared: &Arc<Shared>) -> Result<(), UploadError> {
     {}
     let before = ago(shared, TICKET_LIFETIME_MAX);
     while !shared.stop.is_cancelled()
-        && shared.catalog.directory().purge_tickets(before, SWEEP_BATCH_LEN_MAX).await?
+        && shared
+            .catalog
+            .directory()
+            .purge_tickets(before, TICKETS_KEPT, SWEEP_BATCH_LEN_MAX)
+            .await?
             == SWEEP_BATCH_LEN_MAX
     {}
     forget_sign_ins(shared).await?;

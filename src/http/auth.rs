@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use http::{Method, StatusCode, request};
+use http::{Method, StatusCode, header, request};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -12,11 +12,12 @@ use super::{
     body::{self, RequestBody},
     by, gate,
     problem::Problem,
+    proxies,
     route::Route,
     state::{Answer, State},
 };
 use crate::{
-    access::{Access, NoCode},
+    access::{Access, AskedFrom, NoCode},
     upload::{Means, Timestamp, TokenId},
 };
 
@@ -112,10 +113,25 @@ fn ways(access: &Access) -> body::Response {
 /// `POST /auth/otp`.
 async fn send_code(access: &Access, parts: &request::Parts, body: RequestBody) -> Answer {
     let CodeRequest { email } = body::read_json(body).await?;
-    access.send_code(email.trim(), gate::peer(parts))?;
+    access.send_code(email.trim(), from(parts)).await?;
     let mut response = body::no_content();
     *response.status_mut() = StatusCode::ACCEPTED;
     Ok(response)
+}
+
+/// From where a request comes, and whether that is its client's address. What a proxy says is
+/// believed only if it is named; that there is one is believed of everybody.
+fn from(parts: &request::Parts) -> Option<AskedFrom> {
+    let peer = gate::peer(parts)?;
+    let named: Vec<_> = proxies::forwarded_for(&parts.headers).collect();
+    let has_proxy = !named.is_empty() || parts.headers.contains_key(header::FORWARDED);
+    // A trusted proxy has put its client in its place: see `proxies`.
+    let is_known = named.contains(&peer.to_canonical());
+    Some(if has_proxy && !is_known {
+        AskedFrom::UnnamedProxy(peer)
+    } else {
+        AskedFrom::Client(peer)
+    })
 }
 
 /// `POST /auth/session`, with a code.

@@ -82,6 +82,12 @@ impl Proxies {
     }
 }
 
+/// The addresses in the list of a request that can be read, whoever wrote them.
+pub(super) fn forwarded_for(headers: &HeaderMap) -> impl Iterator<Item = IpAddr> {
+    let lists = headers.get_all(&X_FORWARDED_FOR).iter().filter_map(|it| it.to_str().ok());
+    lists.flat_map(|list| list.split(',')).filter_map(|item| address(item.trim()))
+}
+
 /// An address; some proxies write the port, too.
 fn address(text: &str) -> Option<IpAddr> {
     let alone = text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();

@@ -19,7 +19,9 @@ pub enum InvalidPrincipal {
     #[error("a user's name has 1 to {max} bytes", max = limits::USER_NAME_LEN_MAX)]
     Length,
     /// Characters that nobody sees.
-    #[error("a user's name has no control characters, and no space at its ends")]
+    #[error(
+        "a user's name has no control, direction or invisible characters, and no space at its ends"
+    )]
     Character,
     /// The name of the public.
     #[error("{ANONYMOUS:?} is what callers without a name are called: choose another name")]
@@ -60,7 +62,7 @@ impl FromStr for Principal {
         if name.is_empty() || limits::USER_NAME_LEN_MAX < name.len() {
             return Err(InvalidPrincipal::Length);
         }
-        if name.trim() != name || name.chars().any(char::is_control) {
+        if name.trim() != name || name.chars().any(is_unseen) {
             return Err(InvalidPrincipal::Character);
         }
         if name == ANONYMOUS {
@@ -68,6 +70,18 @@ impl FromStr for Principal {
         }
         Ok(Self(name.into()))
     }
+}
+
+/// Whether a character is not seen, or changes how others are shown: with one of them, two names
+/// look alike.
+fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+            | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 impl fmt::Debug for Principal {
@@ -92,6 +106,13 @@ mod tests {
             ("a\nb", InvalidPrincipal::Character),
             (" a", InvalidPrincipal::Character),
             ("a\u{a0}", InvalidPrincipal::Character),
+            ("a\u{202e}nn", InvalidPrincipal::Character),
+            ("an\u{200b}n", InvalidPrincipal::Character),
+            ("an\u{200d}n", InvalidPrincipal::Character),
+            ("\u{feff}ann", InvalidPrincipal::Character),
+            ("an\u{2066}n", InvalidPrincipal::Character),
+            ("an\u{e0041}n", InvalidPrincipal::Character),
+            ("an\u{2028}n", InvalidPrincipal::Character),
             ("anonymous", InvalidPrincipal::Reserved),
         ] {
             assert_eq!(bad.parse::<Principal>(), Err(why), "{bad:?}");

@@ -32,7 +32,7 @@ after(() => browser?.close());
 async function setUp(t, { clock = false, ...options } = {}) {
   const [mail, folder] = [await MailServer.start(t), await sourceFolder(t)];
   const key = path.join(folder, 'ticket.key');
-  await writeFile(key, 'a secret that only this test knows, and nobody else');
+  await writeFile(key, 'a secret that only this test knows, and nobody else', { mode: 0o600 });
   const server = await Server.start(t, [...mail.flags, `--ticket-key=${key}`]);
   await server.tool('user', 'add', 'ann', '--email', EMAIL);
   const gate = await Gate.start(t, server);

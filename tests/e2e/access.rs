@@ -1,10 +1,10 @@
 //! Who may reach the binary, and how they show who they are.
 
-use std::process::Output;
+use std::{fs, os::unix::fs::PermissionsExt, process::Output};
 
 use serde_json::Value;
 
-use crate::support::{Server, Setup, request, run};
+use crate::support::{Server, Setup, request, run, write_secret};
 
 /// A setup that listens to everybody.
 fn exposed() -> Setup {
@@ -116,5 +116,24 @@ fn tokens_are_made_listed_and_taken_back_with_and_without_a_server() {
         assert_said(&tool(&["user", "remove", "bob"]), 0, &["removed bob"]);
         assert_said(&tool(&["user", "remove", "bob"]), 1, &["There is no such user"]);
         drop(server);
+    }
+}
+
+#[test]
+fn a_secret_that_others_can_read_is_refused_with_what_to_run() {
+    for flag in ["--ticket-key", "--smtp-password-file"] {
+        let setup = Setup::new();
+        let path = setup.dir().join("secret");
+        write_secret(&path, "0123456789".repeat(4));
+        let mail = ["--smtp-host=localhost", "--smtp-from=a@example.com", "--smtp-user=a"];
+        let mail = if flag == "--ticket-key" { &mail[..0] } else { &mail[..] };
+        let setup = mail.iter().fold(setup, |setup, flag| setup.flag(*flag));
+        let setup = setup.flag(format!("{flag}={}", path.display()));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o604)).expect("ours");
+        let refused = crate::support::output(&mut setup.command());
+        assert_said(&refused, 1, &["mode is 0604", "run `chmod 600", "secret"]);
+        assert!(!setup.dir().join("flowstitch.db").exists(), "nothing is made");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("ours");
+        drop(setup.start());
     }
 }

@@ -16,7 +16,7 @@ use tokio_rustls::rustls::{
     ServerConfig, ServerConnection, StreamOwned, crypto::ring, pki_types::PrivateKeyDer,
 };
 
-use crate::support::{Answer, PATIENCE, Server, Setup, request, run};
+use crate::support::{Answer, PATIENCE, Server, Setup, request, run, write_secret};
 
 /// A mail server that encrypts by STARTTLS, with a certificate that nobody else has signed.
 struct MailServer {
@@ -97,7 +97,7 @@ fn setup(mail: impl FnOnce(&Path) -> MailServer) -> (Setup, MailServer) {
     let dir = setup.dir().display().to_string();
     let user = ["user", "add", "ann", "--email", "ann@example.com", "--data-dir", &dir];
     assert!(run(setup.dir(), &user).status.success());
-    fs::write(setup.dir().join("password"), "a password\n").expect("written");
+    write_secret(setup.dir().join("password"), "a password\n");
     let setup = setup.flag("--smtp-host=localhost").flag(format!("--smtp-port={}", mail.port));
     let setup = setup.flag("--smtp-user=up").flag("--smtp-password-file=password");
     (setup.flag("--smtp-from=up@example.com"), mail)

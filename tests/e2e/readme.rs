@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::support::{Server, Setup, png, run};
+use crate::support::{Server, Setup, png, run, write_secret};
 
 /// Where README.md says that the server is.
 const PRINTED: &str = "http://127.0.0.1:8080";
@@ -87,7 +87,7 @@ fn picture_for_a_day(server: &Server, said: &str) {
 fn issue_ticket(command: &str) {
     let setup = Setup::new();
     let key = setup.dir().join("ticket.key");
-    fs::write(&key, "0123456789".repeat(4)).expect("written");
+    write_secret(&key, "0123456789".repeat(4));
     let server = setup.flag(format!("--ticket-key={}", key.display())).start();
     let token = run(server.setup().dir(), &["token", "create", "app", "--scopes", "admin"]).stdout;
     let token = String::from_utf8(token).expect("text");

@@ -15,7 +15,7 @@ use tokio_rustls::rustls::{
     pki_types::{CertificateDer, ServerName},
 };
 
-use crate::support::{FlowFile, PATIENCE, Server, Setup, bytes, request, run, until};
+use crate::support::{FlowFile, PATIENCE, Server, Setup, bytes, request, run, until, write_secret};
 
 const RELOADED: &str = "Reloaded the certificate";
 const KEPT: &str = "Kept the old certificate";
@@ -36,7 +36,7 @@ impl Pair {
 
     fn write(&self, setup: &Setup) {
         fs::write(cert(setup), &self.cert).expect("written");
-        fs::write(key(setup), &self.key).expect("written");
+        write_secret(key(setup), &self.key);
     }
 
     fn start(&self) -> Server {
@@ -175,7 +175,7 @@ fn what_cannot_be_used_does_not_replace_what_can() {
     assert!(line.contains("ERROR") && line.contains("cannot be used together"), "{line}");
     assert!(old.is_shown(&server) && !new.is_shown(&server));
     // And then its key.
-    fs::write(key(server.setup()), &new.key).expect("written");
+    write_secret(key(server.setup()), &new.key);
     until(|| new.is_shown(&server));
     // Gone altogether.
     fs::remove_file(cert(server.setup())).expect("there");

@@ -262,6 +262,14 @@ fn variables_of_others_and_empty_ones_are_left_alone() {
         .variable("FLOWSTITCH_PORT", "tcp://10.0.0.1:8080")
         .variable("FLOWSTITCH_PORT_8080_TCP_ADDR", "10.0.0.1")
         .variable("FLOWSTITCH_SERVICE_HOST", "10.0.0.1")
+        .variable("FLOWSTITCH_SERVICE_PORT", "8080")
+        .variable("FLOWSTITCH_WEB_SERVICE_HOST", "10.0.0.1")
+        .variable("FLOWSTITCH_WEB_SERVICE_PORT_HTTP", "8080")
+        .variable("FLOWSTITCH_WEB_PORT", "tcp://10.0.0.1:8080")
+        .variable("FLOWSTITCH_WEB_PORT_8080_TCP", "tcp://10.0.0.1:8080")
+        .variable("FLOWSTITCH_WEB_PORT_8080_TCP_PROTO", "tcp")
+        .variable("FLOWSTITCH_WEB_PORT_53_UDP_ADDR", "10.0.0.1")
+        .variable("FLOWSTITCH_SMTP_PORT", "tcp://10.0.0.1:25")
         .variable("FLOWSTITCH_LISTEN", "")
         .variable("FLOWSTITCH_CONFIG", "");
     assert_eq!(given.config(), Config::default());

@@ -255,6 +255,34 @@ async fn signing_in_gives_whoever_guesses_no_more_to_guess_at() {
     assert_eq!(outbox.attempts(), sent + 1, "the one in between was not sent");
 }
 
+/// Behind a proxy that is not in `trusted_proxies` everybody has its address.
+#[tokio::test(start_paused = true)]
+async fn one_who_asks_too_often_locks_out_nobody_behind_the_same_unnamed_proxy() {
+    let outbox = Arc::new(Outbox::default());
+    let app = start(builder(&outbox)).await;
+    let ask = async |client: &str, email: &str| {
+        let body = json!({ "email": email }).to_string();
+        let request = Request::post("/auth/otp").header("x-forwarded-for", client);
+        let mut request = request.body(body.into()).expect("a request");
+        request.extensions_mut().insert(Peer([10, 0, 0, 1].into()));
+        app.send(request).await
+    };
+    for number in 0..limits::CODES_ASKED_AT_ONCE + 20 {
+        let email = format!("{number}@example.com");
+        ask("192.0.2.1", &email).await.assert_status(202);
+    }
+    let asked = tokio::time::Instant::now();
+    ask("192.0.2.2", EMAIL).await.assert_status(202);
+    assert!(asked.elapsed() <= limits::CODES_ASKED_INTERVAL, "{:?}", asked.elapsed());
+    outbox.next().await;
+    // From a proxy that is named, each client has its own address, and its own limit.
+    let body = json!({ "email": EMAIL }).to_string();
+    let request = Request::post("/auth/otp").header("x-forwarded-for", "10.0.0.1");
+    let mut request = request.body(body.into()).expect("a request");
+    request.extensions_mut().insert(Peer([10, 0, 0, 1].into()));
+    app.send(request).await.assert_problem(429, "too_many_requests");
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_address_asks_for_so_many_codes() {
     let outbox = Arc::new(Outbox::default());

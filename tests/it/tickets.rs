@@ -329,6 +329,20 @@ async fn a_picture_in_one_request_is_held_to_the_ticket_too() {
     assert_forbidden(&send(once, None).await, "good for 1");
 }
 
+/// A clock that was a year ahead for a while, as a battery or a mistake makes it.
+#[tokio::test]
+async fn what_was_counted_for_a_ticket_outlives_a_jump_of_the_clock() {
+    const YEAR: i64 = 365 * 86_400_000;
+    let app = builder().start().await;
+    let once = ticket(json!({ "uploads": 1, "jti": "1" }));
+    file(&app, "a.bin", &once).upload().await;
+    for jump in [YEAR, -YEAR] {
+        app.clock().advance(jump);
+        app.control("/sweep").await.assert_status(200);
+    }
+    assert_forbidden(&file(&app, "b.bin", &once).post(1).await, "good for 1");
+}
+
 #[tokio::test]
 async fn a_ticket_is_for_the_pages_of_its_origin() {
     let app = builder().start().await;

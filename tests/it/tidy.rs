@@ -62,7 +62,7 @@ const FILE_SYSTEM: [(&str, &str); 10] = [
     ("src/app/control.rs", "removes its socket, which is no file of the data"),
     ("src/app/certificate.rs", "reads the certificate and the key, which are no data"),
     ("src/app/tickets.rs", "reads the keys that settings name"),
-    ("src/app/mail.rs", "reads the password that a setting names"),
+    ("src/app/secret.rs", "reads the keys and passwords that settings name"),
     ("src/config/", "reads flowstitch.toml"),
     ("src/catalog/sqlite", "looks whether the database is there"),
     ("src/main.rs", "prepares the folders"),

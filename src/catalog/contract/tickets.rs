@@ -59,8 +59,10 @@ pub(super) async fn of_many_that_begin_with_one_ticket_so_many_do(catalog: Share
 pub(super) async fn what_was_counted_is_forgotten_after_the_ticket_has_ended(catalog: Shared) {
     begin(&catalog, &sample("1"), allowance(1)).await;
     let (users, ticket) = (catalog.directory(), allowance(1).ticket);
-    assert_eq!(users.purge_tickets(sample_time(1000), 10).await.expect("purged"), 0);
+    assert_eq!(users.purge_tickets(sample_time(1000), 0, 10).await.expect("purged"), 0);
     assert_eq!(users.begun_with(ticket).await.expect("read"), 1);
-    assert_eq!(users.purge_tickets(sample_time(1001), 10).await.expect("purged"), 1);
+    assert_eq!(users.purge_tickets(sample_time(1001), 1, 10).await.expect("kept"), 0);
+    assert_eq!(users.begun_with(ticket).await.expect("read"), 1);
+    assert_eq!(users.purge_tickets(sample_time(1001), 0, 10).await.expect("purged"), 1);
     assert_eq!(users.begun_with(ticket).await.expect("read"), 0);
 }

@@ -245,10 +245,17 @@ impl Directory for MemoryCatalog {
         self.visit(|facts| facts.tickets.get(&ticket).map_or(0, |(begun, _)| *begun))
     }
 
-    async fn purge_tickets(&self, before: Timestamp, limit: usize) -> Result<usize, CatalogError> {
+    async fn purge_tickets(
+        &self,
+        before: Timestamp,
+        keep: usize,
+        limit: usize,
+    ) -> Result<usize, CatalogError> {
         self.change(|facts| {
-            let over = facts.tickets.iter().filter(|(_, (_, until))| *until < before);
-            let over: Vec<TicketKey> = over.map(|(key, _)| *key).take(limit).collect();
+            let mut by_end: Vec<_> = facts.tickets.iter().map(|(key, it)| (it.1, *key)).collect();
+            by_end.sort_unstable_by_key(|(until, _)| std::cmp::Reverse(*until));
+            let over = by_end.into_iter().skip(keep).filter(|(until, _)| *until < before);
+            let over: Vec<TicketKey> = over.map(|(_, key)| key).take(limit).collect();
             facts.tickets.retain(|key, _| !over.contains(key));
             over.len()
         })

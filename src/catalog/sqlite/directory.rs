@@ -147,8 +147,13 @@ impl Directory for SqliteCatalog {
         self.readers.read(move |db| tickets::begun_with(db, ticket)).await
     }
 
-    async fn purge_tickets(&self, before: Timestamp, limit: usize) -> Result<usize, CatalogError> {
-        self.write(move |tx| tickets::purge(tx, before, limit)).await
+    async fn purge_tickets(
+        &self,
+        before: Timestamp,
+        keep: usize,
+        limit: usize,
+    ) -> Result<usize, CatalogError> {
+        self.write(move |tx| tickets::purge(tx, before, keep, limit)).await
     }
 
     async fn has_users(&self) -> Result<bool, CatalogError> {

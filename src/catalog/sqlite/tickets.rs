@@ -24,8 +24,15 @@ pub(super) fn begun_with(db: &Connection, ticket: TicketKey) -> Result<u32> {
     Ok(begun.unwrap_or_default())
 }
 
-pub(super) fn purge(tx: &Connection, before: Timestamp, limit: usize) -> Result<usize> {
+pub(super) fn purge(
+    tx: &Connection,
+    before: Timestamp,
+    keep: usize,
+    limit: usize,
+) -> Result<usize> {
     const SQL: &str = "DELETE FROM tickets WHERE key IN (SELECT key FROM tickets
-        WHERE expires_at < ?1 LIMIT ?2)";
-    Ok(tx.prepare_cached(SQL)?.execute(params![Millis(before), comparable(limit as u64)])?)
+        WHERE expires_at < ?1 AND expires_at <= (SELECT expires_at FROM tickets
+            ORDER BY expires_at DESC LIMIT 1 OFFSET ?3) LIMIT ?2)";
+    let row = params![Millis(before), comparable(limit as u64), comparable(keep as u64)];
+    Ok(tx.prepare_cached(SQL)?.execute(row)?)
 }

@@ -24,6 +24,9 @@ pub const FORWARD_CACHE_MAX: Duration = Duration::from_mins(5);
 pub const TOKEN_USE_STEP: Duration = Duration::from_hours(1);
 /// How long a ticket may count after it was issued.
 pub const TICKET_LIFETIME_MAX: Duration = Duration::from_hours(24);
+/// Tickets whose uploads stay counted after the tickets have ended. The clock may have been wrong:
+/// if it is set back, those tickets are valid again.
+pub const TICKETS_KEPT: usize = 100_000;
 /// How long a ticket counts that we issue, unless it is said.
 pub const TICKET_LIFETIME: Duration = Duration::from_mins(15);
 /// By how much the clock of whoever issues tickets may be wrong.

@@ -11,7 +11,7 @@ pub(crate) use self::{
     flow::{FlowFile, bytes, png},
     http::{Answer, Connection, request},
     log::Log,
-    server::{Server, Setup, output, run},
+    server::{Server, Setup, output, run, write_secret},
 };
 
 /// Longer than anything takes: what comes later than this never comes. No test passes by waiting.

@@ -5,7 +5,7 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     net::SocketAddr,
-    os::unix::process::ExitStatusExt,
+    os::unix::{fs::PermissionsExt, process::ExitStatusExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{Arc, mpsc},
@@ -80,6 +80,12 @@ fn command(program: impl AsRef<OsStr>, dir: &Path) -> Command {
     }
     command.current_dir(dir).stdin(Stdio::null());
     command
+}
+
+/// Writes a file with a secret, as a server wants it: its owner's alone.
+pub(crate) fn write_secret(path: impl AsRef<Path>, content: impl AsRef<[u8]>) {
+    fs::write(&path, content).expect("written");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("ours");
 }
 
 impl Setup {

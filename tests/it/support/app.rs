@@ -1,6 +1,6 @@
 //! The whole application in this process, on a data directory of its own; no socket.
 
-use std::{path::Path, sync::Arc};
+use std::{os::unix::fs::PermissionsExt, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use flowstitch::{
@@ -63,6 +63,8 @@ impl TestAppBuilder {
     pub(crate) fn file(self, flag: &str, content: &[u8]) -> Self {
         let path = self.dir.path().join(flag.trim_start_matches('-'));
         std::fs::write(&path, content).expect("it can be written");
+        let secret = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(&path, secret).expect("ours");
         self.flag(&format!("{flag}={}", path.display()))
     }
 
