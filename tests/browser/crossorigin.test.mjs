@@ -2,8 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import http from 'node:http';
+import path from 'node:path';
 import { after, before, test } from 'node:test';
 
 import { BARE_FILES, flowEnded, flowUpload, launch, openPage } from './support/browser.mjs';
@@ -82,18 +83,40 @@ test('an error body can be read across origins', async (t) => {
   await assertArrived(server, []);
 });
 
-test('the snippet of the README works, and resumes', async (t) => {
-  const { server, page, folder } = await setUp(t);
+/** Where the README says that the server and the page are. */
+const SERVER = 'http://127.0.0.1:8080';
+const PAGE = 'http://localhost:8000';
+
+/** The blocks of the README in a language, with the places of this test. */
+async function readmeBlocks(language, places = {}) {
   const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8');
-  const [, snippet] = /```html\n(.*?)```/s.exec(readme);
-  const address = 'http://127.0.0.1:8080';
-  assert.ok(snippet.includes(`${address}/upload`));
-  const html = `<!doctype html>${snippet.replaceAll(address, server.origin)}
+  const blocks = [...readme.matchAll(/^```(\w+)\n(.*?)^```/gms)].filter(([, its]) => its === language);
+  return blocks.map(([, , text]) =>
+    Object.entries(places).reduce((all, [place, here]) => all.replaceAll(place, here), text),
+  );
+}
+
+/** A server that is started with the flags of the README's command that begins with `words`. */
+async function serverOfReadme(t, words, places) {
+  const lines = (await readmeBlocks('sh', places)).join('').split('\n');
+  const line = lines.find((one) => one.startsWith(words));
+  return Server.start(t, line.slice(words.length).trim().split(' '));
+}
+
+test('the snippet of the README works as it is said to be started, and resumes', async (t) => {
+  // The name in the address is the one of the README; it is another origin than the number.
+  const here = origin.replace('127.0.0.1', 'localhost');
+  const server = await serverOfReadme(t, 'cargo run --release --', { [PAGE]: here });
+  const page = await openPage(t, browser);
+  const folder = await sourceFolder(t);
+  const [snippet] = await readmeBlocks('html', { [SERVER]: server.origin });
+  assert.ok(snippet.includes(`${server.origin}/upload`));
+  const html = `<!doctype html>${snippet}
     <script>
       const answered = new Promise((resolve) => flow.on('fileSuccess', (_, text) => resolve(text)));
     </script>`;
-  // From a real server: a page of unknown provenance may load nothing from this machine.
-  served['/__test/readme.html'] = { type: 'text/html', text: html };
+  served['/page.html'] = { type: 'text/html', text: html };
+  served['/flow.js'] = BARE_FILES['/__test/flow.js'];
   const file = await sourceFile(folder, 'readme.bin', 3 * MIB + 1);
   const requests = [];
   page.on('request', (one) => {
@@ -102,7 +125,7 @@ test('the snippet of the README works, and resumes', async (t) => {
   });
 
   const visit = async () => {
-    await page.goto(`${origin}/__test/readme.html`);
+    await page.goto(`${here}/page.html`);
     await page.locator('#files').setInputFiles(file);
     return JSON.parse(await page.evaluate('answered'));
   };
@@ -117,6 +140,44 @@ test('the snippet of the README works, and resumes', async (t) => {
   const again = await visit();
   assert.deepEqual(requests, [lookup]);
   assert.deepEqual(again.creative, creative);
+});
+
+test('the ticket of the README lets the page of its origin upload', async (t) => {
+  const places = { 'https://www.example.com': origin };
+  const key = path.join(await sourceFolder(t), 'ticket.key');
+  await writeFile(key, '0123456789abcdef'.repeat(4), { mode: 0o600 });
+  const server = await serverOfReadme(t, 'flowstitch serve', { ...places, 'ticket.key': key });
+  const admin = await server.tool('token', 'create', 'my-application', '--scopes', 'admin');
+  const issuing = (await readmeBlocks('sh', places)).find((block) => block.includes('/tickets'));
+  const issued = await fetch(`${server.origin}/tickets`, {
+    method: 'POST',
+    headers: { Authorization: `Bearer ${admin}`, 'Content-Type': 'application/json' },
+    body: /-d '(.*)'/.exec(issuing)[1],
+  });
+  const { ticket } = await issued.json();
+
+  const [snippet] = await readmeBlocks('js');
+  const html = `<!doctype html><input type="file" id="files"><script src="/flow.js"></script>
+    <script src="${server.origin}/static/flow-resume.js"></script>
+    <script>
+      const target = '${server.origin}/upload';
+      const currentTicket = '${ticket}';
+      ${snippet}
+      flow.assignBrowse(document.getElementById('files'));
+      flow.on('filesSubmitted', () => flow.upload());
+      const answered = new Promise((resolve, reject) => {
+        flow.on('fileSuccess', (_, text) => resolve(text));
+        flow.on('fileError', (_, text) => reject(new Error(text)));
+      });
+    </script>`;
+  served['/ticket.html'] = { type: 'text/html', text: html };
+  served['/flow.js'] = BARE_FILES['/__test/flow.js'];
+  const page = await openPage(t, browser);
+  const file = await sourceFile(await sourceFolder(t), 'ticket.bin', 2 * MIB + 1);
+  await page.goto(`${origin}/ticket.html`);
+  await page.locator('#files').setInputFiles(file);
+  const { complete, creative } = JSON.parse(await page.evaluate('answered'));
+  assert.deepEqual([complete, creative.user_id], [true, 'ann']);
 });
 
 test('flow-resume.js works across origins', async (t) => {
