@@ -194,7 +194,8 @@ impl FlowFile {
             let event = connection.chunk().expect("whole events").expect("it ends complete");
             let event = String::from_utf8(event).expect("text");
             // Between events there are comments, which show that the connection is alive.
-            let status = event.strip_prefix("data: ").map(serde_json::from_str::<Value>);
+            let data = event.lines().find_map(|line| line.strip_prefix("data: "));
+            let status = data.map(serde_json::from_str::<Value>);
             match status.transpose().expect("a status") {
                 Some(status) if status["upload"]["state"] == "complete" => return status,
                 last => assert!(begun.elapsed() < PATIENCE, "{}: {last:?}", self.name),
