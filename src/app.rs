@@ -43,6 +43,7 @@ use crate::{
         cors::CorsOrigins,
         cross_site::Sites,
         middleware,
+        readiness::Readiness,
         server::{self, Outcome},
         service::Service,
         state::State,
@@ -157,7 +158,8 @@ impl App {
         let stopping = CancellationToken::new();
         let terms = options::terms(&config);
         let rates = Rates::new(terms.rates);
-        let state = State { engine, access, rates, terms, metrics, sites, stopping };
+        let readiness = Readiness::default();
+        let state = State { engine, access, rates, terms, metrics, sites, readiness, stopping };
         Ok(Self { config, state: Arc::new(state), control: None, certificate, _database: None })
     }
 
@@ -270,7 +272,7 @@ impl App {
         deadline: Duration,
     ) -> Outcome {
         let (service, stop) = (self.service(), self.state.stopping.clone());
-        let options = options::server_options(&self.config);
+        let options = options::server_options(&self.config, self.state.engine.allowance());
         let Some(certificate) = certificate else {
             return server::serve(listener, service, options, stop, deadline).await;
         };

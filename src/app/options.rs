@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     access::{Anonymous, ForwardOptions, RateLimits},
     config::{Config, Schedule},
-    engine::Options,
+    engine::{Allowance, Options},
     http::{limits::Terms, pace::Pace, proxies::Proxies, server::ServerOptions},
     scan::{Clamd, CommandLine, Scanner},
     store::Folders,
@@ -76,11 +76,13 @@ pub fn options(config: &Config) -> Options {
 }
 
 /// What of the configuration is about connections.
-pub(super) fn server_options(config: &Config) -> ServerOptions {
+pub(super) fn server_options(config: &Config, memory: Allowance) -> ServerOptions {
     ServerOptions {
         max_connections: config.max_connections,
         max_connections_per_address: config.max_connections_per_address,
         proxies: Arc::new(Proxies::new(&config.trusted_proxies)),
+        pace: pace(config),
+        memory,
         ..ServerOptions::default()
     }
 }

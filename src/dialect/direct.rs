@@ -42,6 +42,7 @@ where
     };
     let digest = content_digest.map(digest::content_digest).transpose()?.unwrap_or_default();
     let form = Form::new(boundary, body.map(|frame| frame.map_err(BoxError::from)));
+    let form = form.within(engine.allowance());
     let Read { filename, day, file } = read(engine, grant, form).await?;
     let day = day.or_else(|| grant.day());
     let day =

@@ -25,6 +25,10 @@ pub trait Gate: Send + Sync {
     /// brings a `ticket`, and before anything is done for it.
     async fn admit(&self, ticket: Option<&str>) -> Result<Grant, Refusal>;
 
+    /// Whether the head of the request, with this ticket from its query, says who sends it, or
+    /// nobody needs to. Then it is to be let in before any of its form is read.
+    fn is_known(&self, ticket: Option<&str>) -> bool;
+
     /// Whether [`Self::begin`] need be asked.
     fn counts_uploads(&self) -> bool;
 

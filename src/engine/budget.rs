@@ -29,9 +29,43 @@ pub(super) struct Budget {
 
 /// Memory that is held. Given back when dropped.
 #[derive(Debug)]
-pub(super) struct Lease {
+pub struct Lease {
     permit: OwnedSemaphorePermit,
     used_bytes: Gauge,
+}
+
+/// A small budget beside that of bodies: for request heads and the fields of forms, which come
+/// before it is known who sends them.
+///
+/// A connection waits for the memory of a head only while it holds none. What a form needs besides
+/// is taken at once or not at all.
+#[derive(Debug, Clone)]
+pub struct Allowance(Budget);
+
+impl Allowance {
+    /// So many bytes, whose use nobody counts.
+    #[must_use]
+    pub fn new(bytes: u64) -> Self {
+        Self(Budget::new(bytes, Gauge::default()))
+    }
+
+    /// So many bytes; what of them is used is added to this gauge.
+    pub(super) fn counted(bytes: u64, used_bytes: Gauge) -> Self {
+        Self(Budget::new(bytes, used_bytes))
+    }
+
+    /// Memory for `len` bytes, if there is some now.
+    #[must_use]
+    pub fn try_lease(&self, len: usize) -> Option<Lease> {
+        self.0.try_lease(len)
+    }
+
+    /// Memory for `len` bytes, as soon as there is some. The caller holds no lease while it waits.
+    ///
+    /// Cancel safety: may be dropped; nothing is then held.
+    pub async fn lease(&self, len: usize) -> Lease {
+        self.0.lease(len, || ()).await
+    }
 }
 
 impl Budget {

@@ -18,6 +18,9 @@ pub enum BodyError {
     /// Nothing came for too long.
     #[error("the body brought nothing for too long")]
     TimedOut,
+    /// There is no memory to read it into.
+    #[error("there is no memory for the fields of the form at the moment")]
+    NoMemory,
 }
 
 /// How many bytes came. What is too long is not read to its end: how much of it was depends on the
@@ -146,6 +149,7 @@ impl UploadError {
             Self::Gone(_) => Class::Gone,
             Self::Refused(why, _) => Class::Refused(*why),
             Self::Body(BodyError::TimedOut) => Class::TimedOut,
+            Self::Body(BodyError::NoMemory) => Class::Unavailable,
             Self::Body(BodyError::Broken(_)) => Class::Interrupted,
             Self::NoSpace(_) => Class::NoSpace,
             Self::Unavailable(_) => Class::Unavailable,

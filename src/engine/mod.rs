@@ -57,6 +57,7 @@ use self::{
     snapshot::Lifetimes,
 };
 pub use self::{
+    budget::{Allowance, Lease},
     clock::Clock,
     error::{BodyError, Class, Refused, UploadError},
     operator::{Expiring, SweepPlan},
@@ -153,6 +154,8 @@ struct Shared {
     budget: Budget,
     /// The part of the memory that bodies may keep while they wait for something else.
     keep_budget: Budget,
+    /// Memory for the heads of requests and the fields of forms.
+    allowance: Allowance,
     commits: mpsc::Sender<Pending>,
     /// Uploads that can be stitched further. Only hints: the catalog is the truth.
     hints: mpsc::Sender<UploadId>,
@@ -185,7 +188,8 @@ impl Engine {
         let background = TaskTracker::new();
         let shared = Arc::new(Shared {
             budget: Budget::new(parts.options.memory_budget - kept, used.clone()),
-            keep_budget: Budget::new(kept, used),
+            keep_budget: Budget::new(kept, used.clone()),
+            allowance: Allowance::counted(limits::REQUESTS_MEMORY, used),
             store: parts.store,
             catalog: parts.catalog,
             clock: parts.clock,
@@ -260,6 +264,12 @@ impl Engine {
     #[must_use]
     pub fn options(&self) -> &Options {
         &self.shared.options
+    }
+
+    /// Memory for what is read of a request before it is known whose it is.
+    #[must_use]
+    pub fn allowance(&self) -> Allowance {
+        self.shared.allowance.clone()
     }
 
     /// What time it is here.

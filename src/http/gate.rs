@@ -1,12 +1,14 @@
 //! What each address needs: the one table that is enforced, and that SECURITY.md shows.
 
-use std::{borrow::Cow, fmt, net::IpAddr};
+use std::{borrow::Cow, fmt, net::IpAddr, sync::Arc};
 
 use async_trait::async_trait;
 use http::{HeaderMap, Method, StatusCode, header, request};
 use tokio::time::{Instant, sleep_until};
 
-use super::{by, problem::Problem, route::Route, state::State, tickets, trouble::sentence};
+use super::{
+    by, intake::Intake, problem::Problem, route::Route, state::State, tickets, trouble::sentence,
+};
 use crate::{
     access::{Caller, Denied},
     dialect::{Gate, Grant, Refusal},
@@ -112,7 +114,13 @@ pub(super) async fn admit(
         }
     }
     wait(state, state.rates.request_by(&caller.principal, begun)).await;
-    if caller.may(scopes) { Ok(caller) } else { Err(forbidden(scopes)) }
+    if !caller.may(scopes) {
+        return Err(forbidden(scopes));
+    }
+    if let Some(intake) = parts.extensions.get::<Arc<Intake>>() {
+        intake.admit();
+    }
+    Ok(caller)
 }
 
 pub(super) fn peer(parts: &request::Parts) -> Option<IpAddr> {
@@ -194,6 +202,11 @@ pub(super) struct FlowGate<'a> {
 impl Gate for FlowGate<'_> {
     async fn admit(&self, ticket: Option<&str>) -> Result<Grant, Refusal> {
         grant(self.state, self.route, self.parts, ticket).await.map_err(Into::into)
+    }
+
+    fn is_known(&self, ticket: Option<&str>) -> bool {
+        let shows = ticket.is_some() || self.parts.headers.contains_key(header::AUTHORIZATION);
+        shows || self.state.access.anybody().is_some()
     }
 
     fn counts_uploads(&self) -> bool {

@@ -14,7 +14,7 @@ use super::{
     body::{Request, Response},
     cors::{self, CorsOrigins},
     pace::{self, Pace},
-    panic, request_id, trace,
+    panic, request_id, strict, trace,
 };
 
 /// What of the stack is for the operator to choose.
@@ -47,6 +47,8 @@ pub fn stack<S: Handler>(inner: S, options: &Options) -> Stack {
         .map_response(complete_headers)
         // Outside of the panics: a script must be able to read that answer as well.
         .layer(layer_fn(move |inner| cors::allow(cors.clone(), inner)))
+        // Before anything is made of a request that a proxy may have read differently.
+        .layer(layer_fn(strict::refuse))
         // A handler's panic is that request's end, not its connection's.
         .layer(layer_fn(panic::catch))
         // Per frame, not in all: an honest upload may be slow. Innermost, where the body is read.

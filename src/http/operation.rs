@@ -1,6 +1,6 @@
 //! What the operator and his machines ask: alive, ready, how much, and what can be asked at all.
 
-use std::error::Error;
+use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode, header};
 use schemars::JsonSchema;
@@ -12,8 +12,6 @@ use super::{
     problem::Problem,
     state::{Answer, State},
 };
-use crate::upload::limits::READY_FREE_MIN;
-
 /// `{"status": "ok"}`.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub(super) struct Health {
@@ -27,15 +25,12 @@ pub(super) fn health() -> Response {
 }
 
 /// `GET /readyz`: uploads can be taken.
-pub(super) async fn ready(state: &State) -> Answer {
+pub(super) async fn ready(state: &Arc<State>) -> Answer {
     if state.stopping.is_cancelled() {
         return Err(not_ready("shutting_down"));
     }
-    let space = state.engine.check().await.map_err(|(check, error)| {
-        tracing::warn!(check, error = &error as &dyn Error, "Not ready");
-        not_ready(check)
-    })?;
-    if space.free < READY_FREE_MIN { Err(not_ready("free_space")) } else { Ok(health()) }
+    state.readiness.ask(state).await.map_err(not_ready)?;
+    Ok(health())
 }
 
 fn not_ready(check: &'static str) -> Problem {

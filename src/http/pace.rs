@@ -12,6 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::body::{self, BoxError, RequestBody};
+use crate::upload::limits;
 
 /// What a body must bring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,13 @@ pub struct Pace {
     pub progress: Option<u64>,
     /// …for as long as this.
     pub window: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        let (idle, progress) = (limits::BODY_IDLE_TIMEOUT, limits::PROGRESS_MIN);
+        Self { idle, progress, window: limits::PROGRESS_WINDOW }
+    }
 }
 
 /// A body that came too slowly: an item of the stream of such a body.
@@ -43,15 +51,40 @@ pub fn is_timeout(error: &(dyn Error + 'static)) -> bool {
 /// slow disk would be told that the client was slow. Here bytes that have come are never refused.
 #[must_use]
 pub fn paced(body: RequestBody, pace: Pace) -> RequestBody {
-    body::boxed(Paced { body, pace, credit: pace.window, waiting: None })
+    body::boxed(Paced { body, idle: pace.idle, credit: Credit::new(pace), waiting: None })
+}
+
+/// How much longer a peer may be waited for, at the pace that it must keep. Waiting uses it up;
+/// each byte adds what it takes at that pace, up to the window.
+#[derive(Debug)]
+pub(super) struct Credit {
+    pace: Pace,
+    left: Duration,
+}
+
+impl Credit {
+    pub(super) fn new(pace: Pace) -> Self {
+        Self { pace, left: pace.window }
+    }
+
+    /// How long the peer may be waited for now; nothing if there is no pace to keep.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        self.pace.progress.map(|_| self.left)
+    }
+
+    /// So many bytes passed after such a wait.
+    pub(super) fn earn(&mut self, waited: Duration, len: usize) {
+        let Some(progress) = self.pace.progress else { return };
+        let earned = (len as u64).saturating_mul(1_000_000_000) / progress.max(1);
+        let left = self.left.saturating_sub(waited);
+        self.left = left.saturating_add(Duration::from_nanos(earned)).min(self.pace.window);
+    }
 }
 
 struct Paced {
     body: RequestBody,
-    pace: Pace,
-    /// How much longer the client may be waited for, at the pace that it must keep. Waiting uses it
-    /// up; what comes adds to it, up to the window.
-    credit: Duration,
+    idle: Duration,
+    credit: Credit,
     /// Since when the body has had nothing, and the end of that.
     waiting: Option<(Instant, Pin<Box<Sleep>>)>,
 }
@@ -59,19 +92,13 @@ struct Paced {
 impl Paced {
     /// How long the client may be waited for now.
     fn patience(&self) -> Duration {
-        match self.pace.progress {
-            Some(_) => self.credit.min(self.pace.idle),
-            None => self.pace.idle,
-        }
+        self.credit.patience().map_or(self.idle, |left| left.min(self.idle))
     }
 
     /// So much has come, after it was waited for, or without.
     fn earn(&mut self, len: usize) {
         let waited = self.waiting.take().map_or(Duration::ZERO, |(since, _)| since.elapsed());
-        let Some(progress) = self.pace.progress else { return };
-        let earned = (len as u64).saturating_mul(1_000_000_000) / progress.max(1);
-        let credit = self.credit.saturating_sub(waited);
-        self.credit = credit.saturating_add(Duration::from_nanos(earned)).min(self.pace.window);
+        self.credit.earn(waited, len);
     }
 }
 

@@ -10,7 +10,7 @@
 //!   the connection closes after the answer, so that what a proxy took for the body is never read
 //!   as a second request. Two lengths that differ, or an encoding that does not end in `chunked`:
 //!   400.
-//! * A head longer than [`limits::REQUEST_HEAD_LEN_MAX`]: 431; an address of more than 64 KiB: 414.
+//! * A head longer than [`limits::REQUEST_HEAD_LEN_MAX`]: 431.
 //! * Half-closed connections count as closed: a browser that goes away is noticed at once.
 
 use std::{error::Error, io, net::IpAddr, pin::pin, sync::Arc, time::Duration};
@@ -28,13 +28,16 @@ use tower::ServiceExt;
 use tracing::{debug, warn};
 
 use super::{
-    Handler, body,
+    Handler, Request, body,
     gate::Peer,
+    intake::{Intake, Reader},
+    pace::Pace,
     proxies::Proxies,
     slots::{Slot, Slots},
     stall::StallGuard,
+    strict,
 };
-use crate::upload::limits;
+use crate::{engine::Allowance, upload::limits};
 
 /// The bounds of a server.
 #[derive(Debug, Clone)]
@@ -49,6 +52,10 @@ pub struct ServerOptions {
     pub head_timeout: Duration,
     /// How long a client may take nothing of its answer.
     pub stall_timeout: Duration,
+    /// How slowly a head may come, and an answer be taken.
+    pub pace: Pace,
+    /// What large heads are kept in.
+    pub memory: Allowance,
     /// Which of those who connect speak for others; these may have any number of connections.
     pub proxies: Arc<Proxies>,
 }
@@ -61,6 +68,8 @@ impl Default for ServerOptions {
             idle_grace: limits::IDLE_GRACE,
             head_timeout: limits::REQUEST_HEAD_TIMEOUT,
             stall_timeout: limits::RESPONSE_STALL_TIMEOUT,
+            pace: Pace::default(),
+            memory: Allowance::new(limits::REQUESTS_MEMORY),
             proxies: Arc::default(),
         }
     }
@@ -205,6 +214,8 @@ struct Connection<S> {
     service: S,
     http: http1::Builder,
     stall_timeout: Duration,
+    pace: Pace,
+    memory: Allowance,
     proxies: Arc<Proxies>,
     stop: CancellationToken,
 }
@@ -213,12 +224,13 @@ impl<S: Handler> Connection<S> {
     fn new(service: S, options: &ServerOptions, stop: CancellationToken) -> Self {
         let mut http = http1::Builder::new();
         // Without a timer hyper would never close a silent connection. The bound of its
-        // buffer is that of a head; what bodies take of it, `StallGuard` bounds.
+        // buffer is that of a head; what bodies take of it, `Reader` bounds.
         http.timer(TokioTimer::new())
             .header_read_timeout(options.head_timeout)
             .max_buf_size(limits::REQUEST_HEAD_LEN_MAX);
-        let (stall_timeout, proxies) = (options.stall_timeout, options.proxies.clone());
-        Self { service, http, stall_timeout, proxies, stop }
+        let (stall_timeout, pace) = (options.stall_timeout, options.pace);
+        let (memory, proxies) = (options.memory.clone(), options.proxies.clone());
+        Self { service, http, stall_timeout, pace, memory, proxies, stop }
     }
 
     async fn run(
@@ -227,10 +239,15 @@ impl<S: Handler> Connection<S> {
         peer: Option<IpAddr>,
         slot: Slot,
     ) {
-        let Self { service, http, stall_timeout, proxies, stop } = self;
-        let slot = Arc::new(slot);
-        let (own, written) = (slot.clone(), slot.clone());
-        let io = TokioIo::new(StallGuard::new(stream, stall_timeout, move || written.flushed()));
+        let Self { service, http, stall_timeout, pace, memory, proxies, stop } = self;
+        let (slot, intake) = (Arc::new(slot), Arc::new(Intake::default()));
+        let (own, written, answered) = (slot.clone(), slot.clone(), intake.clone());
+        let stream = Reader::new(stream, intake.clone(), memory, pace);
+        let io = TokioIo::new(StallGuard::new(stream, stall_timeout, pace, move || {
+            if written.flushed() {
+                answered.end_request();
+            }
+        }));
         let service = service_fn(move |request: http::Request<Incoming>| {
             let mut request = request.map(body::boxed);
             if let Some(peer) = peer {
@@ -238,6 +255,7 @@ impl<S: Handler> Connection<S> {
                 request.extensions_mut().insert(Peer(client));
             }
             own.busy();
+            take_in(&mut request, &intake);
             // What is done for a client that has left counts as its connection until it is done.
             request.extensions_mut().insert(own.clone());
             let (own, answer) = (own.clone(), service.clone().oneshot(request));
@@ -260,6 +278,16 @@ impl<S: Handler> Connection<S> {
     }
 }
 
+/// Hands a request what the reader of its connection knows of it.
+fn take_in(request: &mut Request, intake: &Arc<Intake>) {
+    let (lease, has_bare_lf) = intake.begin_request();
+    let malformed = strict::check(request, has_bare_lf).err().map(strict::Malformed);
+    let extensions = request.extensions_mut();
+    extensions.insert(intake.clone());
+    lease.map(|lease| extensions.insert(lease));
+    malformed.map(|malformed| extensions.insert(malformed));
+}
+
 #[cfg(test)]
 mod tests {
     use std::{collections::VecDeque, convert::Infallible, net::SocketAddr, sync::Mutex};
@@ -273,7 +301,7 @@ mod tests {
 
     use super::*;
     use crate::http::{
-        Request, Response,
+        Response,
         content::{self, Representation},
     };
 

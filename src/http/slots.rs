@@ -245,12 +245,14 @@ impl Slot {
     }
 
     /// What there was to write has been handed over: if that was the end of an answer, the
-    /// connection is idle. (hyper flushes when it has nothing left.)
-    pub(super) fn flushed(&self) {
-        if self.seat.answered.swap(false, Ordering::AcqRel) {
+    /// connection is idle, and this is true. (hyper flushes when it has nothing left.)
+    pub(super) fn flushed(&self) -> bool {
+        let is_answered = self.seat.answered.swap(false, Ordering::AcqRel);
+        if is_answered {
             self.slots.table().rest(&self.seat);
             self.slots.changed.notify_one();
         }
+        is_answered
     }
 
     /// Waits until this connection is to make room for another one.

@@ -1,9 +1,7 @@
-//! A connection whose peer must take what is written to it, which tells when all is written, and
-//! which is read in small steps.
+//! A connection whose peer must take what is written to it, and which tells when all is written.
 //!
 //! hyper bounds how long a request head may take but not how long an answer may: a client that asks
-//! for a file and never reads it would keep its connection for ever. And its buffer doubles each
-//! time a read fills it, up to what a head may have, and no body is the faster for that.
+//! for a file and never reads it, or reads a byte now and then, would keep its connection for ever.
 
 use std::{
     io,
@@ -13,26 +11,27 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take},
-    time::{Sleep, sleep},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep, sleep},
 };
 
-use crate::upload::limits::SOCKET_READ_LEN_MAX;
+use super::pace::{Credit, Pace};
 
-/// Ends in an error when the peer has taken nothing for `limit` while there was something to take.
-/// How long it may be silent is not limited here.
+/// Ends in an error when the peer has taken nothing for `limit` while there was something to take,
+/// or has taken it more slowly than the pace. How long it may be silent is not limited here.
 pub(super) struct StallGuard<T, F> {
-    io: Take<T>,
+    io: T,
     limit: Duration,
+    credit: Credit,
     /// Told whenever nothing is left to be written.
     flushed: F,
-    /// Runs from the moment at which the peer took no more until it takes something.
-    waiting: Option<Pin<Box<Sleep>>>,
+    /// Since when the peer takes no more, and the end of the patience with it.
+    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
-impl<T: AsyncRead + Unpin, F> StallGuard<T, F> {
-    pub(super) fn new(io: T, limit: Duration, flushed: F) -> Self {
-        Self { io: io.take(SOCKET_READ_LEN_MAX), limit, flushed, waiting: None }
+impl<T: Unpin, F> StallGuard<T, F> {
+    pub(super) fn new(io: T, limit: Duration, pace: Pace, flushed: F) -> Self {
+        Self { io, limit, credit: Credit::new(pace), flushed, waiting: None }
     }
 
     /// What became of a write, or that it has been waiting for too long.
@@ -40,14 +39,18 @@ impl<T: AsyncRead + Unpin, F> StallGuard<T, F> {
         &mut self,
         cx: &mut Context<'_>,
         write: impl FnOnce(Pin<&mut T>, &mut Context<'_>) -> Poll<io::Result<R>>,
+        len: impl FnOnce(&R) -> usize,
     ) -> Poll<io::Result<R>> {
-        let written = write(Pin::new(self.io.get_mut()), cx);
-        if written.is_ready() {
-            self.waiting = None;
+        let written = write(Pin::new(&mut self.io), cx);
+        if let Poll::Ready(result) = &written {
+            let waited = self.waiting.take();
+            let waited = waited.map_or(Duration::ZERO, |(since, _)| since.elapsed());
+            self.credit.earn(waited, result.as_ref().map_or(0, len));
             return written;
         }
-        let limit = self.limit;
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(limit)));
+        let patience = self.credit.patience().map_or(self.limit, |left| left.min(self.limit));
+        let begin = || (Instant::now(), Box::pin(sleep(patience)));
+        let (_, waiting) = self.waiting.get_or_insert_with(begin);
         waiting.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
@@ -58,8 +61,6 @@ impl<T: AsyncRead + Unpin, F: Unpin> AsyncRead for StallGuard<T, F> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        // Of each read, not of all together.
-        self.io.set_limit(SOCKET_READ_LEN_MAX);
         Pin::new(&mut self.io).poll_read(cx, buf)
     }
 }
@@ -74,7 +75,7 @@ where
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.watch(cx, |io, cx| io.poll_write(cx, bytes))
+        self.watch(cx, |io, cx| io.poll_write(cx, bytes), |len| *len)
     }
 
     fn poll_write_vectored(
@@ -82,15 +83,15 @@ where
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.watch(cx, |io, cx| io.poll_write_vectored(cx, slices))
+        self.watch(cx, |io, cx| io.poll_write_vectored(cx, slices), |len| *len)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.io.get_ref().is_write_vectored()
+        self.io.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = self.watch(cx, AsyncWrite::poll_flush);
+        let flushed = self.watch(cx, AsyncWrite::poll_flush, |()| 0);
         if flushed.is_ready() {
             (self.flushed)();
         }
@@ -98,7 +99,7 @@ where
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.watch(cx, AsyncWrite::poll_shutdown)
+        self.watch(cx, AsyncWrite::poll_shutdown, |()| 0)
     }
 }
 
@@ -106,37 +107,45 @@ where
 mod tests {
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt, duplex},
-        time::{Instant, advance},
+        time::advance,
     };
 
     use super::*;
+
+    const UNHURRIED: Pace =
+        Pace { idle: Duration::from_secs(30), progress: None, window: Duration::from_mins(1) };
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_takes_nothing_is_given_up() {
         let (ours, _theirs) = duplex(4);
         let began = Instant::now();
-        let mut ours = StallGuard::new(ours, Duration::from_mins(1), || ());
+        let mut ours = StallGuard::new(ours, Duration::from_mins(1), UNHURRIED, || ());
         let error = ours.write_all(b"12345").await.expect_err("the peer reads nothing");
         assert_eq!((error.kind(), began.elapsed().as_secs()), (io::ErrorKind::TimedOut, 60));
     }
 
-    #[tokio::test]
-    async fn what_came_is_read_in_small_steps_and_to_its_end() {
-        const STEP: usize = 32 * 1024 - 1;
-        let (ours, mut theirs) = duplex(2 * STEP);
-        let mut ours = StallGuard::new(ours, Duration::from_mins(1), || ());
-        theirs.write_all(&vec![7; 2 * STEP]).await.expect("there is room");
-        drop(theirs);
-        let mut bytes = vec![0; 2 * STEP];
-        for expected in [STEP, STEP, 0] {
-            assert_eq!(ours.read(&mut bytes).await.expect("a step"), expected);
-        }
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_too_little_is_given_up() {
+        let (ours, mut theirs) = duplex(4);
+        let pace = Pace { progress: Some(64), ..UNHURRIED };
+        let mut ours = StallGuard::new(ours, Duration::from_mins(1), pace, || ());
+        let reader = tokio::spawn(async move {
+            while theirs.read_exact(&mut [0; 4]).await.is_ok() {
+                sleep(Duration::from_secs(1)).await;
+            }
+        });
+        let began = Instant::now();
+        let error = ours.write_all(&[0; 1000]).await.expect_err("four bytes a second");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(began.elapsed().as_secs().abs_diff(64) <= 2, "{:?}", began.elapsed());
+        drop(ours);
+        reader.await.expect("no panic");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_is_only_slow_is_served() {
         let (ours, mut theirs) = duplex(4);
-        let mut ours = StallGuard::new(ours, Duration::from_mins(1), || ());
+        let mut ours = StallGuard::new(ours, Duration::from_mins(1), UNHURRIED, || ());
         let reader = tokio::spawn(async move {
             for _ in 0..25 {
                 advance(Duration::from_secs(59)).await;

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{body::Response, cross_site::Sites, limits::Terms, problem::Problem};
+use super::{
+    body::Response, cross_site::Sites, limits::Terms, problem::Problem, readiness::Readiness,
+};
 use crate::{
     access::{Access, Rates},
     engine::Engine,
@@ -26,6 +28,8 @@ pub struct State {
     pub metrics: Arc<Metrics>,
     /// Which pages may change something.
     pub sites: Sites,
+    /// Whether uploads can be taken, as found out last.
+    pub readiness: Readiness,
     /// Cancelled when the service is to stop: it is not ready any more then.
     pub stopping: CancellationToken,
 }

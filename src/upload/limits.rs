@@ -47,7 +47,9 @@ pub const ACCEPT_LEN_MAX: usize = 64;
 /// Pieces of one upload.
 pub const PIECE_COUNT_MAX: u64 = 1_000_000;
 /// Bytes of a request head; flow.js puts every field into the query of a probe.
-pub const REQUEST_HEAD_LEN_MAX: usize = 128 * 1024;
+pub const REQUEST_HEAD_LEN_MAX: usize = 32 * 1024;
+/// Bytes of the names and values of all text fields of one form.
+pub const FIELDS_LEN_MAX: usize = 64 * 1024;
 /// Bytes of a JSON request body.
 pub const JSON_BODY_LEN_MAX: usize = 64 * 1024;
 /// Bytes of a user's name, and of an e-mail address.
@@ -63,6 +65,17 @@ pub const REQUEST_ID_LEN_MAX: usize = 128;
 
 // What one request may hold.
 
+/// Memory for request heads and the fields of forms, of all requests together, beside
+/// `memory_budget`. What is free of it below is not counted.
+pub const REQUESTS_MEMORY: u64 = 8 * MIB;
+/// Bytes of a head for which no memory is leased: hyper has a buffer of that size for every
+/// connection.
+pub const HEAD_FREE_LEN: usize = 8 * 1024;
+/// Bytes of the fields of a form for which no memory is leased: those of flow.js are fewer.
+pub const FIELDS_FREE_LEN: usize = 2 * 1024;
+/// Bytes that are read at a time from a connection whose caller was not let in yet. One less than
+/// the buffer that hyper begins with, which therefore does not grow.
+pub const STRANGER_READ_LEN_MAX: u64 = 8 * KIB - 1;
 /// Bytes that are read from a connection at a time. One less than what hyper's buffer is to have,
 /// for that doubles when a read fills it; a fast connection has up to three buffers.
 pub const SOCKET_READ_LEN_MAX: u64 = 32 * KIB - 1;
@@ -239,6 +252,10 @@ pub const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Free bytes under which the service says that it is not ready.
 pub const READY_FREE_MIN: u64 = 64 * MIB;
+/// How long the result of a readiness check is given to everybody who asks.
+pub const READY_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a readiness check may take before the service says that it is not ready.
+pub const READY_CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
 // Defaults of settings.
 

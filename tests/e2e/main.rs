@@ -12,6 +12,7 @@ mod resources;
 mod scan;
 mod settings;
 mod stop;
+mod strict;
 mod support;
 mod tls;
 mod tools;

@@ -46,6 +46,7 @@ mod scan;
 mod shuttle_claim;
 mod sign_in;
 mod smtp;
+mod strangers;
 mod support;
 mod sweep;
 mod tickets;

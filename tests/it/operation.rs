@@ -1,12 +1,13 @@
 //! What operators and their machines ask: alive, ready, how much.
 
-use std::{collections::BTreeMap, io::ErrorKind, sync::Arc};
+use std::{collections::BTreeMap, io::ErrorKind, sync::Arc, time::Duration};
 
 use flowstitch::{
     app::Ended,
     catalog::{Catalog, MemoryCatalog},
     store::{MemoryStore, StoreOp},
 };
+use futures_util::future::join_all;
 use http::Request;
 use serde_json::json;
 use tower::ServiceExt;
@@ -30,7 +31,12 @@ async fn a_service_that_serves_is_alive_and_ready() {
     assert_eq!(app.files("incomplete"), Vec::<String>::new(), "a check leaves nothing");
 }
 
-#[tokio::test]
+/// Lets the result of the last check grow too old to be given again.
+async fn next_check() {
+    tokio::time::advance(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_service_whose_store_fails_is_alive_but_not_ready() {
     let store = Arc::new(MemoryStore::new());
     let app = TestApp::builder().store(store.clone()).start().await;
@@ -38,28 +44,56 @@ async fn a_service_whose_store_fails_is_alive_but_not_ready() {
         store.fail_next(op, ErrorKind::Other);
         assert_not_ready(&app.get("/readyz").await, "store");
         app.get("/healthz").await.assert_status(200);
+        next_check().await;
         app.get("/readyz").await.assert_status(200);
+        next_check().await;
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
+async fn one_readiness_check_a_second_answers_everybody_who_asks() {
+    let store = Arc::new(MemoryStore::new());
+    let catalog = Arc::new(MemoryCatalog::new());
+    let app = TestApp::builder().store(store.clone()).catalog(catalog).start().await;
+    // The second check would succeed.
+    store.fail_next(StoreOp::Probe, ErrorKind::Other);
+    let replies = join_all((0..50).map(|_| app.get("/readyz"))).await;
+    replies.iter().for_each(|reply| assert_not_ready(reply, "store"));
+    tokio::time::advance(Duration::from_millis(999)).await;
+    assert_not_ready(&app.get("/readyz").await, "store");
+    tokio::time::advance(Duration::from_millis(1)).await;
+    // Nor do askers who leave at once cause a check each.
+    store.fail_next(StoreOp::Probe, ErrorKind::Other);
+    for _ in 0..50 {
+        assert!(futures_util::poll!(Box::pin(app.get("/readyz"))).is_pending());
+    }
+    assert_not_ready(&app.get("/readyz").await, "store");
+    next_check().await;
+    app.get("/readyz").await.assert_status(200);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_service_without_room_is_not_ready() {
     let store = Arc::new(MemoryStore::with_room((64 << 20) + 10));
-    let app = TestApp::builder().store(store).start().await;
+    let catalog = Arc::new(MemoryCatalog::new());
+    let app = TestApp::builder().store(store).catalog(catalog).start().await;
     app.get("/readyz").await.assert_status(200);
+    next_check().await;
     let status = app.flow("01234567890").send([1]).await.json();
     assert_not_ready(&app.get("/readyz").await, "free_space");
     let upload = format!("/uploads/{}", status["upload"]["id"].as_str().expect("an id"));
     app.delete(&upload).await.assert_status(204);
+    next_check().await;
     app.get("/readyz").await.assert_status(200);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_service_whose_catalog_fails_is_not_ready_and_says_try_again() {
     let catalog = Arc::new(MemoryCatalog::new());
     let app = TestApp::builder().catalog(catalog.clone()).start().await;
     app.get("/readyz").await.assert_status(200);
     catalog.close().await.expect("it closes");
+    next_check().await;
     assert_not_ready(&app.get("/readyz").await, "catalog");
     app.get("/healthz").await.assert_status(200);
     for path in ["/creatives", "/scheduled", "/uploads", "/metrics"] {

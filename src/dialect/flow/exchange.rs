@@ -9,7 +9,8 @@ use futures_util::{Stream, StreamExt, stream};
 
 use super::{
     fields::FlowFields,
-    params::{Chunk, FlowRequest, Lookup, Named, Post, Probe},
+    intent::{chunk_intent, intent, resemblance},
+    params::{FlowRequest, Lookup, Post, Probe},
     reply::{self, Answer},
 };
 use crate::{
@@ -18,8 +19,8 @@ use crate::{
         form::{BodyKind, BoxError, Form, FormError, Part, keep},
         rejection::rejection_in,
     },
-    engine::{Body, BodyError, Engine, Intent, Piece, Resemblance, Spooled, UploadError},
-    upload::{FileName, Identity, Principal, limits},
+    engine::{Body, BodyError, Engine, Intent, Piece, Spooled, UploadError},
+    upload::{FileName, limits},
 };
 
 /// A flow.js request that may bring bytes.
@@ -75,8 +76,14 @@ where
             take((engine, request.gate), &grant, post, body.boxed()).await
         }
         BodyKind::Multipart(boundary) => {
+            let grant = match request.gate.is_known(query.ticket()) {
+                true => Some(request.gate.admit(query.ticket()).await?),
+                false => None,
+            };
             let form = Form::new(boundary, body.map(|frame| frame.map_err(BoxError::from)));
-            Multipart { engine, request, query, fields: FlowFields::default(), form }.answer().await
+            let form = form.within(engine.allowance());
+            let fields = FlowFields::default();
+            Multipart { engine, request, query, grant, fields, form }.answer().await
         }
     }
 }
@@ -92,6 +99,8 @@ struct Multipart<'a> {
     engine: &'a Engine,
     request: Upload<'a>,
     query: FlowFields,
+    /// What its sender may do, if that was known before the form was read.
+    grant: Option<Grant>,
     /// What the form said so far.
     fields: FlowFields,
     form: Form<'static>,
@@ -106,10 +115,23 @@ impl<'a> Multipart<'a> {
                 Some(Part::File(part)) => return self.file(part.filename).await,
                 // A form without a file asks.
                 None => {
-                    let fields = self.fields.over(self.query);
-                    return probe_fields(self.engine, self.request.gate, &fields).await;
+                    let grant = self.admit().await?;
+                    return probe_as(self.engine, &grant, &self.fields.over(self.query)).await;
                 }
             }
+        }
+    }
+
+    /// Whose the request is, now that the fields before the file were read.
+    async fn admit(&mut self) -> Result<Grant, Refusal> {
+        let (early, late) = (self.query.ticket(), self.fields.ticket());
+        if early.is_some() && late.is_some() && early != late {
+            let detail = "the form has another `ticket` than the query: send one";
+            return Err(Rejection::malformed("invalid_ticket", detail).into());
+        }
+        match self.grant.take() {
+            Some(grant) => Ok(grant),
+            None => self.request.gate.admit(late.or(early)).await,
         }
     }
 
@@ -121,8 +143,8 @@ impl<'a> Multipart<'a> {
         if let Some(filename) = part_filename {
             self.fields.suggest_filename(&filename);
         }
+        let grant = self.admit().await?;
         let fields = self.fields.clone().over(self.query.clone());
-        let grant = self.request.gate.admit(fields.ticket()).await?;
         match self.request.resolve(&grant, &fields) {
             Ok(post) if is_streamed(&post) => {
                 take(self.desk(), &grant, post, closed(self.form)).await
@@ -225,10 +247,14 @@ async fn probe_fields(
     fields: &FlowFields,
 ) -> Result<Answer, Refusal> {
     let grant = gate.admit(fields.ticket()).await?;
+    probe_as(engine, &grant, fields).await
+}
+
+async fn probe_as(engine: &Engine, grant: &Grant, fields: &FlowFields) -> Result<Answer, Refusal> {
     let request = fields.probe(&grant.principal)?;
     let found = match &request.addressed {
         Probe::Chunk(chunk) => {
-            engine.probe(&chunk_intent(&grant, &request, chunk), chunk.range).await
+            engine.probe(&chunk_intent(grant, &request, chunk), chunk.range).await
         }
         Probe::Partial(named, index) => {
             engine.probe_resembling(&resemblance(&grant.principal, named), *index).await
@@ -309,32 +335,4 @@ fn refusal(error: &UploadError) -> Refusal {
 
 fn form_refusal(error: FormError) -> Refusal {
     refusal(&UploadError::Body(error.into()))
-}
-
-fn chunk_intent<A>(grant: &Grant, request: &FlowRequest<A>, chunk: &Chunk) -> Intent {
-    intent(grant, request, chunk.identity.clone(), chunk.filename.clone())
-}
-
-fn intent<A>(
-    grant: &Grant,
-    request: &FlowRequest<A>,
-    identity: Identity,
-    filename: FileName,
-) -> Intent {
-    let scheduled = request.scheduled.or_else(|| grant.day());
-    let (sha256, permit) = (request.sha256, grant.permit.clone());
-    let by = grant.by.clone();
-    Intent { identity, filename, scheduled, sha256, permit, by, kept: None }
-}
-
-fn resemblance(principal: &Principal, named: &Named) -> Resemblance {
-    Resemblance {
-        principal: principal.clone(),
-        identifier: named.identifier.clone(),
-        filename: named.filename.clone(),
-        relative_path: named.relative_path.clone(),
-        total: named.total,
-        stride: named.stride,
-        count: named.count,
-    }
 }

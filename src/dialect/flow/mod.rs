@@ -9,6 +9,7 @@
 mod exchange;
 mod fields;
 mod geometry;
+mod intent;
 mod names;
 mod params;
 mod reply;

@@ -23,7 +23,10 @@ use http::{
 pub(in crate::dialect) use self::keep::keep;
 use self::{disposition::Disposition, reader::Reader};
 use super::rejection::{Rejection, quote};
-use crate::{engine::BodyError, upload::limits};
+use crate::{
+    engine::{Allowance, BodyError, Lease},
+    upload::limits,
+};
 
 /// Whatever goes wrong below a form: the client is gone, or too slow.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -112,6 +115,10 @@ pub struct Form<'b> {
     reader: Box<Reader<'b>>,
     position: Position,
     field_count: usize,
+    /// Bytes of the names and values of all fields so far.
+    fields_len: usize,
+    /// What fields are kept in that are more than a few bytes: the memory, and what is held of it.
+    memory: Option<(Allowance, Vec<Lease>)>,
     had_file: bool,
 }
 
@@ -137,7 +144,13 @@ impl<'b> Form<'b> {
         S: Stream<Item = Result<Bytes, BoxError>> + Send + 'b,
     {
         let (reader, position) = (Box::new(Reader::new(&boundary, body)), Position::Between);
-        Self { reader, position, field_count: 0, had_file: false }
+        Self { reader, position, field_count: 0, fields_len: 0, memory: None, had_file: false }
+    }
+
+    /// The same, whose fields are kept in this memory: it is held until the form is dropped.
+    #[must_use]
+    pub fn within(self, memory: Allowance) -> Self {
+        Self { memory: Some((memory, Vec::new())), ..self }
     }
 
     /// The next part, or nothing when the form is complete. What was not read of a file is read
@@ -216,6 +229,7 @@ impl<'b> Form<'b> {
             let detail = format!("a form may have at most {} fields", limits::FIELD_COUNT_MAX);
             return Err(Rejection::form(detail).into());
         }
+        self.take_fields(name.len())?;
         let value = self.text(&name).await?;
         Ok(Part::Field { name, value })
     }
@@ -223,17 +237,39 @@ impl<'b> Form<'b> {
     /// The value of a text field.
     async fn text(&mut self, name: &str) -> Result<String, FormError> {
         let mut value = Vec::new();
-        let mut next = stream::poll_fn(|context| self.reader.poll_content(context));
-        while let Some(bytes) = next.next().await.transpose()? {
+        while let Some(bytes) = future::poll_fn(|context| self.reader.poll_content(context)).await {
+            let bytes = bytes?;
             if limits::FIELD_LEN_MAX < value.len() + bytes.len() {
                 let (name, max) = (quote(name), limits::FIELD_LEN_MAX);
                 let detail = format!("the field {name} may be at most {max} bytes long");
                 return Err(Rejection::form(detail).into());
             }
             value.extend_from_slice(&bytes);
+            self.take_fields(bytes.len())?;
         }
         let not_utf8 = |_| Rejection::form(format!("the field {} is not UTF-8", quote(name)));
         Ok(String::from_utf8(value).map_err(not_utf8)?)
+    }
+}
+
+impl Form<'_> {
+    /// So many more bytes of fields are here. Errors: they are too many, or there is no memory.
+    fn take_fields(&mut self, len: usize) -> Result<(), FormError> {
+        let before = self.fields_len;
+        self.fields_len += len;
+        if limits::FIELDS_LEN_MAX < self.fields_len {
+            let max = limits::FIELDS_LEN_MAX;
+            let detail = format!("all fields of a form together may be at most {max} bytes long");
+            return Err(Rejection::form(detail).into());
+        }
+        let free = limits::FIELDS_FREE_LEN;
+        let Some((memory, leases)) = self.memory.as_mut().filter(|_| free < self.fields_len) else {
+            return Ok(());
+        };
+        // Twice: they are copied while the request is understood.
+        let lease = memory.try_lease(2 * (self.fields_len - before.max(free)));
+        leases.push(lease.ok_or_else(|| FormError::Body(BodyError::NoMemory.into()))?);
+        Ok(())
     }
 }
 
