@@ -68,6 +68,14 @@ impl Allowance {
     }
 }
 
+impl super::Engine {
+    /// Memory for what is read of a request before it is known whose it is.
+    #[must_use]
+    pub fn allowance(&self) -> Allowance {
+        self.shared.allowance.clone()
+    }
+}
+
 impl Budget {
     pub(super) fn new(bytes: u64, used_bytes: Gauge) -> Self {
         let total_kib = u32::try_from(bytes / KIB).unwrap_or(u32::MAX >> 4).max(1);

@@ -266,12 +266,6 @@ impl Engine {
         &self.shared.options
     }
 
-    /// Memory for what is read of a request before it is known whose it is.
-    #[must_use]
-    pub fn allowance(&self) -> Allowance {
-        self.shared.allowance.clone()
-    }
-
     /// What time it is here.
     #[must_use]
     pub fn clock(&self) -> &Clock {

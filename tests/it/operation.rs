@@ -38,8 +38,8 @@ async fn next_check() {
 
 #[tokio::test(start_paused = true)]
 async fn a_service_whose_store_fails_is_alive_but_not_ready() {
-    let store = Arc::new(MemoryStore::new());
-    let app = TestApp::builder().store(store.clone()).start().await;
+    let (store, catalog) = (Arc::new(MemoryStore::new()), Arc::new(MemoryCatalog::new()));
+    let app = TestApp::builder().store(store.clone()).catalog(catalog).start().await;
     for op in [StoreOp::Probe, StoreOp::Look] {
         store.fail_next(op, ErrorKind::Other);
         assert_not_ready(&app.get("/readyz").await, "store");
