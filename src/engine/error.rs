@@ -149,10 +149,9 @@ impl UploadError {
             Self::Gone(_) => Class::Gone,
             Self::Refused(why, _) => Class::Refused(*why),
             Self::Body(BodyError::TimedOut) => Class::TimedOut,
-            Self::Body(BodyError::NoMemory) => Class::Unavailable,
             Self::Body(BodyError::Broken(_)) => Class::Interrupted,
             Self::NoSpace(_) => Class::NoSpace,
-            Self::Unavailable(_) => Class::Unavailable,
+            Self::Unavailable(_) | Self::Body(BodyError::NoMemory) => Class::Unavailable,
         }
     }
 

@@ -76,9 +76,10 @@ where
             take((engine, request.gate), &grant, post, body.boxed()).await
         }
         BodyKind::Multipart(boundary) => {
-            let grant = match request.gate.is_known(query.ticket()) {
-                true => Some(request.gate.admit(query.ticket()).await?),
-                false => None,
+            let grant = if request.gate.is_known(query.ticket()) {
+                Some(request.gate.admit(query.ticket()).await?)
+            } else {
+                None
             };
             let form = Form::new(boundary, body.map(|frame| frame.map_err(BoxError::from)));
             let form = form.within(engine.allowance());
