@@ -18,44 +18,44 @@ use crate::upload::{DigestKind, Durability};
 #[derive(Debug, Clone, Default, PartialEq, clap::Args, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// Address and port to serve on; port 0 picks a free one
+    /// Address and port to listen on; port 0 picks a free port
     #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
     #[serde(default, deserialize_with = "super::values::read_address")]
     pub listen: Option<SocketAddr>,
 
-    /// Let everybody in without credentials, on any address
+    /// Let everybody upload and read without credentials, on any address
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub allow_anonymous: Option<bool>,
 
-    /// File with the secret that signs upload tickets (HS256): 32 bytes or more
+    /// File with the secret that signs upload tickets (HS256): at least 32 bytes
     #[arg(long, value_name = "FILE")]
     pub ticket_key: Option<String>,
 
-    /// File with the public keys (a JWK set) of those who sign upload tickets themselves
+    /// File with the public keys (a JWK set) of applications that sign tickets themselves
     #[arg(long, value_name = "FILE")]
     pub ticket_jwks: Option<String>,
 
-    /// Service that says whom a request comes from, asked with its headers; empty for none
+    /// URL of a service that is asked who sends a request; empty for none
     #[arg(long, value_name = "URL")]
     pub auth_url: Option<AuthUrl>,
 
-    /// Header of its answer that names the user
+    /// Response header of auth-url that has the user name
     #[arg(long, value_name = "NAME")]
     pub auth_user_header: Option<FieldName>,
 
-    /// What users may do that it names: upload, read, admin
+    /// What users that auth-url names may do: upload, read, admin
     #[arg(long, value_name = "SCOPE,…")]
     pub auth_scopes: Option<ScopeList>,
 
-    /// How long its answer counts
+    /// How long an answer of auth-url is cached
     #[arg(long, value_name = "TIME")]
     pub auth_cache: Option<TimeSpan>,
 
-    /// Folder of all data; the next three are below it unless they are set
+    /// Folder of all data; the next four are in it unless they are set
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<String>,
 
-    /// Folder of uploads on their way in; on the same file system as completed-dir
+    /// Folder of unfinished uploads; on the same file system as completed-dir
     #[arg(long, value_name = "DIR")]
     pub incomplete_dir: Option<String>,
 
@@ -63,7 +63,7 @@ pub struct Settings {
     #[arg(long, value_name = "DIR")]
     pub completed_dir: Option<String>,
 
-    /// Folder of files that were set aside, on the same file system as incomplete-dir
+    /// Folder of files that were set aside; on the same file system as incomplete-dir
     #[arg(long, value_name = "DIR")]
     pub trash_dir: Option<String>,
 
@@ -71,15 +71,15 @@ pub struct Settings {
     #[arg(long, value_name = "FILE")]
     pub database: Option<String>,
 
-    /// Whether no other process may read the database while the server runs; needed on btrfs
+    /// Let no other process read the database while the server runs; needed on btrfs
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     pub database_exclusive: Option<bool>,
 
-    /// Socket for the operator's tools, which only this user may use; beside the database
+    /// Unix socket for the operator's tools; only the user of the server can open it
     #[arg(long, value_name = "FILE")]
     pub control_socket: Option<String>,
 
-    /// IANA time zone that decides which day today is
+    /// IANA time zone in which a day begins and ends
     #[arg(long, value_name = "ZONE")]
     pub time_zone: Option<Zone>,
 
@@ -87,79 +87,79 @@ pub struct Settings {
     #[arg(long, value_name = "MODE")]
     pub durability: Option<Durability>,
 
-    /// Which digest is taken of every file
+    /// Digest that is computed of every file
     #[arg(long, value_name = "KIND")]
     pub digest: Option<DigestKind>,
 
-    /// Whether an upload must name the day it is scheduled for
+    /// Whether an upload must name the day for which it is scheduled
     #[arg(long, value_name = "RULE")]
     pub schedule: Option<Schedule>,
 
-    /// Largest file that is taken
+    /// Size of the largest file that is accepted
     #[arg(long, value_name = "SIZE")]
     pub max_file_size: Option<ByteSize>,
 
-    /// Kinds of file that are taken, by name and by content: image/*, image/png, .pdf; none for all
+    /// Accepted kinds of file, by name and content: image/*, image/png, .pdf; empty for all
     #[arg(long, value_name = "KIND,…", value_delimiter = ',')]
     pub accept: Option<Vec<AcceptedKind>>,
 
-    /// Unfinished uploads that one user, or all the public, may have at a time: a number, or none
+    /// Unfinished uploads of one user, or of all callers without credentials: a number, or none
     #[arg(long, value_name = "COUNT")]
     pub max_uploads: Option<AtMost<u64>>,
 
-    /// Bytes of the files that one user may have on their way at a time: a size, or none
+    /// Total size of the unfinished uploads of one user: a size, or none
     #[arg(long, value_name = "SIZE")]
     pub max_upload_bytes: Option<AtMost<ByteSize>>,
 
-    /// Bytes that one user may store, those on their way included: a size, or none
+    /// Total size of all files of one user, with unfinished uploads: a size, or none
     #[arg(long, value_name = "SIZE")]
     pub max_stored_bytes: Option<AtMost<ByteSize>>,
 
-    /// Room on the disk that uploads leave free: a size, or auto (5 % of the disk, 1 GiB at most)
+    /// Disk space that uploads leave free: a size, or auto (5 % of the disk, at most 1 GiB)
     #[arg(long, value_name = "SIZE")]
     pub reserve_free: Option<FreeRoom>,
 
-    /// Memory for bodies of all requests together; over it, clients wait
+    /// Memory for the bodies of all requests together; clients wait when it is used up
     #[arg(long, value_name = "SIZE")]
     pub memory_budget: Option<ByteSize>,
 
-    /// Connections at a time; more wait until one ends or is idle, and then gives way
+    /// Open connections; others wait until one ends, or until an idle one is closed for them
     #[arg(long, value_name = "COUNT")]
     pub max_connections: Option<usize>,
 
-    /// Connections from one address at a time; over it, its idle ones give way, or the new one ends
+    /// Open connections from one address; for one more, an idle one or the new one is closed
     #[arg(long, value_name = "COUNT")]
     pub max_connections_per_address: Option<usize>,
 
-    /// Requests that one user, or one address, may send in a rate-window; over it, they wait
+    /// Requests of one user, or from one address, in a rate-window; further ones are delayed
     #[arg(long, value_name = "COUNT")]
     pub max_requests: Option<AtMost<u64>>,
 
-    /// Uploads that one user, or one address, may begin in a rate-window; over it, they wait
+    /// Uploads that one user or address may begin in a rate-window; further ones are delayed
     #[arg(long, value_name = "COUNT")]
     pub max_new_uploads: Option<AtMost<u64>>,
 
-    /// Time in which max-requests and max-new-uploads are counted
+    /// Time over which max-requests and max-new-uploads are counted
     #[arg(long, value_name = "TIME")]
     pub rate_window: Option<TimeSpan>,
 
-    /// Bytes in a second that a request's body must bring on average: a size, or none
+    /// Bytes per second that the body of a request must bring on average: a size, or none
     #[arg(long, value_name = "SIZE")]
     pub min_progress: Option<AtMost<ByteSize>>,
 
-    /// How long a body may bring less than that
+    /// How long a body may be slower than min-progress
     #[arg(long, value_name = "TIME")]
     pub progress_window: Option<TimeSpan>,
 
-    /// Proxies whose X-Forwarded-For says where a request is from: addresses, or networks as a/b
+    /// Proxies whose X-Forwarded-For is believed: addresses, or networks such as 10.0.0.0/8
     #[arg(long, value_name = "ADDR,…", value_delimiter = ',')]
     pub trusted_proxies: Option<Vec<TrustedProxy>>,
 
-    /// Uploads whose bytes are read back and hashed at a time
+    /// Uploads that are read back and hashed at the same time
     #[arg(long, value_name = "COUNT")]
     pub stitch_workers: Option<usize>,
 
-    /// Hints that may wait for a stitch worker
+    /// Length of the queue of uploads that wait for a stitch worker
     #[arg(long, value_name = "COUNT")]
     pub stitch_queue: Option<usize>,
 
@@ -175,7 +175,7 @@ pub struct Settings {
     #[arg(long, value_name = "TIME")]
     pub cancel_grace: Option<TimeSpan>,
 
-    /// How long anything is known of an upload that has ended
+    /// How long the state of an ended upload can be looked up
     #[arg(long, value_name = "TIME")]
     pub tombstone_ttl: Option<TimeSpan>,
 
@@ -187,7 +187,7 @@ pub struct Settings {
     #[arg(long, value_name = "TIME")]
     pub trash_ttl: Option<TimeSpan>,
 
-    /// Time between two sweeps of what has expired
+    /// Time between two sweeps, which remove what has expired
     #[arg(long, value_name = "TIME")]
     pub sweep_interval: Option<TimeSpan>,
 
@@ -195,47 +195,47 @@ pub struct Settings {
     #[arg(long, value_name = "TIME")]
     pub completion_wait: Option<TimeSpan>,
 
-    /// Program that must let each file pass before it is published; gets it on standard input
+    /// Program that checks each file before it is published; it reads it from standard input
     #[arg(long, value_name = "COMMAND")]
     pub scan_command: Option<String>,
 
-    /// Socket of a clamd that must let each file pass before it is published
+    /// Unix socket of a clamd that checks each file before it is published
     #[arg(long, value_name = "FILE")]
     pub scan_clamd: Option<String>,
 
-    /// How long the check of one file may take; after that it is tried again later
+    /// Time limit of one check; after that the file is checked again later
     #[arg(long, value_name = "TIME")]
     pub scan_timeout: Option<TimeSpan>,
 
-    /// How long a request's body may bring nothing
+    /// How long the body of a request may bring no byte
     #[arg(long, value_name = "TIME")]
     pub body_idle_timeout: Option<TimeSpan>,
 
-    /// How long a stop waits for work that has begun
+    /// How long a stop waits for requests and stitches that run
     #[arg(long, value_name = "TIME")]
     pub shutdown_timeout: Option<TimeSpan>,
 
-    /// Other origins whose pages may upload: scheme://host:port, *.host for any one label, or *
+    /// Origins whose pages may use the service: scheme://host:port, *.host for one label, or *
     #[arg(long, value_name = "ORIGIN,…", value_delimiter = ',')]
     pub cors_origins: Option<Vec<AllowedOrigin>>,
 
-    /// Address under which browsers know the service, if a proxy does not pass on their Host
+    /// URL at which browsers reach the service; needed if a proxy does not pass on their Host
     #[arg(long, value_name = "URL")]
     pub public_url: Option<PublicUrl>,
 
-    /// Mail server that takes codes to sign in to the page with; none for tokens only
+    /// Mail server for sign-in codes; empty if nobody signs in by mail
     #[arg(long, value_name = "HOST")]
     pub smtp_host: Option<String>,
 
-    /// Its port; 0 for what smtp-tls usually has: 587, 465 or 25
+    /// Port of the mail server; 0 for the usual port of smtp-tls: 587, 465 or 25
     #[arg(long, value_name = "PORT")]
     pub smtp_port: Option<u16>,
 
-    /// How the way to it is encrypted; none only on this machine
+    /// Encryption to the mail server; none only for one on this machine
     #[arg(long, value_name = "HOW")]
     pub smtp_tls: Option<SmtpTls>,
 
-    /// Who we are to it, if it wants to know; needs smtp-password-file
+    /// SMTP user name, if the mail server requires a login; needs smtp-password-file
     #[arg(long, value_name = "NAME")]
     pub smtp_user: Option<String>,
 
@@ -243,31 +243,31 @@ pub struct Settings {
     #[arg(long, value_name = "FILE")]
     pub smtp_password_file: Option<String>,
 
-    /// Whom its mail is from: name@example.com, or Name <name@example.com>
+    /// Sender address of mail: name@example.com, or Name <name@example.com>
     #[arg(long, value_name = "ADDRESS")]
     pub smtp_from: Option<Sender>,
 
-    /// How long one is signed in to the page, unless it is used meanwhile
+    /// When an unused session of the page ends
     #[arg(long, value_name = "TIME")]
     pub session_ttl: Option<TimeSpan>,
 
-    /// How long one is signed in at most
+    /// When every session of the page ends, used or not
     #[arg(long, value_name = "TIME")]
     pub session_max: Option<TimeSpan>,
 
-    /// Certificate chain of the service in PEM, for HTTPS; needs tls-key; empty for HTTP
+    /// File with the certificate chain in PEM, for HTTPS; needs tls-key; empty for HTTP
     #[arg(long, value_name = "FILE")]
     pub tls_cert: Option<String>,
 
-    /// Private key of the certificate in PEM; read again on SIGHUP and when it changes, as tls-cert
+    /// File with the private key in PEM; both files are read again on SIGHUP and when they change
     #[arg(long, value_name = "FILE")]
     pub tls_key: Option<String>,
 
-    /// How log lines are written
+    /// Format of log lines
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
 
-    /// Which log lines are written: a level, or target=level, separated by commas
+    /// Log lines to write: a level, or target=level, separated by commas
     #[arg(long, value_name = "FILTER")]
     pub log: Option<LogFilter>,
 }

@@ -32,7 +32,7 @@ pub struct SmtpServer {
     pub host: String,
     /// Its port.
     pub port: u16,
-    /// How the way to it is encrypted.
+    /// How the connection to the mail server is encrypted.
     pub encryption: Encryption,
     /// Name and password, where it wants them.
     pub credentials: Option<(String, String)>,

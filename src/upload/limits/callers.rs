@@ -16,9 +16,10 @@ pub const FORWARD_LINES: usize = 64;
 pub const FORWARD_PAUSE_MIN: Duration = Duration::from_millis(200);
 /// Bytes that are read of the body of its answer: it says nothing to us.
 pub const FORWARD_ANSWER_LEN_MAX: usize = 64 * 1024;
-/// How long its answer counts.
+/// How long an answer of `auth_url` is cached.
 pub const FORWARD_CACHE: Duration = Duration::from_secs(10);
-/// How long its answer may count: so long is somebody let in who was shut out there.
+/// How long an answer of `auth_url` may be cached at most: for this long, a user who was shut out
+/// there is still let in here.
 pub const FORWARD_CACHE_MAX: Duration = Duration::from_mins(5);
 /// How exactly it is known when a token was last used.
 pub const TOKEN_USE_STEP: Duration = Duration::from_hours(1);
