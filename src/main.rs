@@ -53,6 +53,10 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
             answer(operate::tokens(&config, &command))
         }
         Command::Audit(command) => answer(operate::audit(&config, &command)),
+        Command::Trash { command } => {
+            telemetry::start(config.log_format, &quiet())?;
+            answer(operate::trash(&config, &command))
+        }
         Command::Sweep { dry_run, json } => {
             telemetry::start(config.log_format, &quiet())?;
             answer(operate::sweep(&config, dry_run, json))

@@ -104,6 +104,10 @@ pub struct Metrics {
     pub memory_budget_bytes: Gauge,
     /// Room on the disk.
     pub free_bytes: Gauge<u64, AtomicU64>,
+    /// Files in the trash.
+    pub trash_files: Gauge<u64, AtomicU64>,
+    /// What they take on the disk.
+    pub trash_bytes: Gauge<u64, AtomicU64>,
     /// Uploads that the sweep ended.
     pub expired: Counter,
 }
@@ -137,6 +141,8 @@ impl Metrics {
             memory_used_bytes: Gauge::default(),
             memory_budget_bytes: Gauge::default(),
             free_bytes: Gauge::default(),
+            trash_files: Gauge::default(),
+            trash_bytes: Gauge::default(),
             expired: Counter::default(),
         };
         metrics.register();
@@ -186,6 +192,13 @@ impl Metrics {
             "Memory that bodies may hold",
             Unit::Bytes,
             self.memory_budget_bytes.clone(),
+        );
+        r.register("trash_files", "Files in the trash", self.trash_files.clone());
+        r.register_with_unit(
+            "trash",
+            "What files in the trash take on the disk",
+            Unit::Bytes,
+            self.trash_bytes.clone(),
         );
         r.register_with_unit("free", "Room on the disk", Unit::Bytes, self.free_bytes.clone());
     }

@@ -86,6 +86,7 @@ where
         creatives::a_creative_is_rescheduled,
         creatives::a_deleted_creative_leaves_a_doomed_file,
         creatives::what_the_operator_deletes_is_to_be_kept_in_the_trash,
+        creatives::a_creative_whose_file_was_brought_back_is_written_again,
         creatives::an_upload_is_recovered_from_its_finished_file_once,
         creatives::a_full_upload_that_ends_without_a_file_dooms_what_it_may_have_published,
         usage::what_a_principal_has_is_known_at_any_time,

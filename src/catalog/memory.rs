@@ -332,6 +332,10 @@ impl Catalog for MemoryCatalog {
         })
     }
 
+    async fn restore_creative(&self, creative: &Creative, by: &By) -> Result<bool, CatalogError> {
+        self.change(|facts| facts.restore(creative, by))
+    }
+
     async fn doomed(&self) -> Result<Vec<Doomed>, CatalogError> {
         self.visit(|facts| facts.doomed.values().cloned().collect())
     }

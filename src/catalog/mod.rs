@@ -273,6 +273,11 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
         by: &By,
     ) -> Result<Option<Creative>, CatalogError>;
 
+    /// Writes the record of a file that was brought back from the trash. Returns false, and writes
+    /// nothing, if its principal is a user who is disabled or gone, or if there is a creative of
+    /// this id or upload.
+    async fn restore_creative(&self, creative: &Creative, by: &By) -> Result<bool, CatalogError>;
+
     /// The files whose creatives were deleted and that are not known to be gone.
     async fn doomed(&self) -> Result<Vec<Doomed>, CatalogError>;
 

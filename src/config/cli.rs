@@ -10,7 +10,10 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 
-use super::{Config, Settings, TimeSpan};
+use super::{
+    Config, Settings, TimeSpan,
+    commands::{Audit, TrashCommand},
+};
 use crate::upload::{Principal, Scopes, TokenId, UploadId, UploadState, limits};
 
 /// The prefix of every variable that belongs to us.
@@ -86,6 +89,12 @@ pub enum Command {
     /// Show who did what to which upload or creative, and from where, the newest first
     #[command(after_help = STATUS_OF_AUDIT)]
     Audit(Audit),
+    /// List, bring back or remove files that were set aside
+    Trash {
+        /// What to do
+        #[command(subcommand)]
+        command: TrashCommand,
+    },
     /// Remove now what has expired
     #[command(after_help = STATUS_OF_TOOLS)]
     Sweep {
@@ -96,26 +105,6 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-}
-
-/// Which lines of the audit trail to show.
-#[derive(Debug, Clone, PartialEq, Eq, Args)]
-pub struct Audit {
-    /// Not older than this, such as 24h
-    #[arg(long, value_name = "TIME")]
-    pub since: Option<TimeSpan>,
-    /// About what is this user's only
-    #[arg(long, value_name = "NAME")]
-    pub user: Option<String>,
-    /// About this upload, and the creative that it became, only
-    #[arg(long, value_name = "ID")]
-    pub upload: Option<UploadId>,
-    /// How many at most
-    #[arg(long, value_name = "COUNT", default_value_t = limits::PAGE_LEN)]
-    pub limit: usize,
-    /// Print one JSON document
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// What to do with uploads.
@@ -277,6 +266,7 @@ impl Command {
             | Self::User { .. }
             | Self::Token { .. }
             | Self::Audit(_)
+            | Self::Trash { .. }
             | Self::Sweep { .. } => true,
         }
     }

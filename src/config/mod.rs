@@ -9,6 +9,7 @@
 
 mod check;
 mod cli;
+mod commands;
 mod mail;
 mod resolve;
 mod settings;
@@ -30,7 +31,8 @@ pub use crate::{
     mail::Sender,
 };
 pub use check::Contradiction;
-pub use cli::{Audit, Chosen, Cli, Command, Named, NewToken, Tokens, Uploads, Users};
+pub use cli::{Chosen, Cli, Command, Named, NewToken, Tokens, Uploads, Users};
+pub use commands::{Audit, TrashCommand};
 pub use mail::{MailServer, SmtpTls};
 pub use resolve::Config;
 pub use settings::Settings;

@@ -139,7 +139,7 @@ impl Engine {
 
     /// Tells the upload in memory, if there is one, what became of its creative. If that was
     /// recorded only a moment ago, its stitch worker has yet to tell the upload of it.
-    async fn refresh(&self, of: &Creative, now: Option<Creative>) {
+    pub(super) async fn refresh(&self, of: &Creative, now: Option<Creative>) {
         // Whoever loads the upload at this moment may have read what was before: under the gate
         // that is over.
         if let Ok(Some(upload)) = self.shared.catalog.upload(of.upload_id).await {

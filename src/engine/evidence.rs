@@ -227,7 +227,7 @@ impl Shared {
     }
 
     /// Takes back the ranges that are not what they were in the file of the upload.
-    async fn forget_damaged(&self, live: &Live) -> Result<(), UploadError> {
+    pub(super) async fn forget_damaged(&self, live: &Live) -> Result<(), UploadError> {
         let ranges: Vec<StoredRange> = {
             let state = live.lock();
             let ranges = state.coverage.iter();
@@ -279,6 +279,12 @@ impl Shared {
 }
 
 impl Live {
+    /// The name that its file will have.
+    pub(super) fn published_name(&self) -> PublishedName {
+        let state = self.lock();
+        PublishedName::new(state.record.creative_id, &state.record.filename)
+    }
+
     /// Whether a finished file of the upload is there that has yet to be examined.
     pub(super) fn has_evidence(&self) -> bool {
         self.lock().evidence == Evidence::ToExamine

@@ -22,12 +22,9 @@ use super::{
     warm::Warm,
     watch::Told,
 };
-use crate::{
-    store::PublishedName,
-    upload::{
-        Allowance, By, ByteRange, Checksum, Coverage, Creative, Day, Plan, Sha256Digest,
-        StoredRange, UploadId, UploadRecord, UploadState,
-    },
+use crate::upload::{
+    Allowance, By, ByteRange, Checksum, Coverage, Creative, Day, Plan, Sha256Digest, StoredRange,
+    UploadId, UploadRecord, UploadState,
 };
 
 /// An upload that somebody uses, or used a moment ago.
@@ -241,12 +238,6 @@ impl Live {
             }
             _ => error,
         }
-    }
-
-    /// The name that its file will have.
-    pub(super) fn published_name(&self) -> PublishedName {
-        let state = self.lock();
-        PublishedName::new(state.record.creative_id, &state.record.filename)
     }
 
     /// Asks for the exclusive right to write `range`.

@@ -29,6 +29,7 @@ mod quota;
 mod receive;
 mod recover;
 mod registry;
+mod restore;
 mod room;
 mod sink;
 mod snapshot;
@@ -64,6 +65,7 @@ pub use self::{
     options::Options,
     quota::Charge,
     receive::Received,
+    restore::{Emptied, Restored},
     snapshot::{Missing, Snapshot},
     spool::Spooled,
     uploads::Cancelled,

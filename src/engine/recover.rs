@@ -27,6 +27,8 @@ pub(super) async fn at_start(
     if !clean {
         tracing::warn!("The last session did not end in order: recovering");
     }
+    // Before anybody looks for a file: one that is missed is forgotten.
+    shared.reclaim().await?;
     // Listed before anything new can be among them. Uploads that were full are found by the tick.
     let parts = shared.store.uploads().await?;
     let recovering = shared.clone();
@@ -108,13 +110,13 @@ async fn clear_orphans(shared: &Shared, parts: Vec<UploadId>) -> Result<(), Uplo
                 continue;
             }
             let note = TrashNote::unknown(TrashReason::UnknownUpload);
-            if let Err(error) = shared.set_aside(Origin::Incomplete(*id), &note).await {
+            if let Err(error) = shared.set_aside_unmeasured(Origin::Incomplete(*id), &note).await {
                 let error = &error as &dyn Error;
                 tracing::warn!(upload.id = %id, error, "Cannot move a file to the trash");
             }
         }
     }
-    Ok(())
+    shared.measure_trash().await
 }
 
 /// Takes the files of creatives that were deleted from their places. One that cannot be moved or

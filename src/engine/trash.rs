@@ -19,15 +19,41 @@ impl Shared {
         origin: Origin,
         note: &TrashNote,
     ) -> Result<(), UploadError> {
-        let at = self.clock.now();
-        let key = TrashKey { id: TrashId::at(at), origin };
-        if self.store.set_aside(&key, note.to_json().into()).await? {
+        let key = TrashKey { id: TrashId::at(self.clock.now()), origin };
+        if self.move_to_trash(&key, note).await? {
+            self.measure_trash().await?;
+        }
+        Ok(())
+    }
+
+    /// The same for one of many: the caller measures the trash when all have been moved.
+    pub(super) async fn set_aside_unmeasured(
+        &self,
+        origin: Origin,
+        note: &TrashNote,
+    ) -> Result<(), UploadError> {
+        let key = TrashKey { id: TrashId::at(self.clock.now()), origin };
+        self.move_to_trash(&key, note).await.map(drop)
+    }
+
+    async fn move_to_trash(&self, key: &TrashKey, note: &TrashNote) -> Result<bool, UploadError> {
+        let was_there = self.store.set_aside(key, note.to_json().into()).await?;
+        if was_there {
             tracing::warn!(
                 trash.id = %key.id, file = %key.origin, reason = %note.reason,
                 "Moved a file to the trash: `flowstitch trash list` shows it"
             );
-            self.note_deed(Deed::FileTrashed, &key, Some(note), &By::server(at)).await;
+            let by = By::server(self.clock.now());
+            self.note_deed(Deed::FileTrashed, key, Some(note), &by).await;
         }
+        Ok(was_there)
+    }
+
+    /// Counts what is in the trash, for the metrics and for `GET /limits`.
+    pub(super) async fn measure_trash(&self) -> Result<(), UploadError> {
+        let trash = self.store.trash().await?;
+        self.metrics.trash_files.set(trash.len() as u64);
+        self.metrics.trash_bytes.set(trash.iter().map(|trashed| trashed.occupied).sum());
         Ok(())
     }
 
@@ -41,17 +67,15 @@ impl Shared {
         self.set_aside(Origin::Completed(live.published_name()), &note).await
     }
 
-    /// Removes from the trash what was put there before this time. Returns how many files went.
-    pub(super) async fn empty_trash(&self, before: Timestamp) -> Result<usize, UploadError> {
-        let mut count = 0;
+    /// Removes from the trash what was put there before this time.
+    pub(super) async fn empty_trash(&self, before: Timestamp) -> Result<(), UploadError> {
         for trashed in self.store.trash().await? {
             if self.stop.is_cancelled() || before <= trashed.key.id.time() {
                 break;
             }
             self.empty_one(&trashed.key, &By::server(self.clock.now())).await?;
-            count += 1;
         }
-        Ok(count)
+        self.measure_trash().await
     }
 
     /// Gives up what is in the trash, the oldest first, until so many bytes are free. Nothing of it
@@ -65,15 +89,16 @@ impl Shared {
         }
         for trashed in trash {
             if needed <= self.store.space().await?.free {
-                return Ok(());
+                break;
             }
             tracing::warn!(trash.id = %trashed.key.id, "Emptied from the trash: the disk is full");
             self.empty_one(&trashed.key, &By::server(self.clock.now())).await?;
         }
-        Ok(())
+        self.measure_trash().await
     }
 
-    async fn empty_one(&self, key: &TrashKey, by: &By) -> Result<(), UploadError> {
+    /// Removes one file from the trash for good.
+    pub(super) async fn empty_one(&self, key: &TrashKey, by: &By) -> Result<(), UploadError> {
         let note = self.note_of(key).await;
         self.store.empty(key).await?;
         self.note_deed(Deed::TrashEmptied, key, note.as_ref(), by).await;
@@ -83,6 +108,11 @@ impl Shared {
     /// What was written down about a file in the trash, if that can be read.
     pub(super) async fn note_of(&self, key: &TrashKey) -> Option<TrashNote> {
         self.store.read_note(key).await.ok().and_then(|note| TrashNote::parse(&note))
+    }
+
+    /// Writes down that a file was brought back.
+    pub(super) async fn note_restored(&self, key: &TrashKey, note: Option<&TrashNote>, by: &By) {
+        self.note_deed(Deed::FileRestored, key, note, by).await;
     }
 
     /// Writes a line into the audit trail.

@@ -4,6 +4,7 @@
 //! process; so there is no other check of who asks.
 
 mod people;
+mod trash;
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -12,6 +13,7 @@ use http::{Method, StatusCode, request};
 use serde::{Deserialize, Serialize};
 
 pub use self::people::{Issued, Person, TokenBody};
+pub use self::trash::{EmptiedBody, RestoredBody};
 use super::{
     body::{self, Request, Response},
     by,
@@ -124,7 +126,7 @@ async fn dispatch(state: &State, request: &request::Parts) -> Answer {
     let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     let known = matches!(
         segments[..],
-        ["uploads", _, "cancel" | "retry"] | ["sweep"] | ["users" | "tokens", _]
+        ["uploads", _, "cancel" | "retry"] | ["sweep"] | ["users" | "tokens" | "trash", _]
     );
     if known && request.method != Method::POST {
         return Err(Problem::method_not_allowed(&[Method::POST]));
@@ -134,6 +136,7 @@ async fn dispatch(state: &State, request: &request::Parts) -> Answer {
     let query = request.uri.query().unwrap_or_default();
     match segments[..] {
         ["users", what] => people::users(state, what, query, by).await,
+        ["trash", what] => trash::trash(state, what, query, by).await,
         ["tokens", what] => people::tokens(state, what, query, by).await,
         ["uploads", upload, "cancel"] => cancel(&state.engine, id(upload)?, by).await,
         ["uploads", upload, "retry"] => {

@@ -54,6 +54,13 @@ pub(super) struct Limits {
     max_stored_bytes: Option<u64>,
     /// …and has stored, those of unfinished uploads not included.
     stored_bytes: u64,
+    /// Bytes of the disk that files in the trash take, whoever's they are: they are given up when
+    /// an upload needs the room.
+    trash_bytes: u64,
+    /// How many files that are.
+    trash_files: u64,
+    /// How long they are kept at most, in seconds.
+    trash_ttl: f64,
     /// Connections that the service has at a time.
     max_connections: usize,
     /// Connections that one address may have at a time.
@@ -97,6 +104,9 @@ pub(super) async fn show(state: &State, principal: &Principal) -> Answer {
         upload_bytes,
         max_stored_bytes,
         stored_bytes,
+        trash_bytes: state.metrics.trash_bytes.get(),
+        trash_files: state.metrics.trash_files.get(),
+        trash_ttl: options.trash_ttl.as_secs_f64(),
         max_connections: state.terms.connections.0,
         max_connections_per_address: state.terms.connections.1,
         max_requests: rates.requests,

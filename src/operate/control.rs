@@ -175,5 +175,12 @@ fn for_one_thing(config: &Config) -> Config {
     let never = Duration::MAX;
     let mail = MailServer { host: String::new(), ..config.mail.clone() };
     let base = config.clone();
-    Config { upload_ttl: never, tombstone_ttl: never, audit_ttl: None, mail, ..base }
+    Config {
+        upload_ttl: never,
+        tombstone_ttl: never,
+        trash_ttl: never,
+        audit_ttl: None,
+        mail,
+        ..base
+    }
 }

@@ -20,6 +20,7 @@ pub(super) struct Data {
     /// The folders, for the operator to read.
     pub(super) incomplete: PathBuf,
     pub(super) completed: PathBuf,
+    pub(super) trash: PathBuf,
 }
 
 impl Data {
@@ -29,7 +30,8 @@ impl Data {
             CatalogView::open(&config.database).map_err(StartError::of(&config.database))?;
         let files = StoreView::open(folders(config))?;
         let (incomplete, completed) = (config.incomplete_dir.clone(), config.completed_dir.clone());
-        Ok(Self { facts, files, incomplete, completed })
+        let trash = config.trash_dir.clone();
+        Ok(Self { facts, files, incomplete, completed, trash })
     }
 
     /// Looks on a thread that may block.

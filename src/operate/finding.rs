@@ -72,10 +72,27 @@ impl Finding {
 
     /// A finished file that nothing in the catalog speaks of.
     pub(super) fn foreign(id: Option<CreativeId>, file: &Path) -> Self {
-        let problem = "no creative has this file".into();
-        let action = "move it elsewhere, or delete it; if a creative was lost, restore the \
-                      database from a backup";
+        let problem = "no creative has this file: it may be newer than the database".into();
+        let action = "keep it: if there is a newer copy of the database, restore that; if not, \
+                      copy the file to its owner before you move it out of the folder";
         Self { creative_id: id, ..Self::new(true, "foreign_file", file, problem, action) }
+    }
+
+    /// The finished file of an upload that is not finished by the catalog's account.
+    pub(super) fn unrecorded(id: CreativeId, file: &Path) -> Self {
+        let problem = "its upload was finished, but the database is older and does not know of it";
+        let action = "start the server, or let it run: it reads the file and records it; do not \
+                      delete it";
+        let fault = Self::new(true, "unrecorded_file", file, problem.into(), action);
+        Self { creative_id: Some(id), ..fault }
+    }
+
+    /// A file in the trash of which nothing is known.
+    pub(super) fn unknown_trash(file: &Path, why: &str) -> Self {
+        let problem = format!("the note about this file in the trash cannot be read: {why}");
+        let action = "copy it out with `flowstitch trash restore ID --output FILE`, where ID is \
+                      how its name begins";
+        Self::new(true, "unknown_trash", file, problem, action)
     }
 
     /// Ranges of a running upload are recorded and their bytes are gone.
@@ -95,13 +112,23 @@ impl Finding {
     }
 
     /// Bytes of an upload that is not running: while a session is open it may be a first chunk
-    /// under way, or what a crash left, which the next start removes.
-    pub(super) fn stray(id: UploadId, file: &Path, session_is_open: bool) -> Self {
-        let problem = "no running upload owns these bytes".into();
-        let action = if session_is_open {
-            "nothing: a first chunk may be under way, and the next start removes what is left over"
+    /// under way. A start removes what is left of one that has ended, and sets aside the rest.
+    pub(super) fn stray(id: UploadId, file: &Path, has_ended: bool, session_is_open: bool) -> Self {
+        let problem = if has_ended {
+            "no running upload owns these bytes: it has ended".into()
         } else {
-            "start the server, which removes them"
+            "no running upload owns these bytes: they may be newer than the database".into()
+        };
+        let action = match (has_ended, session_is_open) {
+            (true, _) => "start the server, which removes them",
+            (false, true) => {
+                "nothing: a first chunk may be under way, and the next start moves what is left \
+                 over to the trash"
+            }
+            (false, false) => {
+                "if there is a newer copy of the database, restore that before you start the \
+                 server; if not, start it: it moves them to the trash"
+            }
         };
         let fault = Self::new(!session_is_open, "stray_part", file, problem, action);
         Self { upload_id: Some(id), ..fault }

@@ -14,6 +14,7 @@ mod progress;
 mod sweep;
 mod table;
 mod tokens;
+mod trash;
 mod uploads;
 mod users;
 mod verify;
@@ -26,7 +27,7 @@ use std::{
 use serde::Serialize;
 use serde_json::json;
 
-pub use self::{audit::audit, error::Failure, tokens::tokens, users::users};
+pub use self::{audit::audit, error::Failure, tokens::tokens, trash::trash, users::users};
 use self::{control::Answer, data::Data, finding::Finding, progress::Progress};
 use crate::{
     config::Config,

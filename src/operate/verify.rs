@@ -27,9 +27,9 @@ use super::{
 };
 use crate::{
     catalog::CatalogError,
-    store::{Found, PublishedName, StoreError},
+    store::{Found, PublishedName, StoreError, TrashKey},
     upload::{
-        Creative, CreativeId, FileDigest, Hashing, UploadId,
+        Creative, CreativeId, FileDigest, Hashing, TrashNote, UploadId,
         limits::{
             PROGRESS_INTERVAL, READ_LEN_MAX, VERIFY_AT_ONCE, VERIFY_PAGE_LEN, VERIFY_SECOND_LOOK,
         },
@@ -53,6 +53,8 @@ pub(super) struct Seen {
     uploads: u64,
     /// Files of uploads, each against its upload.
     parts: u64,
+    /// Files in the trash, each against the note about it.
+    trash: u64,
 }
 
 /// What is counted while creatives are looked at, several at once.
@@ -69,6 +71,7 @@ enum Subject {
     File(Found<PublishedName>),
     Upload(UploadId),
     Part(Found<UploadId>),
+    Trashed(TrashKey),
 }
 
 /// Looks at everything; tells of what does not fit.
@@ -164,6 +167,10 @@ fn look_at_the_rest(data: &Data, mut seen: Seen) -> Result<(Vec<Subject>, Seen)>
         seen.parts += 1;
         first_look(Subject::Part(part?))?;
     }
+    for trashed in data.files.trash()? {
+        seen.trash += 1;
+        first_look(Subject::Trashed(trashed.key))?;
+    }
     Ok((suspects, seen))
 }
 
@@ -196,6 +203,7 @@ fn look(data: &Data, subject: &Subject, tally: &Tally) -> Result<Option<Finding>
         Subject::Part(Found::Odd(name)) => Ok(Some(Finding::odd(&data.incomplete.join(name)))),
         Subject::Upload(id) => look_at_upload(data, *id),
         Subject::Part(Found::Ours(id)) => look_at_part(data, *id),
+        Subject::Trashed(key) => Ok(look_at_trashed(data, key)),
         Subject::Part(Found::Foreign(name)) => {
             Ok(Some(Finding::alien(&data.incomplete.join(name))))
         }
@@ -267,6 +275,10 @@ fn look_at_file(data: &Data, name: &PublishedName) -> Result<Option<Finding>> {
         return Ok(None);
     }
     let file = data.completed.join(name.to_string());
+    let unfinished = data.facts.names_of_receiving(name.id())?;
+    if unfinished.iter().any(|of| PublishedName::new(name.id(), of) == *name) {
+        return Ok(Some(Finding::unrecorded(name.id(), &file)));
+    }
     Ok(Some(Finding::foreign(Some(name.id()), &file)))
 }
 
@@ -293,7 +305,20 @@ fn look_at_part(data: &Data, id: UploadId) -> Result<Option<Finding>> {
         return Ok(None);
     }
     let file = data.incomplete.join(format!("{id}.part"));
-    Ok(Some(Finding::stray(id, &file, data.facts.has_open_session()?)))
+    let has_ended = data.facts.upload(id)?.is_some();
+    Ok(Some(Finding::stray(id, &file, has_ended, data.facts.has_open_session()?)))
+}
+
+/// Is it known what this file in the trash is?
+fn look_at_trashed(data: &Data, key: &TrashKey) -> Option<Finding> {
+    let why: String = match data.files.read_note(key) {
+        Ok(note) if TrashNote::parse(&note).is_some() => return None,
+        Ok(_) => "it is no note of ours".into(),
+        // Emptied or brought back in the meantime, or without a note from the start.
+        Err(StoreError::NotFound { .. }) => "it is not there".into(),
+        Err(error) => why(&error),
+    };
+    Some(Finding::unknown_trash(&data.trash.join(key.to_string()), &why))
 }
 
 fn running(
@@ -314,6 +339,10 @@ impl fmt::Display for Seen {
         if self.by_length_only != 0 {
             write!(f, ", {} by length only", self.by_length_only)?;
         }
-        write!(f, "), {files}, {uploads}, {parts}")
+        write!(f, "), {files}, {uploads}, {parts}")?;
+        if self.trash != 0 {
+            write!(f, ", {} in the trash", counted(self.trash, "file"))?;
+        }
+        Ok(())
     }
 }

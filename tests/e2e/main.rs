@@ -7,6 +7,7 @@ mod deployment;
 mod logs;
 mod mail;
 mod network;
+mod older_database;
 mod readme;
 mod resources;
 mod scan;

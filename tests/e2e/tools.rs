@@ -170,7 +170,8 @@ fn a_postponed_stitch_is_retried_and_its_outcome_is_told() {
         let (file, id) = half(&server, "half.bin");
         tool(&setup, &["uploads", "retry", &id]).assert(1, &["waits for chunks", "1000 of 2000"]);
         let in_the_way = published(&setup, &id);
-        fs::write(&in_the_way, "in the way").expect("written");
+        // A folder: a file would be moved to the trash.
+        fs::create_dir(&in_the_way).expect("made");
         file.post(&mut server.connect(), 2).expect("an answer").assert_status(200);
         tool(&setup, &["uploads", "retry", &id]).assert(1, &["cannot be stitched"]);
 
@@ -181,7 +182,7 @@ fn a_postponed_stitch_is_retried_and_its_outcome_is_told() {
             tool(&setup, &["uploads", "retry", &id]).assert(1, &["cannot be stitched"]);
             None
         };
-        fs::remove_file(&in_the_way).expect("removed");
+        fs::remove_dir(&in_the_way).expect("removed");
         let status = tool(&setup, &["uploads", "retry", &id, "--json"]).json(0);
         assert_eq!(status["complete"], true);
         assert!(fs::read(&in_the_way).expect("published") == file.content);

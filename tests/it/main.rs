@@ -51,6 +51,7 @@ mod support;
 mod sweep;
 mod tickets;
 mod tidy;
+mod trash;
 mod truth;
 mod uploads;
 mod warm;

@@ -136,6 +136,21 @@ pub(super) async fn what_the_operator_deletes_is_to_be_kept_in_the_trash(catalog
     assert_eq!(note.and_then(|note| note.user_id).as_deref(), Some("ann"));
 }
 
+pub(super) async fn a_creative_whose_file_was_brought_back_is_written_again(catalog: Shared) {
+    let creative = publish(&catalog, &Principal::named("ann"), "2026-12-02").await;
+    let by = sample_by(0);
+    assert!(!catalog.restore_creative(&creative, &by).await.expect("it is there"));
+    catalog.delete_creative(creative.id, &by).await.expect("deleted");
+    let of_nobody = Creative { principal: Principal::named("nobody"), ..creative.clone() };
+    assert!(!catalog.restore_creative(&of_nobody, &by).await.expect("there is no such user"));
+    assert_eq!(catalog.creative(creative.id).await.expect("read"), None);
+    assert!(catalog.restore_creative(&creative, &by).await.expect("restored"));
+    assert_eq!(catalog.creative(creative.id).await.expect("read"), Some(creative.clone()));
+    assert_eq!(catalog.doomed().await.expect("listed"), [], "its file is to stay");
+    let other = Creative { id: CreativeId::new(), ..creative };
+    assert!(!catalog.restore_creative(&other, &by).await.expect("its upload has one"));
+}
+
 pub(super) async fn an_upload_is_recovered_from_its_finished_file_once(catalog: Shared) {
     let (record, ended) = (sample_upload("x"), sample_upload("ended"));
     let creative = sample_creative(&record);

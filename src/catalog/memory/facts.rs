@@ -227,10 +227,27 @@ impl Facts {
         recovered
     }
 
+    fn may_add(&self, principal: &Principal) -> bool {
+        let user = self.users.get(principal);
+        principal.is_anonymous() || user.is_some_and(|user| user.disabled_at.is_none())
+    }
+
+    /// Writes a record again whose file was brought back.
+    pub(super) fn restore(&mut self, creative: &Creative, by: &By) -> bool {
+        let same = |it: &Creative| it.id == creative.id || it.upload_id == creative.upload_id;
+        if self.creatives.values().any(same) || !self.may_add(&creative.principal) {
+            return false;
+        }
+        let created_at = to_millis(creative.created_at);
+        let creative = Creative { created_at, ..creative.clone() };
+        self.doomed.remove(&creative.id);
+        self.note_creative(&creative, Deed::FileRestored, by, creative.filename.as_str());
+        self.creatives.insert(creative.id, creative);
+        true
+    }
+
     fn complete_as(&mut self, creative: &Creative, deed: Deed) -> bool {
-        let user = self.users.get(&creative.principal);
-        let enabled = user.is_some_and(|user| user.disabled_at.is_none());
-        if !creative.principal.is_anonymous() && !enabled {
+        if !self.may_add(&creative.principal) {
             return false;
         }
         let creative = Creative { created_at: to_millis(creative.created_at), ..creative.clone() };

@@ -102,6 +102,20 @@ pub(super) fn reschedule(
     Ok(moved)
 }
 
+/// Writes a record again whose file was brought back.
+pub(super) fn restore(tx: &Connection, creative: &Creative, by: &By) -> Result<bool> {
+    const OF_ITS_UPLOAD: &str = "SELECT id FROM creatives WHERE upload_id = ?1";
+    let of_its_upload = tx.prepare_cached(OF_ITS_UPLOAD)?.exists([creative.upload_id])?;
+    let is_taken = of_its_upload || by_id(tx, creative.id)?.is_some();
+    if is_taken || !users::may_add(tx, &creative.principal)? {
+        return Ok(false);
+    }
+    insert(tx, creative)?;
+    buried(tx, creative.id)?;
+    audit::of_creative(tx, creative, Deed::FileRestored, by, creative.filename.as_str())?;
+    Ok(true)
+}
+
 /// Deletes the record and dooms the file, or neither.
 pub(super) fn delete(tx: &Connection, id: CreativeId, by: &By) -> Result<Option<Creative>> {
     const DELETE: &str = "DELETE FROM creatives WHERE id = ?1 RETURNING *";

@@ -263,6 +263,11 @@ impl Catalog for SqliteCatalog {
         self.write(move |tx| creatives::delete(tx, id, &by)).await
     }
 
+    async fn restore_creative(&self, creative: &Creative, by: &By) -> Result<bool, CatalogError> {
+        let (creative, by) = (creative.clone(), by.clone());
+        self.write(move |tx| creatives::restore(tx, &creative, &by)).await
+    }
+
     async fn doomed(&self) -> Result<Vec<Doomed>, CatalogError> {
         self.readers.read(creatives::doomed).await
     }

@@ -288,6 +288,8 @@ async fn call_everything(catalog: &SqliteCatalog) {
         .expect("rescheduled");
     catalog.delete_creative(creative.id, &sample_by(0)).await.expect("deleted");
     catalog.recover(&creative).await.expect("no effect");
+    assert!(catalog.restore_creative(&creative, &sample_by(0)).await.expect("restored"));
+    catalog.delete_creative(creative.id, &sample_by(0)).await.expect("deleted");
     catalog.doomed().await.expect("listed");
     catalog.buried(creative.id).await.expect("buried");
     catalog.purgeable(sample_time(5000)).await.expect("counted");

@@ -88,6 +88,14 @@ impl CatalogView {
         self.column(SQL, [id])
     }
 
+    /// The client's names of files that unfinished uploads are to have under this id. The finished
+    /// file of one that lacks ranges is newer than this catalog.
+    pub fn names_of_receiving(&self, id: CreativeId) -> Result<Vec<FileName>> {
+        const SQL: &str =
+            "SELECT filename FROM uploads WHERE state = 'receiving' AND creative_id = ?1";
+        self.column(SQL, [id])
+    }
+
     /// The upload with this id.
     pub fn upload(&self, id: UploadId) -> Result<Option<UploadRecord>> {
         uploads::by_id(&self.db(), id)

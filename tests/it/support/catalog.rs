@@ -273,6 +273,10 @@ impl Catalog for StagedCatalog {
         self.call(CatalogOp::DeleteCreative, self.inner.delete_creative(id, by)).await
     }
 
+    async fn restore_creative(&self, creative: &Creative, by: &By) -> Result<bool, CatalogError> {
+        self.call(CatalogOp::Complete, self.inner.restore_creative(creative, by)).await
+    }
+
     async fn doomed(&self) -> Result<Vec<Doomed>, CatalogError> {
         self.call(CatalogOp::Look, self.inner.doomed()).await
     }

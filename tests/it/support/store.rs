@@ -61,7 +61,12 @@ impl StagedStore {
 
     /// The next read gives other bytes than those that were stored.
     pub(crate) fn rot_next_read(&self) {
-        self.stages.push(StoreOp::Read, 0, Stage::Rot);
+        self.rot_nth_read(0);
+    }
+
+    /// The read after `skip` more gives other bytes than those that were stored.
+    pub(crate) fn rot_nth_read(&self, skip: usize) {
+        self.stages.push(StoreOp::Read, skip, Stage::Rot);
     }
 
     /// Nothing is staged any more.
