@@ -182,7 +182,7 @@ pub enum Users {
     Disable(Named),
     /// Let them count again
     Enable(Named),
-    /// Forget one, with all tokens, uploads, creatives and files: there is no way back
+    /// Forget one, with all tokens, uploads and creatives; finished files go to the trash
     Remove(Named),
 }
 
