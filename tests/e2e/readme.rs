@@ -137,8 +137,9 @@ fn the_commands_of_the_operator_do_what_is_said_of_them() {
             let output = shell(&line, dir, &server);
             let text = [&output.stdout[..], &output.stderr].concat();
             let text = String::from_utf8_lossy(&text);
-            // There is nothing to complete: the answer is no.
-            let expected = if line.contains(" retry ") { Some(1) } else { Some(0) };
+            // There is nothing to complete, and nothing in the trash: the answer is no.
+            let is_refused = [" retry ", " trash restore "].iter().any(|it| line.contains(it));
+            let expected = Some(i32::from(is_refused));
             assert_eq!(output.status.code(), expected, "{line}: {text}");
         }
     }
