@@ -21,6 +21,7 @@ mod power;
 mod proof;
 mod quota;
 mod recovery;
+mod restore;
 mod rivals;
 mod rot;
 mod slow;
@@ -58,6 +59,7 @@ pub(crate) fn all() -> Vec<Box<dyn Fault>> {
         vec![Box::new(kill::Kill::STRICT), Box::new(kill::Kill::RELAXED)];
     all.extend(points::POINTS.map(|point| Box::new(point) as Box<dyn Fault>));
     all.push(Box::new(recovery::Recovery));
+    all.push(Box::new(restore::Restore));
     all.push(Box::new(power::Shutdown));
     all.push(Box::new(power::Image));
     all.push(Box::new(order::Order));
