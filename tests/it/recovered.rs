@@ -3,8 +3,8 @@
 
 use flowstitch::{
     catalog::{AuditQuery, Catalog},
-    store::{ChunkStore, MemoryStore, Origin, StoreOp},
-    upload::{By, Deed, Means},
+    store::{ChunkStore, MemoryStore, Origin, PublishedName, StoreOp},
+    upload::{By, Deed, Means, UploadId, UploadRecord},
 };
 
 use crate::support::{Machine, TestApp, idle, sha256_hex};
@@ -159,8 +159,8 @@ fn a_finished_file_that_does_not_match_is_set_aside_and_comes_anew() {
     }
 }
 
-async fn plant(disk: &MemoryStore, name: &flowstitch::store::PublishedName, bytes: &[u8]) {
-    let id = flowstitch::upload::UploadId::new();
+async fn plant(disk: &MemoryStore, name: &PublishedName, bytes: &[u8]) {
+    let id = UploadId::new();
     disk.create(id, bytes.len() as u64).await.expect("room");
     disk.write(id, 0, vec![bytes.to_vec().into()]).await.expect("written");
     disk.publish(id, name).await.expect("published");
@@ -236,7 +236,7 @@ fn the_trash_is_emptied_when_its_time_is_over_and_before_the_disk_is_full() {
     let machine = Machine::with_disk(MemoryStore::with_room(100)).flag("--reserve-free=0");
     let machine = machine.flag("--trash-ttl=1h");
     let orphan = async || {
-        let id = flowstitch::upload::UploadId::new();
+        let id = UploadId::new();
         machine.disk.create(id, 60).await.expect("room");
     };
     Machine::paused(orphan());
@@ -263,5 +263,67 @@ fn the_trash_is_emptied_when_its_time_is_over_and_before_the_disk_is_full() {
         app.app().engine().sweep().await.expect("a sweep");
         assert_eq!(machine.trash().await, []);
         assert_eq!(machine.lines(Deed::TrashEmptied).await, 2);
+    });
+}
+
+impl Machine {
+    /// The one upload that is being received.
+    async fn unfinished(&self) -> UploadRecord {
+        let later = "2030-01-01T00:00:00Z".parse().expect("a time");
+        let ids = self.facts.idle(later, 2).await.expect("a list");
+        let [id] = ids[..] else { panic!("{ids:?}") };
+        self.facts.upload(id).await.expect("read").expect("it is there")
+    }
+}
+
+#[test]
+fn of_a_part_and_a_finished_file_the_one_that_fits_what_is_known_counts() {
+    for fits in [true, false] {
+        let machine = restored("--upload-ttl=24h", None);
+        Machine::paused(async {
+            // The part comes from the backup, too, with the chunks that the catalog knows.
+            let id = machine.unfinished().await.id;
+            machine.disk.create(id, CONTENT.len() as u64).await.expect("room");
+            for at in [0..4, 8..12] {
+                let frames = vec![CONTENT[at.clone()].to_vec().into()];
+                machine.disk.write(id, at.start as u64, frames).await.expect("written");
+            }
+            if !fits {
+                let name = machine.disk.published().await.expect("a list").remove(0);
+                machine.disk.unpublish(&name).await.expect("removed");
+                plant(&machine.disk, &name, b"hello woRld, are you there?").await;
+            }
+        });
+        machine.process(async |app| {
+            idle().await;
+            if fits {
+                assert_recovered(&machine, app).await;
+                return;
+            }
+            assert_eq!((machine.files().await, machine.trash().await.len()), ((1, 0), 1));
+            let file = app.flow(CONTENT);
+            assert_eq!(
+                (file.probe(1).await.status, file.probe(2).await.status),
+                (http::StatusCode::OK, http::StatusCode::NO_CONTENT)
+            );
+            file.send([2, 4, 5, 6]).await;
+            app.assert_one_creative(CONTENT).await;
+        });
+    }
+}
+
+#[test]
+fn a_file_in_the_way_of_a_publish_goes_to_the_trash() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        let file = app.flow(CONTENT);
+        file.send([1, 3]).await;
+        let record = machine.unfinished().await;
+        let name = PublishedName::new(record.creative_id, &record.filename);
+        plant(&machine.disk, &name, b"in the way").await;
+        let last = file.send([2, 4, 5, 6]).await;
+        assert_eq!(last.json()["complete"], true, "{}", last.json());
+        app.assert_one_creative(CONTENT).await;
+        assert_eq!(machine.trash().await, [(Origin::Completed(name), Some(10))]);
     });
 }
