@@ -44,6 +44,10 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
             telemetry::start(config.log_format, &quiet())?;
             uploads(&config, &command)
         }
+        Command::Creatives { command } => {
+            telemetry::start(config.log_format, &quiet())?;
+            answer(operate::creatives(&config, &command))
+        }
         Command::User { command } => {
             telemetry::start(config.log_format, &quiet())?;
             answer(operate::users(&config, &command))

@@ -80,6 +80,11 @@ impl Access {
         self.remembered.or_read(|it| &mut it.users, name, read).await
     }
 
+    /// The user with this name.
+    pub async fn user(&self, name: &Principal) -> Result<Option<User>, CatalogError> {
+        self.directory().user(name).await
+    }
+
     /// Up to a page of users, by name.
     pub async fn users(&self, after: Option<&Principal>) -> Result<Vec<User>, CatalogError> {
         self.directory().users(after, limits::PAGE_LEN_MAX).await

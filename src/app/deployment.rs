@@ -94,13 +94,17 @@ pub(super) fn check(config: &Config) -> Result<Passed, StartError> {
     let (database, of_it) = (&config.database, StartError::of(&config.database));
     let incomplete = FolderSurvey::of_incomplete(&config.incomplete_dir)?;
     let completed = FolderSurvey::of_completed(&config.completed_dir)?;
+    let trash = FolderSurvey::of_trash(&config.trash_dir)?;
     let lock = DatabaseLock::of_existing(database).map_err(&of_it)?;
     let access = if config.database_exclusive { Access::Exclusive } else { Access::Shared };
     let catalog = CatalogSurvey::of(database, access).map_err(&of_it)?;
     let known = catalog.unwrap_or_default();
+    let folder = |path, survey, has_known| Folder { path, survey, has_known };
     let folders = [
-        Folder { path: &config.incomplete_dir, survey: incomplete, has_known: known.has_running },
-        Folder { path: &config.completed_dir, survey: completed, has_known: known.has_creatives },
+        folder(&config.incomplete_dir, incomplete, known.has_running),
+        folder(&config.completed_dir, completed, known.has_creatives),
+        // What is in it is noted in it: the catalog does not say what should be there.
+        folder(&config.trash_dir, trash, false),
     ];
     match judge(database, known, &folders) {
         Err(mismatch) if config.adopt => {

@@ -84,6 +84,7 @@ where
         creatives::creatives_are_listed_by_day_then_by_id,
         creatives::a_creative_has_the_digests_that_were_taken,
         creatives::a_creative_is_rescheduled,
+        creatives::a_creative_is_given_to_a_user,
         creatives::a_deleted_creative_leaves_a_doomed_file,
         creatives::what_the_operator_deletes_is_to_be_kept_in_the_trash,
         creatives::a_creative_whose_file_was_brought_back_is_written_again,

@@ -4,6 +4,7 @@ mod deployment;
 mod directory;
 mod facts;
 mod trail;
+mod visit;
 
 use std::{
     collections::BTreeMap,
@@ -76,26 +77,6 @@ impl MemoryCatalog {
         let saved = saved.facts.lock().unwrap_or_else(PoisonError::into_inner).now.clone();
         let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
         *facts = Written { now: saved, durable: None };
-    }
-
-    /// Every call is one visit: a transaction, because nobody else is inside.
-    fn visit<T>(&self, call: impl FnOnce(&mut Facts) -> T) -> Result<T, CatalogError> {
-        self.enter(|written| call(&mut written.now))
-    }
-
-    /// A visit after which everything is durable.
-    fn change<T>(&self, call: impl FnOnce(&mut Facts) -> T) -> Result<T, CatalogError> {
-        self.enter(|written| {
-            written.durable = None;
-            call(&mut written.now)
-        })
-    }
-
-    fn enter<T>(&self, call: impl FnOnce(&mut Written) -> T) -> Result<T, CatalogError> {
-        if self.closed.load(Ordering::SeqCst) {
-            return Err(CatalogError::Unavailable("the catalog is closed".into()));
-        }
-        Ok(call(&mut self.facts.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 }
 
@@ -334,6 +315,15 @@ impl Catalog for MemoryCatalog {
 
     async fn restore_creative(&self, creative: &Creative, by: &By) -> Result<bool, CatalogError> {
         self.change(|facts| facts.restore(creative, by))
+    }
+
+    async fn give_creative(
+        &self,
+        id: CreativeId,
+        to: &Principal,
+        by: &By,
+    ) -> Result<Option<Creative>, CatalogError> {
+        self.change(|facts| facts.give(id, to, by))
     }
 
     async fn doomed(&self) -> Result<Vec<Doomed>, CatalogError> {

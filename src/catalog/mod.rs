@@ -11,6 +11,7 @@ mod doomed;
 mod error;
 #[cfg(any(test, feature = "testing"))]
 mod memory;
+mod query;
 mod sqlite;
 mod trail;
 
@@ -24,6 +25,7 @@ pub use self::doomed::Doomed;
 pub use self::error::CatalogError;
 #[cfg(any(test, feature = "testing"))]
 pub use self::memory::MemoryCatalog;
+pub use self::query::{CreativeQuery, Resemblance, UploadQuery};
 pub use self::sqlite::{
     Access, CatalogSurvey, CatalogView, DatabaseLock, Migration, Received, SqliteCatalog,
     cannot_map_when_full, migrations,
@@ -278,6 +280,16 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
     /// this id or upload.
     async fn restore_creative(&self, creative: &Creative, by: &By) -> Result<bool, CatalogError>;
 
+    /// Gives a creative to a user. Its upload is forgotten with that: the former owner gets no
+    /// answer for it any more, and the identity is free. Returns what the creative is now; nothing,
+    /// and changes nothing, if it is not there, or there is no such user.
+    async fn give_creative(
+        &self,
+        id: CreativeId,
+        to: &Principal,
+        by: &By,
+    ) -> Result<Option<Creative>, CatalogError>;
+
     /// The files whose creatives were deleted and that are not known to be gone.
     async fn doomed(&self) -> Result<Vec<Doomed>, CatalogError>;
 
@@ -295,51 +307,4 @@ fn deed_of(state: UploadState) -> Deed {
             panic!("no upload ends without a file as {}", state.as_str())
         }
     }
-}
-
-/// Which uploads to list.
-#[derive(Debug, Clone)]
-pub struct UploadQuery {
-    /// Whose.
-    pub principal: Principal,
-    /// In this state only.
-    pub state: Option<UploadState>,
-    /// Older than this one only.
-    pub before: Option<UploadId>,
-    /// How many at most.
-    pub limit: usize,
-}
-
-/// Which creatives to list.
-#[derive(Debug, Clone)]
-pub struct CreativeQuery {
-    /// Whose.
-    pub principal: Principal,
-    /// Scheduled on this day or later.
-    pub from: Option<Day>,
-    /// Scheduled on this day or earlier.
-    pub to: Option<Day>,
-    /// After this place in the order only.
-    pub after: Option<(Day, CreativeId)>,
-    /// How many at most.
-    pub limit: usize,
-}
-
-/// What a person's probe by hand names of an upload: all that is given must agree.
-#[derive(Debug, Clone)]
-pub struct Resemblance {
-    /// Whose.
-    pub principal: Principal,
-    /// The client's identifier.
-    pub identifier: Option<String>,
-    /// The client's name for the file.
-    pub filename: Option<String>,
-    /// The relative path.
-    pub relative_path: Option<String>,
-    /// The size of the file, in bytes.
-    pub total: Option<u64>,
-    /// The nominal size of a piece, in bytes.
-    pub stride: Option<u64>,
-    /// The number of pieces.
-    pub count: Option<u64>,
 }

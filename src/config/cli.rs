@@ -11,10 +11,11 @@ use clap::{
 };
 
 use super::{
-    Config, Settings, TimeSpan,
+    Config, Settings,
     commands::{Audit, TrashCommand},
+    subjects::{Creatives, Tokens, Users},
 };
-use crate::upload::{Principal, Scopes, TokenId, UploadId, UploadState, limits};
+use crate::upload::{UploadId, UploadState, limits};
 
 /// The prefix of every variable that belongs to us.
 pub(super) const VARIABLE_PREFIX: &str = "FLOWSTITCH_";
@@ -73,6 +74,13 @@ pub enum Command {
         /// What to do
         #[command(subcommand)]
         command: Uploads,
+    },
+    /// List creatives, whoever's they are, delete one, or give them to a user
+    #[command(after_help = STATUS_OF_TOOLS)]
+    Creatives {
+        /// What to do
+        #[command(subcommand)]
+        command: Creatives,
     },
     /// List, add, change, disable or remove those who may use the service
     User {
@@ -142,109 +150,13 @@ pub struct Chosen {
     pub json: bool,
 }
 
-/// What to do with users.
-#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
-#[command(after_help = STATUS_OF_TOOLS)]
-pub enum Users {
-    /// List users, by name
-    List {
-        /// Print one JSON document
-        #[arg(long)]
-        json: bool,
-    },
-    /// Add one
-    Add {
-        /// What tells the user from others; its creatives bear it, too
-        name: Principal,
-        /// Where a code can be sent with which to sign in to the page
-        #[arg(long, value_name = "ADDRESS")]
-        email: Option<String>,
-        /// Print one JSON document
-        #[arg(long)]
-        json: bool,
-    },
-    /// Change where codes are sent with which this user signs in to the page; one that was sent
-    /// counts no more
-    Email {
-        /// The user's name
-        name: Principal,
-        /// The new address
-        #[arg(required_unless_present = "none", conflicts_with = "none")]
-        address: Option<String>,
-        /// From now on there is none
-        #[arg(long)]
-        none: bool,
-        /// Print one JSON document
-        #[arg(long)]
-        json: bool,
-    },
-    /// Let no credential of this user count any more
-    Disable(Named),
-    /// Let them count again
-    Enable(Named),
-    /// Forget one, with all tokens, uploads and creatives; finished files go to the trash
-    Remove(Named),
-}
-
-/// One user.
-#[derive(Debug, Clone, PartialEq, Eq, Args)]
-pub struct Named {
-    /// The name
-    pub name: Principal,
-    /// Print one JSON document
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// What to do with tokens.
-#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
-#[command(after_help = STATUS_OF_TOOLS)]
-pub enum Tokens {
-    /// Make one and print it: it is shown this once; a user who is not known is added
-    Create(NewToken),
-    /// List them, and the sessions of the page, the newest of each first
-    List {
-        /// Of this user only
-        name: Option<Principal>,
-        /// Print one JSON document
-        #[arg(long)]
-        json: bool,
-    },
-    /// Take one back: requests that show it are refused from now on
-    Revoke {
-        /// Its id
-        id: TokenId,
-        /// Print one JSON document
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-/// A token to be made.
-#[derive(Debug, Clone, PartialEq, Eq, Args)]
-pub struct NewToken {
-    /// For whom
-    pub name: Principal,
-    /// What may be done with it: upload, read, admin, with commas between them
-    #[arg(long, value_name = "SCOPE,…", default_value = "upload,read")]
-    pub scopes: Scopes,
-    /// How long it counts; for ever, unless it is said
-    #[arg(long, value_name = "TIME")]
-    pub expires: Option<TimeSpan>,
-    /// What its owner will know it by
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    pub label: String,
-    /// Print one JSON document
-    #[arg(long)]
-    pub json: bool,
-}
-
 const STATUS_OF_VERIFY: &str = "Works while the server runs and while it does not, and changes \
                                 nothing.\n\nExit status: 0 if all is well, 1 if there are \
                                 faults, 2 if it could not be checked.";
-const STATUS_OF_TOOLS: &str = "Works while the server runs and while it does not.\n\nExit \
-                               status: 0 if it was done, 1 if the answer is no (there is no such \
-                               upload, or it has ended), 2 if there is no answer.";
+pub(super) const STATUS_OF_TOOLS: &str = "Works while the server runs and while it does not.\n\n\
+                                          Exit status: 0 if it was done, 1 if the answer is no \
+                                          (there is no such upload, or it has ended), 2 if there \
+                                          is no answer.";
 
 const STATUS_OF_AUDIT: &str = "Works while the server runs and while it does not, and changes \
                                nothing.\n\nExit status: 0, or 2 if there is no answer.";
@@ -263,6 +175,7 @@ impl Command {
             Self::Serve | Self::Config | Self::Migrate { .. } => false,
             Self::Verify { .. }
             | Self::Uploads { .. }
+            | Self::Creatives { .. }
             | Self::User { .. }
             | Self::Token { .. }
             | Self::Audit(_)

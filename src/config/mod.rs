@@ -14,6 +14,7 @@ mod mail;
 mod resolve;
 mod settings;
 mod sources;
+mod subjects;
 mod units;
 mod values;
 
@@ -31,12 +32,13 @@ pub use crate::{
     mail::Sender,
 };
 pub use check::Contradiction;
-pub use cli::{Chosen, Cli, Command, Named, NewToken, Tokens, Uploads, Users};
+pub use cli::{Chosen, Cli, Command, Uploads};
 pub use commands::{Audit, TrashCommand};
 pub use mail::{MailServer, SmtpTls};
 pub use resolve::Config;
 pub use settings::Settings;
 pub use sources::DEFAULT_FILE;
+pub use subjects::{Creatives, Named, NewToken, Tokens, Users};
 pub use units::{ByteSize, InvalidSize, InvalidSpan, TimeSpan};
 pub use values::{
     AcceptedKind, AtMost, AuthUrl, FieldName, FreeRoom, InvalidAuthUrl, InvalidBound,

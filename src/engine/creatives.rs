@@ -130,7 +130,7 @@ impl Engine {
 
     /// Nobody knows what became of a creative: before its upload in memory answers for it again,
     /// the catalog is asked. Under the ledger, as [`super::Shared::make_sure`] is.
-    async fn question(&self, creative: &Creative) {
+    pub(super) async fn question(&self, creative: &Creative) {
         let _ledger = self.shared.ledger.lock().await;
         if let Some(live) = Registry::by_id(&self.shared, creative.upload_id) {
             live.lock().in_question = true;

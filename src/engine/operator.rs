@@ -7,7 +7,7 @@ use crate::{
     catalog::{CreativeQuery, UploadQuery},
     store::PublishedName,
     upload::{
-        By, FileName, Principal, Timestamp, UploadId, UploadState,
+        By, Creative, CreativeId, FileName, Principal, Timestamp, UploadId, UploadState,
         limits::{OPERATOR_WAIT, PAGE_LEN_MAX, SWEEP_PLAN_LEN_MAX},
     },
 };
@@ -69,6 +69,59 @@ impl Engine {
             query.after = Some((last.scheduled, last.id));
             for creative in page {
                 self.delete_creative(principal, creative.id, by).await?;
+            }
+        }
+    }
+
+    /// The creative with this id, whoever's it is.
+    pub async fn any_creative(&self, id: CreativeId) -> Result<Option<Creative>, UploadError> {
+        Ok(self.shared.catalog.creative(id).await?)
+    }
+
+    /// Gives a creative to a user. Whoever had it has it no more, and may send the file again.
+    /// Returns false if it is not there, or there is no such user.
+    pub async fn give_creative(
+        &self,
+        id: CreativeId,
+        to: &Principal,
+        by: &By,
+    ) -> Result<bool, UploadError> {
+        let Some(known) = self.any_creative(id).await? else { return Ok(false) };
+        // Whoever loads the upload at this moment would believe what was before.
+        let upload = self.shared.catalog.upload(known.upload_id).await?;
+        let gate = upload.map(|upload| self.shared.registry.gate(&upload.identity.key()));
+        let held = match &gate {
+            Some(gate) => Some(gate.lock().await),
+            None => None,
+        };
+        let given = self.shared.catalog.give_creative(id, to, by).await;
+        drop(held);
+        if given.is_err() {
+            self.question(&known).await;
+        }
+        let given = given?.is_some();
+        if given {
+            self.refresh(&known, None).await;
+        }
+        Ok(given)
+    }
+
+    /// Gives all creatives of one principal to a user. Returns how many.
+    pub async fn give_all(
+        &self,
+        from: &Principal,
+        to: &Principal,
+        by: &By,
+    ) -> Result<u64, UploadError> {
+        let (day, after, limit) = (None, None, PAGE_LEN_MAX);
+        let mut query = CreativeQuery { principal: from.clone(), from: day, to: day, after, limit };
+        let mut count = 0;
+        loop {
+            let page = self.creatives(&query).await?;
+            let Some(last) = page.last() else { return Ok(count) };
+            query.after = Some((last.scheduled, last.id));
+            for creative in page {
+                count += u64::from(self.give_creative(creative.id, to, by).await?);
             }
         }
     }

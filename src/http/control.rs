@@ -3,6 +3,7 @@
 //! It is reached through a socket that only the server's user may open, or from within the same
 //! process; so there is no other check of who asks.
 
+mod creatives;
 mod people;
 mod trash;
 
@@ -12,8 +13,11 @@ use futures_util::future::BoxFuture;
 use http::{Method, StatusCode, request};
 use serde::{Deserialize, Serialize};
 
-pub use self::people::{Issued, Person, TokenBody};
-pub use self::trash::{EmptiedBody, RestoredBody};
+pub use self::{
+    creatives::Given,
+    people::{Holdings, Issued, Person, TokenBody},
+    trash::{EmptiedBody, RestoredBody},
+};
 use super::{
     body::{self, Request, Response},
     by,
@@ -126,7 +130,9 @@ async fn dispatch(state: &State, request: &request::Parts) -> Answer {
     let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     let known = matches!(
         segments[..],
-        ["uploads", _, "cancel" | "retry"] | ["sweep"] | ["users" | "tokens" | "trash", _]
+        ["uploads", _, "cancel" | "retry"]
+            | ["sweep"]
+            | ["users" | "tokens" | "trash" | "creatives", _]
     );
     if known && request.method != Method::POST {
         return Err(Problem::method_not_allowed(&[Method::POST]));
@@ -135,6 +141,7 @@ async fn dispatch(state: &State, request: &request::Parts) -> Answer {
     let id = |text: &str| text.parse::<UploadId>().map_err(|_| unknown());
     let query = request.uri.query().unwrap_or_default();
     match segments[..] {
+        ["creatives", what] => creatives::creatives(state, what, query, by).await,
         ["users", what] => people::users(state, what, query, by).await,
         ["trash", what] => trash::trash(state, what, query, by).await,
         ["tokens", what] => people::tokens(state, what, query, by).await,

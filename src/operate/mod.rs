@@ -7,6 +7,7 @@
 
 mod audit;
 mod control;
+mod creatives;
 mod data;
 mod error;
 mod finding;
@@ -27,7 +28,9 @@ use std::{
 use serde::Serialize;
 use serde_json::json;
 
-pub use self::{audit::audit, error::Failure, tokens::tokens, trash::trash, users::users};
+pub use self::{
+    audit::audit, creatives::creatives, error::Failure, tokens::tokens, trash::trash, users::users,
+};
 use self::{control::Answer, data::Data, finding::Finding, progress::Progress};
 use crate::{
     config::Config,

@@ -1,8 +1,10 @@
 //! `flowstitch token`: with what programs show who they are.
 
+use std::io::{self, Write};
+
 use super::{
     Failure,
-    control::{self, target},
+    control::{self, Answer, target},
     table,
     users::told,
 };
@@ -39,6 +41,15 @@ async fn create(config: &Config, new: &NewToken) -> Result<bool, Failure> {
     // A first token is made before there is a server that could be reached.
     let target = target("/tokens/create", &parameters);
     let answer = control::post_or_begin::<Issued>(config, &target).await?;
+    if let Answer::Done(Issued { ended_open_access: true, record, .. }) = &answer {
+        writeln!(
+            io::stderr(),
+            "flowstitch: open access has ended: the page and every program need a token from now \
+             on. `flowstitch creatives list --public` shows what was stored without one, and \
+             `flowstitch creatives give --public --to {}` gives it to {0}",
+            escaped(&record.user)
+        )?;
+    }
     // Alone on its line, so that a script can take it as it is.
     told(answer, |issued| format!("{}\n", issued.token), new.json)
 }

@@ -1,13 +1,17 @@
 //! `flowstitch user`: who may use the service.
 
+use std::io::{self, IsTerminal, Write};
+
+use bytesize::ByteSize;
+
 use super::{
     Failure,
     control::{self, Answer, target},
-    refuse, table, tell,
+    counted, refuse, table, tell,
 };
 use crate::{
     config::{Config, Named, Users},
-    http::control::Person,
+    http::control::{Holdings, Person},
     upload::escaped,
 };
 
@@ -37,8 +41,37 @@ pub async fn users(config: &Config, command: &Users) -> Result<bool, Failure> {
             let user = escaped(name.as_str());
             told(answer, |()| format!("{done} the address of {user}\n"), *json)
         }
-        Users::Remove(named) => change(config, "remove", "removed", named).await,
+        Users::Remove { named, yes } => remove(config, named, *yes).await,
     }
+}
+
+/// Asks first: what goes does not come back.
+async fn remove(config: &Config, named: &Named, sure: bool) -> Result<bool, Failure> {
+    if !sure {
+        let name = escaped(named.name.as_str());
+        let target = target("/users/holdings", &[("name", named.name.as_str())]);
+        let goes = match control::post::<Holdings>(config, &target).await? {
+            Answer::Done(goes) => goes,
+            Answer::Refused(why) => return refuse(&why, named.json).map(|()| false),
+        };
+        let Holdings { uploads, stored_bytes } = goes;
+        let (uploads, stored) = (counted(uploads, "unfinished upload"), ByteSize(stored_bytes));
+        let what = format!(
+            "This removes {name} with all tokens and {uploads}; {stored} of finished files go to \
+             the trash."
+        );
+        if !io::stdin().is_terminal() {
+            let why = format!("{what} Run it with --yes to do so.");
+            return refuse(&why, named.json).map(|()| false);
+        }
+        write!(io::stderr(), "{what} Remove {name}? [y/N] ")?;
+        let mut line = String::new();
+        io::stdin().read_line(&mut line)?;
+        if !["y", "yes"].contains(&line.trim().to_ascii_lowercase().as_str()) {
+            return refuse("Nothing was removed.", named.json).map(|()| false);
+        }
+    }
+    change(config, "remove", "removed", named).await
 }
 
 async fn change(config: &Config, what: &str, done: &str, named: &Named) -> Result<bool, Failure> {

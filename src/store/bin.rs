@@ -26,6 +26,10 @@ impl Bin {
         Self { root }
     }
 
+    pub(super) fn root(&self) -> &Folder {
+        &self.root
+    }
+
     /// See [`super::ChunkStore::set_aside`]. The folder that the file leaves is synced even if the
     /// file is not there: a former call may not have come so far.
     pub(super) fn set_aside(

@@ -222,8 +222,8 @@ impl Disk {
         self.folders().into_iter().try_for_each(|folder| folder.set_mark(mark))
     }
 
-    fn folders(&self) -> [&Folder; 2] {
-        [&self.incomplete, &self.completed]
+    fn folders(&self) -> [&Folder; 3] {
+        [&self.incomplete, &self.completed, self.bin.root()]
     }
 
     pub(super) fn check_writable(&self) -> io::Result<()> {

@@ -2,7 +2,11 @@
 
 use std::{io, path::Path};
 
-use super::{OpenError, PublishedName, durable::Folder, name::Name};
+use super::{
+    OpenError, PublishedName,
+    durable::{Entry, Folder},
+    name::Name,
+};
 use crate::upload::Mark;
 
 /// What is known of one data folder.
@@ -19,15 +23,20 @@ impl FolderSurvey {
     ///
     /// Errors: [`OpenError::InUse`] if another server has it.
     pub fn of_incomplete(path: &Path) -> Result<Self, OpenError> {
-        Self::of(path, |name| Name::to_upload(name).is_some())
+        Self::of(path, |entry, name| entry.is_regular && Name::to_upload(name).is_some())
     }
 
     /// Looks at a folder of finished files.
     pub fn of_completed(path: &Path) -> Result<Self, OpenError> {
-        Self::of(path, |name| PublishedName::parse(name).is_some())
+        Self::of(path, |entry, name| entry.is_regular && PublishedName::parse(name).is_some())
     }
 
-    fn of(path: &Path, is_ours: impl Fn(&str) -> bool) -> Result<Self, OpenError> {
+    /// Looks at a trash folder, which has a folder for each day.
+    pub fn of_trash(path: &Path) -> Result<Self, OpenError> {
+        Self::of(path, |entry, name| !entry.is_regular && !name.starts_with('.'))
+    }
+
+    fn of(path: &Path, is_ours: impl Fn(&Entry, &str) -> bool) -> Result<Self, OpenError> {
         let unusable = |source| OpenError::Folder { path: path.into(), source };
         let folder = match Folder::open_existing(path) {
             Ok(folder) => folder,
@@ -40,7 +49,7 @@ impl FolderSurvey {
         let mark = folder.mark().map_err(|source| OpenError::Mark { path: path.into(), source })?;
         for entry in folder.entries().map_err(unusable)? {
             let entry = entry.map_err(unusable)?;
-            if entry.is_regular && entry.name.to_str().is_ok_and(&is_ours) {
+            if entry.name.to_str().is_ok_and(|name| is_ours(&entry, name)) {
                 return Ok(Self { mark, has_files: true });
             }
         }

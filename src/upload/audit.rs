@@ -102,6 +102,8 @@ pub enum Deed {
     CreativeRescheduled,
     /// A creative was deleted.
     CreativeDeleted,
+    /// A creative was given to a user.
+    CreativeGiven,
     /// A ticket was issued.
     TicketIssued,
     /// A token was made.
@@ -139,6 +141,7 @@ impl Deed {
             Self::UploadExpired => "upload_expired",
             Self::CreativeRescheduled => "creative_rescheduled",
             Self::CreativeDeleted => "creative_deleted",
+            Self::CreativeGiven => "creative_given",
             Self::TicketIssued => "ticket_issued",
             Self::TokenCreated => "token_created",
             Self::TokenRevoked => "token_revoked",
@@ -160,7 +163,7 @@ impl Deed {
     }
 
     /// Every deed.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::UploadOpened,
         Self::UploadCompleted,
         Self::UploadRecovered,
@@ -169,6 +172,7 @@ impl Deed {
         Self::UploadExpired,
         Self::CreativeRescheduled,
         Self::CreativeDeleted,
+        Self::CreativeGiven,
         Self::TicketIssued,
         Self::TokenCreated,
         Self::TokenRevoked,

@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt, process::Output};
 
 use serde_json::Value;
 
-use crate::support::{Server, Setup, request, run, write_secret};
+use crate::support::{FlowFile, Server, Setup, bytes, request, run, write_secret};
 
 /// A setup that listens to everybody.
 fn exposed() -> Setup {
@@ -30,7 +30,9 @@ fn assert_said(output: &Output, status: i32, words: &[&str]) -> String {
 /// A token from the tool, as it prints it.
 fn token(setup: &Setup, args: &[&str]) -> String {
     let output = run(setup.dir(), &[&["token", "create"], args].concat());
-    let text = assert_said(&output, 0, &["fst_"]);
+    assert_said(&output, 0, &["fst_"]);
+    // A script takes what is printed; what there is to know besides goes to standard error.
+    let text = String::from_utf8(output.stdout).expect("text");
     let line = text.strip_suffix('\n').expect("a line");
     assert!(!line.contains(char::is_whitespace), "nothing but the token: {line:?}");
     line.to_owned()
@@ -113,8 +115,12 @@ fn tokens_are_made_listed_and_taken_back_with_and_without_a_server() {
         assert!(!String::from_utf8_lossy(&trail.stdout).contains("example.com"));
         assert_said(&tool(&["user", "disable", "bob"]), 0, &["disabled bob"]);
         assert_said(&tool(&["user", "enable", "bob"]), 0, &["enabled bob"]);
-        assert_said(&tool(&["user", "remove", "bob"]), 0, &["removed bob"]);
+        let asked = ["bob", "0 unfinished uploads", "0 B of finished files", "--yes"];
+        assert_said(&tool(&["user", "remove", "bob"]), 1, &asked);
+        assert_said(&tool(&["user", "list"]), 0, &["bob"]);
+        assert_said(&tool(&["user", "remove", "bob", "--yes"]), 0, &["removed bob"]);
         assert_said(&tool(&["user", "remove", "bob"]), 1, &["There is no such user"]);
+        assert_said(&tool(&["user", "remove", "bob", "--yes"]), 1, &["There is no such user"]);
         drop(server);
     }
 }
@@ -135,5 +141,61 @@ fn a_secret_that_others_can_read_is_refused_with_what_to_run() {
         assert!(!setup.dir().join("flowstitch.db").exists(), "nothing is made");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("ours");
         drop(setup.start());
+    }
+}
+
+#[test]
+fn what_was_stored_before_there_were_users_stays_reachable_for_the_operator() {
+    for with_server in [true, false] {
+        let server = Server::start();
+        let setup = server.setup().clone();
+        let files = ["a.png", "b.png", "c.png"];
+        for (number, name) in (1..).zip(files) {
+            FlowFile::new(name, bytes(number, 3000), 1000).upload(&server);
+        }
+        let tool = |args: &[&str]| run(setup.dir(), args);
+        let output = tool(&["token", "create", "ann", "--scopes=upload,read"]);
+        let hint = ["open access has ended", "creatives give --public --to ann"];
+        assert_said(&output, 0, &hint);
+        let token = String::from_utf8(output.stdout).expect("text").trim().to_owned();
+        let again = tool(&["token", "create", "ann"]);
+        assert!(again.stderr.is_empty(), "it has ended already: {again:?}");
+        let server = if with_server {
+            Some(server)
+        } else {
+            assert!(server.terminated().0.success());
+            None
+        };
+
+        assert_said(&tool(&["creatives", "list"]), 0, &["WHOSE", "anonymous", "a.png", "c.png"]);
+        let list = tool(&["creatives", "list", "--public", "--json"]);
+        let list: Value = serde_json::from_slice(&list.stdout).expect("one document");
+        let list = list["creatives"].as_array().expect("a list");
+        assert_eq!(list.len(), 3);
+        let ids: Vec<&str> = list.iter().map(|it| it["id"].as_str().expect("an id")).collect();
+        assert_said(&tool(&["creatives", "give", ids[0], "--to", "bob"]), 1, &["no such user"]);
+        assert_said(
+            &tool(&["creatives", "give", ids[0], "--to", "ann"]),
+            0,
+            &["1 creative to ann"],
+        );
+        assert_said(&tool(&["creatives", "delete", ids[1]]), 0, &["deleted"]);
+        assert_said(&tool(&["creatives", "delete", ids[1]]), 1, &["creatives list"]);
+        let all = ["creatives", "give", "--public", "--to", "ann"];
+        assert_said(&tool(&all), 0, &["1 creative to ann"]);
+        assert_said(&tool(&all), 0, &["0 creatives to ann"]);
+        assert_said(&tool(&["audit"]), 0, &["creative_given", "creative_deleted", "ann"]);
+        let mine = tool(&["creatives", "list", "--user", "ann"]);
+        assert_said(&mine, 0, &[ids[0], ids[2]]);
+
+        let server = server.unwrap_or_else(|| setup.start());
+        let content = format!("/creatives/{}/content", ids[0]);
+        assert_eq!(status(&server, &content, Some(&token)), 200);
+        assert_eq!(status(&server, &content, None), 401);
+        let gone = format!("/creatives/{}", ids[1]);
+        assert_eq!(status(&server, &gone, Some(&token)), 404);
+        assert_eq!(setup.files("completed").len(), 2);
+        drop(server);
+        assert_said(&tool(&["verify"]), 0, &["0 faults"]);
     }
 }

@@ -38,15 +38,15 @@ fn files_are_0640_and_folders_0750_whatever_the_umask() {
         }
         server.get("/readyz").assert_status(200);
         let modes = modes(setup.dir());
-        // A folder of data, two in it, each with its mark; two files, the database, its journal
-        // and the index of it.
+        // A folder of data, two in it, and the trash, the last three with a mark; two files, the
+        // database, its journal and the index of it.
         let of = |mode| modes.values().filter(|it| **it == mode).count();
-        assert_eq!((of(0o750), of(0o640)), (3, 7), "{umask}: {modes:?}");
+        assert_eq!((of(0o750), of(0o640)), (4, 8), "{umask}: {modes:?}");
         // The socket, which is for nobody else.
         let socket = setup.dir().join("flowstitch.db.sock");
         let socket = fs::symlink_metadata(socket).expect("it is there");
         assert!(socket.file_type().is_socket(), "{umask}");
-        assert_eq!((socket.permissions().mode() & 0o777, modes.len()), (0o600, 11), "{modes:?}");
+        assert_eq!((socket.permissions().mode() & 0o777, modes.len()), (0o600, 13), "{modes:?}");
     }
 }
 

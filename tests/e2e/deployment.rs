@@ -132,27 +132,51 @@ fn a_new_database_takes_over_a_folder_only_when_it_is_told_to() {
     drop(setup.start());
 }
 
-const BEFORE_DEPLOYMENT: &str = "DROP TABLE deployment; PRAGMA user_version = 9;";
+/// The schema of the last version whose catalogs have no deployment.
+const EARLIER: [&str; 9] = [
+    include_str!("../../migrations/0001_catalog.sql"),
+    include_str!("../../migrations/0002_troubles.sql"),
+    include_str!("../../migrations/0003_users.sql"),
+    include_str!("../../migrations/0004_tickets.sql"),
+    include_str!("../../migrations/0005_usage.sql"),
+    include_str!("../../migrations/0006_accept.sql"),
+    include_str!("../../migrations/0007_codes.sql"),
+    include_str!("../../migrations/0008_audit.sql"),
+    include_str!("../../migrations/0009_digest.sql"),
+];
+/// What it knows: it ran once, was closed, and has one finished file.
+const KNOWN: &str = "
+    INSERT INTO session (singleton, epoch, closed) VALUES (1, 'boot', 1);
+    INSERT INTO creatives (id, principal, filename, size, content_type, scheduled, created_at,
+        upload_id)
+    VALUES (x'01a22ef3c77671cd8ad0d2ae6400c0e0', 'anonymous', 'a.png', 3, 'image/png',
+        '2026-12-01', 5, x'01a22ef3c77671cd8ad0d2adc525c67f');
+    PRAGMA user_version = 9;";
 
 #[test]
 fn data_of_an_earlier_version_are_taken_over_and_a_cut_in_between_is_no_harm() {
-    let (setup, half) = used();
-    let database = setup.dir().join("flowstitch.db");
-    let db = rusqlite::Connection::open(&database).expect("there");
-    db.execute_batch(BEFORE_DEPLOYMENT).expect("as it was");
+    let setup = Setup::new();
+    let db = rusqlite::Connection::open(setup.dir().join("flowstitch.db")).expect("made");
+    for sql in EARLIER.iter().chain(&[KNOWN]) {
+        db.execute_batch(sql).expect("as it was");
+    }
     drop(db);
-    for folder in ["incomplete", "completed"] {
-        let mark = setup.dir().join(folder).join(".flowstitch-deployment");
-        fs::remove_file(mark).expect("it was there");
+    // Where the files are not, nothing is taken over.
+    assert_refused(&setup, &["flowstitch.db is in use", "completed", "is empty"]);
+    let completed = setup.dir().join("completed");
+    fs::create_dir(&completed).expect("made");
+    fs::write(completed.join("01a22ef3-c776-71cd-8ad0-d2ae6400c0e0.png"), "abc").expect("written");
+    let mark = |folder: &str| setup.dir().join(folder).join(".flowstitch-deployment");
+    for _ in 0..2 {
+        let server = setup.start();
+        assert_eq!(server.creatives().len(), 1);
+        server.kill_9();
+        assert!(mark("incomplete").is_file() && mark("completed").is_file());
+        // As if it had been cut before it came to the folders.
+        for folder in ["completed", "incomplete", "trash"] {
+            fs::remove_file(mark(folder)).expect("there");
+        }
     }
-    // A start that is cut before both folders were marked.
-    setup.start().kill_9();
-    for folder in ["incomplete", "completed"] {
-        let mark = setup.dir().join(folder).join(".flowstitch-deployment");
-        assert!(mark.is_file(), "{folder}");
-    }
-    fs::remove_file(setup.dir().join("completed/.flowstitch-deployment")).expect("there");
-    finish(&setup.start(), &half);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Creatives: by day, from one day to another, deleted with their files.
 
 use super::{
-    Shared, open, open_complete, open_ended, open_full, sample_by, sample_creative, sample_day,
-    sample_upload, sample_upload_of, state,
+    Shared, codes::know_ann, open, open_complete, open_ended, open_full, sample_by,
+    sample_creative, sample_day, sample_upload, sample_upload_of, state,
 };
 use crate::{
     catalog::{AuditQuery, CreativeQuery, Doomed},
@@ -167,4 +167,32 @@ pub(super) async fn an_upload_is_recovered_from_its_finished_file_once(catalog: 
     open_ended(&*catalog, &ended, UploadState::Cancelled).await;
     assert!(!catalog.recover(&sample_creative(&ended)).await.expect("it has ended"));
     assert_eq!(catalog.creative(ended.creative_id).await.expect("read"), None);
+}
+
+pub(super) async fn a_creative_is_given_to_a_user(catalog: Shared) {
+    let ann = know_ann(&catalog).await.name;
+    let public = Principal::anonymous();
+    let record = sample_upload("a");
+    let creative = open_complete(&*catalog, &record).await;
+    assert_eq!(creative.principal, public);
+    let (nobody, by) = (Principal::named("nobody"), sample_by(7));
+    let id = creative.id;
+    assert_eq!(catalog.give_creative(id, &nobody, &by).await.expect("no such user"), None);
+    let none = CreativeId::new();
+    assert_eq!(catalog.give_creative(none, &ann, &by).await.expect("no creative"), None);
+    assert_eq!(catalog.creative(id).await.expect("read"), Some(creative.clone()));
+
+    let given = catalog.give_creative(id, &ann, &by).await.expect("given");
+    assert_eq!(given, Some(Creative { principal: ann.clone(), ..creative.clone() }));
+    assert_eq!(catalog.creative(id).await.expect("read"), given);
+    assert_eq!(catalog.upload(record.id).await.expect("read"), None, "it answers nobody");
+    assert_eq!(catalog.doomed().await.expect("read"), [], "its file stays");
+    for (of, stored) in [(&public, 0), (&ann, creative.size)] {
+        assert_eq!(catalog.usage(of, &[]).await.expect("read").stored_bytes, stored, "{of:?}");
+    }
+    let query =
+        AuditQuery { since: None, principal: None, upload: Some(creative.upload_id), limit: 1 };
+    let line = catalog.trail().entries(&query).await.expect("read").remove(0);
+    assert_eq!((line.deed, line.principal.as_str()), (Deed::CreativeGiven, public.as_str()));
+    assert_eq!(line.detail.as_deref(), Some("ann"));
 }

@@ -297,6 +297,22 @@ impl Facts {
         self.uploads.values().rev().filter(|upload| wanted(upload)).take(limit).cloned().collect()
     }
 
+    pub(super) fn give(&mut self, id: CreativeId, to: &Principal, by: &By) -> Option<Creative> {
+        self.users.get(to)?;
+        let former = self.creatives.get(&id)?.clone();
+        let given = Creative { principal: to.clone(), ..former.clone() };
+        self.creatives.insert(id, given.clone());
+        self.forget_upload(given.upload_id);
+        self.note_creative(&former, Deed::CreativeGiven, by, to.as_str());
+        Some(given)
+    }
+
+    fn forget_upload(&mut self, upload: UploadId) {
+        self.uploads.remove(&upload);
+        self.opened.retain(|opened| *opened != upload);
+        self.ranges.remove(&upload);
+    }
+
     pub(super) fn purge(&mut self, before: Timestamp, limit: usize) -> usize {
         let ended = |upload: &UploadRecord| Some((upload.ended_at?, upload.id));
         let mut ended: Vec<_> = self.uploads.values().filter_map(ended).collect();
@@ -304,9 +320,7 @@ impl Facts {
         ended.sort_unstable();
         ended.truncate(limit);
         for (_, upload) in &ended {
-            self.uploads.remove(upload);
-            self.opened.retain(|opened| opened != upload);
-            self.ranges.remove(upload);
+            self.forget_upload(*upload);
         }
         ended.len()
     }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     catalog::{CatalogError, CreativeQuery, Doomed},
-    upload::{By, Creative, CreativeId, Day, Deed, TrashNote, UploadState, limits},
+    upload::{By, Creative, CreativeId, Day, Deed, Principal, TrashNote, UploadState, limits},
 };
 
 type Result<T> = std::result::Result<T, CatalogError>;
@@ -66,6 +66,17 @@ fn insert(tx: &Connection, creative: &Creative) -> Result<()> {
 pub(super) fn by_id(db: &Connection, id: CreativeId) -> Result<Option<Creative>> {
     const SQL: &str = "SELECT * FROM creatives WHERE id = ?1";
     Ok(db.prepare_cached(SQL)?.query_row([id], columns::creative).optional()?)
+}
+
+/// The creatives that a query finds.
+pub(super) fn records(
+    db: &Connection,
+    sql: &str,
+    values: &[&dyn rusqlite::ToSql],
+) -> Result<Vec<Creative>> {
+    let mut statement = db.prepare_cached(sql)?;
+    let rows = statement.query_map(values, columns::creative)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }
 
 pub(super) fn list(db: &Connection, query: &CreativeQuery) -> Result<Vec<Creative>> {
@@ -128,6 +139,28 @@ pub(super) fn delete(tx: &Connection, id: CreativeId, by: &By) -> Result<Option<
         audit::of_creative(tx, creative, Deed::CreativeDeleted, by, name)?;
     }
     Ok(deleted)
+}
+
+/// Gives it to a user. It is taken out and put in again, so that what each of the two has stored is
+/// counted as always.
+pub(super) fn give(
+    tx: &Connection,
+    id: CreativeId,
+    to: &Principal,
+    by: &By,
+) -> Result<Option<Creative>> {
+    const TAKE: &str = "DELETE FROM creatives WHERE id = ?1 RETURNING *";
+    const FORGET: &str = "DELETE FROM uploads WHERE id = ?1 AND ended_at IS NOT NULL";
+    if users::by_name(tx, to)?.is_none() {
+        return Ok(None);
+    }
+    let taken = tx.prepare_cached(TAKE)?.query_row([id], columns::creative).optional()?;
+    let Some(former) = taken else { return Ok(None) };
+    let given = Creative { principal: to.clone(), ..former.clone() };
+    insert(tx, &given)?;
+    tx.prepare_cached(FORGET)?.execute([given.upload_id])?;
+    audit::of_creative(tx, &former, Deed::CreativeGiven, by, to.as_str())?;
+    Ok(Some(given))
 }
 
 pub(super) fn doomed(db: &Connection) -> Result<Vec<Doomed>> {

@@ -268,6 +268,16 @@ impl Catalog for SqliteCatalog {
         self.write(move |tx| creatives::restore(tx, &creative, &by)).await
     }
 
+    async fn give_creative(
+        &self,
+        id: CreativeId,
+        to: &Principal,
+        by: &By,
+    ) -> Result<Option<Creative>, CatalogError> {
+        let (to, by) = (to.clone(), by.clone());
+        self.write(move |tx| creatives::give(tx, id, &to, &by)).await
+    }
+
     async fn doomed(&self) -> Result<Vec<Doomed>, CatalogError> {
         self.readers.read(creatives::doomed).await
     }

@@ -16,7 +16,8 @@ use super::{
 use crate::{
     catalog::{AuditQuery, CatalogError, Doomed},
     upload::{
-        AuditEntry, Creative, CreativeId, FileName, Timestamp, UploadId, UploadRecord, UploadState,
+        AuditEntry, Creative, CreativeId, FileName, Principal, Timestamp, UploadId, UploadRecord,
+        UploadState,
     },
 };
 
@@ -77,6 +78,18 @@ impl CatalogView {
         // An empty id stands before every other.
         let after = after.as_ref().map_or([].as_slice(), |id| id.as_bytes());
         self.column(SQL, params![after, comparable(limit as u64)])
+    }
+
+    /// Creatives, newest first, of one principal or of all.
+    pub fn newest_creatives(&self, of: Option<&Principal>, limit: usize) -> Result<Vec<Creative>> {
+        const OF_ALL: &str = "SELECT * FROM creatives ORDER BY id DESC LIMIT ?1";
+        const OF_ONE: &str =
+            "SELECT * FROM creatives WHERE principal = ?2 ORDER BY id DESC LIMIT ?1";
+        let limit = comparable(limit as u64);
+        match of {
+            None => creatives::records(&self.db(), OF_ALL, &[&limit]),
+            Some(of) => creatives::records(&self.db(), OF_ONE, &[&limit, of]),
+        }
     }
 
     /// The client's names of files that there is reason to have under this id: the creative's, a

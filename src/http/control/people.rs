@@ -14,7 +14,7 @@ use crate::{
         state::{Answer, State},
         trouble::sentence,
     },
-    upload::{By, Principal, Scopes, TokenId, TokenRecord, User},
+    upload::{AccessState, By, Principal, Scopes, TokenId, TokenRecord, Usage, User},
 };
 
 /// A user.
@@ -85,9 +85,21 @@ impl From<TokenRecord> for TokenBody {
 pub struct Issued {
     /// The token in full.
     pub token: String,
+    /// Whether everybody could use the service until now, without a token.
+    #[serde(default)]
+    pub ended_open_access: bool,
     /// What is known of it.
     #[serde(flatten)]
     pub record: TokenBody,
+}
+
+/// What a user has.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Holdings {
+    /// Unfinished uploads.
+    pub uploads: u64,
+    /// Bytes of finished files.
+    pub stored_bytes: u64,
 }
 
 /// `POST /users/…`.
@@ -118,6 +130,13 @@ pub(super) async fn users(state: &State, what: &str, query: &str, by: &By) -> An
         "forget-email" => {
             access.set_email(&name(&query)?, None, by).await?;
             Ok(json(&()))
+        }
+        "holdings" => {
+            let name = name(&query)?;
+            let user = access.user(&name).await.map_err(UserError::from)?;
+            user.ok_or(UserError::Unknown)?;
+            let Usage { uploads, stored_bytes, .. } = state.engine.usage(&name).await?;
+            Ok(json(&Holdings { uploads, stored_bytes }))
         }
         "remove" => remove(state, &name(&query)?, by).await,
         _ => Err(Problem::not_found()),
@@ -154,8 +173,10 @@ pub(super) async fn tokens(state: &State, what: &str, query: &str, by: &By) -> A
             let label = query.get("label", "a text")?.unwrap_or_default();
             let scopes = scopes.unwrap_or(Scopes::NONE);
             let new = NewToken { user: name(&query)?, label, scopes, lifetime };
+            let was_open = access.state() == AccessState::Open;
             let (token, record) = access.create_token(new, by).await?;
-            Ok(json(&Issued { token: token.reveal(), record: record.into() }))
+            let token = token.reveal();
+            Ok(json(&Issued { token, ended_open_access: was_open, record: record.into() }))
         }
         "revoke" => {
             let id = query.get::<TokenId>("id", "a token's id")?.ok_or_else(unknown_token)?;

@@ -277,6 +277,15 @@ impl Catalog for StagedCatalog {
         self.call(CatalogOp::Complete, self.inner.restore_creative(creative, by)).await
     }
 
+    async fn give_creative(
+        &self,
+        id: CreativeId,
+        to: &Principal,
+        by: &By,
+    ) -> Result<Option<Creative>, CatalogError> {
+        self.inner.give_creative(id, to, by).await
+    }
+
     async fn doomed(&self) -> Result<Vec<Doomed>, CatalogError> {
         self.call(CatalogOp::Look, self.inner.doomed()).await
     }
