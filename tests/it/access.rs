@@ -15,6 +15,7 @@ use crate::{
     support::{
         Machine, Outbox, Reply, TestApp,
         authority::Authority,
+        idle,
         keys::{SECRET, Signer, claims},
     },
 };
@@ -215,6 +216,8 @@ fn whoever_asks_for_anothers_upload_causes_no_more_work_than_for_none() {
         (bob, id)
     });
     machine.process(async |app| {
+        // What a start looks at has been looked at.
+        idle().await;
         let before = machine.disk.count(StoreOp::Look);
         for id in [id, filled_in("{upload}")] {
             app.call_as(&bob, Method::GET, &format!("/uploads/{id}")).await.assert_status(404);
