@@ -112,7 +112,7 @@ fn a_crash_anywhere_between_the_last_chunk_and_the_creative_gives_one_creative()
 }
 
 #[test]
-fn what_a_crash_cut_off_is_removed_at_the_next_start() {
+fn what_a_crash_cut_off_is_set_aside_at_the_next_start() {
     let server = Server::start();
     let file = FlowFile::new("a.bin", bytes(1, 100_000), 100_000);
     let request = file.request(1);
@@ -124,7 +124,7 @@ fn what_a_crash_cut_off_is_removed_at_the_next_start() {
     assert!(has_part(&setup));
 
     let server = setup.start();
-    server.log().wait_for("Removed bytes that no running upload owns");
+    server.log().wait_for("Moved a file to the trash");
     until(|| !has_part(server.setup()));
     file.upload(&server);
 }
