@@ -47,6 +47,7 @@ use crate::{
         server::{self, Outcome},
         service::Service,
         state::State,
+        streams::Streams,
     },
     mail::Mailer,
     metrics::Metrics,
@@ -159,7 +160,9 @@ impl App {
         let terms = options::terms(&config);
         let rates = Rates::new(terms.rates);
         let readiness = Readiness::default();
-        let state = State { engine, access, rates, terms, metrics, sites, readiness, stopping };
+        let streams = Streams::new(config.max_streams, config.max_streams_per_caller);
+        let state =
+            State { engine, access, rates, terms, metrics, sites, readiness, streams, stopping };
         Ok(Self { config, state: Arc::new(state), control: None, certificate, _database: None })
     }
 

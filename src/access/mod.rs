@@ -193,6 +193,23 @@ impl Access {
         by: &By,
         request: &request::Parts,
     ) -> Result<Caller, Denied> {
+        let found = self.identify(bearer, by, request).await;
+        if matches!(found, Err(Denied::Invalid)) {
+            self.throttle.penalty(by.address).await;
+        }
+        found
+    }
+
+    /// As [`Self::caller`], of a request that was let in before: nobody waits, and what is wrong
+    /// by now costs nothing.
+    ///
+    /// Cancel safety: may be dropped.
+    pub async fn identify(
+        &self,
+        bearer: Option<&str>,
+        by: &By,
+        request: &request::Parts,
+    ) -> Result<Caller, Denied> {
         let found = match bearer {
             Some(bearer) => self.bearer(bearer, by).await,
             None => Err(Denied::Missing),
@@ -208,10 +225,6 @@ impl Access {
         match found {
             Err(why @ (Denied::Missing | Denied::Unknown)) if bearer.is_none() => {
                 self.public().map(Caller::anonymous).ok_or(why)
-            }
-            Err(Denied::Invalid) => {
-                self.throttle.penalty(by.address).await;
-                Err(Denied::Invalid)
             }
             found => found,
         }

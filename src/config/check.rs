@@ -53,6 +53,8 @@ impl Config {
         for (key, count) in [
             ("max_connections", self.max_connections),
             ("max_connections_per_address", self.max_connections_per_address),
+            ("max_streams", self.max_streams),
+            ("max_streams_per_caller", self.max_streams_per_caller),
         ] {
             within(key, count, 1, limits::CONNECTIONS_BOUND)?;
         }

@@ -1,6 +1,10 @@
 //! From what was written to what is valid: defaults, and types ready for use.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use jiff::tz::TimeZone;
 
@@ -11,7 +15,9 @@ use super::{
 };
 use crate::upload::{
     DigestKind, Durability, Reserve,
-    limits::{self, CONNECTIONS_PER_ADDRESS_MAX as PER_ADDRESS},
+    limits::{
+        self, CONNECTIONS_PER_ADDRESS_MAX as PER_ADDRESS, STREAMS_PER_CALLER_MAX as PER_CALLER,
+    },
 };
 
 /// Settings that fit together. Each field is the setting of that name: see [`Settings`].
@@ -50,6 +56,8 @@ pub struct Config {
     pub memory_budget: u64,
     pub max_connections: usize,
     pub max_connections_per_address: usize,
+    pub max_streams: usize,
+    pub max_streams_per_caller: usize,
     pub max_requests: Option<u64>,
     pub max_new_uploads: Option<u64>,
     pub rate_window: Duration,
@@ -146,6 +154,8 @@ impl Settings {
             memory_budget: size(self.memory_budget, limits::MEMORY_BUDGET),
             max_connections: self.max_connections.unwrap_or(limits::CONNECTIONS_MAX),
             max_connections_per_address: self.max_connections_per_address.unwrap_or(PER_ADDRESS),
+            max_streams: self.max_streams.unwrap_or(limits::STREAMS_MAX),
+            max_streams_per_caller: self.max_streams_per_caller.unwrap_or(PER_CALLER),
             max_requests: self.max_requests.and_then(|most| most.0),
             max_new_uploads: self.max_new_uploads.and_then(|most| most.0),
             rate_window: span(self.rate_window, limits::RATE_WINDOW),
@@ -181,13 +191,23 @@ impl Settings {
     }
 }
 
+fn span_of(span: Duration) -> Option<TimeSpan> {
+    Some(TimeSpan(span))
+}
+
+fn bytes_of(most: Option<u64>) -> Option<AtMost<ByteSize>> {
+    Some(AtMost(most.map(ByteSize)))
+}
+
+fn place_of(path: &Path) -> Option<String> {
+    Some(path.display().to_string())
+}
+
 impl Config {
     /// The settings that give this configuration again, none left out.
     #[must_use]
     pub fn to_settings(&self) -> Settings {
-        let span = |span: Duration| Some(TimeSpan(span));
-        let bytes = |most: Option<u64>| Some(AtMost(most.map(ByteSize)));
-        let place = |path: &PathBuf| Some(path.display().to_string());
+        let (span, bytes, place) = (span_of, bytes_of, place_of);
         Settings {
             listen: Some(self.listen),
             allow_anonymous: Some(self.allow_anonymous),
@@ -217,6 +237,8 @@ impl Config {
             memory_budget: Some(ByteSize(self.memory_budget)),
             max_connections: Some(self.max_connections),
             max_connections_per_address: Some(self.max_connections_per_address),
+            max_streams: Some(self.max_streams),
+            max_streams_per_caller: Some(self.max_streams_per_caller),
             max_requests: Some(AtMost(self.max_requests)),
             max_new_uploads: Some(AtMost(self.max_new_uploads)),
             rate_window: span(self.rate_window),

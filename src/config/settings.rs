@@ -131,6 +131,14 @@ pub struct Settings {
     #[arg(long, value_name = "COUNT")]
     pub max_connections_per_address: Option<usize>,
 
+    /// Event streams that are open at a time; one more is refused
+    #[arg(long, value_name = "COUNT")]
+    pub max_streams: Option<usize>,
+
+    /// Event streams of one user, or of callers without credentials from one address
+    #[arg(long, value_name = "COUNT")]
+    pub max_streams_per_caller: Option<usize>,
+
     /// Requests of one user, or from one address, in a rate-window; further ones are delayed
     #[arg(long, value_name = "COUNT")]
     pub max_requests: Option<AtMost<u64>>,
@@ -276,73 +284,22 @@ impl Settings {
     /// What this layer says, and where it says nothing, what `lower` says.
     #[must_use]
     pub fn or(self, lower: Self) -> Self {
-        // No `..`: a setting that is forgotten here does not compile.
-        Self {
-            listen: self.listen.or(lower.listen),
-            allow_anonymous: self.allow_anonymous.or(lower.allow_anonymous),
-            ticket_key: self.ticket_key.or(lower.ticket_key),
-            ticket_jwks: self.ticket_jwks.or(lower.ticket_jwks),
-            auth_url: self.auth_url.or(lower.auth_url),
-            auth_user_header: self.auth_user_header.or(lower.auth_user_header),
-            auth_scopes: self.auth_scopes.or(lower.auth_scopes),
-            auth_cache: self.auth_cache.or(lower.auth_cache),
-            data_dir: self.data_dir.or(lower.data_dir),
-            incomplete_dir: self.incomplete_dir.or(lower.incomplete_dir),
-            completed_dir: self.completed_dir.or(lower.completed_dir),
-            trash_dir: self.trash_dir.or(lower.trash_dir),
-            database: self.database.or(lower.database),
-            database_exclusive: self.database_exclusive.or(lower.database_exclusive),
-            control_socket: self.control_socket.or(lower.control_socket),
-            time_zone: self.time_zone.or(lower.time_zone),
-            durability: self.durability.or(lower.durability),
-            digest: self.digest.or(lower.digest),
-            schedule: self.schedule.or(lower.schedule),
-            max_file_size: self.max_file_size.or(lower.max_file_size),
-            accept: self.accept.or(lower.accept),
-            max_uploads: self.max_uploads.or(lower.max_uploads),
-            max_upload_bytes: self.max_upload_bytes.or(lower.max_upload_bytes),
-            max_stored_bytes: self.max_stored_bytes.or(lower.max_stored_bytes),
-            reserve_free: self.reserve_free.or(lower.reserve_free),
-            memory_budget: self.memory_budget.or(lower.memory_budget),
-            max_connections: self.max_connections.or(lower.max_connections),
-            max_connections_per_address: self
-                .max_connections_per_address
-                .or(lower.max_connections_per_address),
-            max_requests: self.max_requests.or(lower.max_requests),
-            max_new_uploads: self.max_new_uploads.or(lower.max_new_uploads),
-            rate_window: self.rate_window.or(lower.rate_window),
-            min_progress: self.min_progress.or(lower.min_progress),
-            progress_window: self.progress_window.or(lower.progress_window),
-            trusted_proxies: self.trusted_proxies.or(lower.trusted_proxies),
-            stitch_workers: self.stitch_workers.or(lower.stitch_workers),
-            stitch_queue: self.stitch_queue.or(lower.stitch_queue),
-            upload_ttl: self.upload_ttl.or(lower.upload_ttl),
-            result_ttl: self.result_ttl.or(lower.result_ttl),
-            cancel_grace: self.cancel_grace.or(lower.cancel_grace),
-            tombstone_ttl: self.tombstone_ttl.or(lower.tombstone_ttl),
-            audit_ttl: self.audit_ttl.or(lower.audit_ttl),
-            trash_ttl: self.trash_ttl.or(lower.trash_ttl),
-            sweep_interval: self.sweep_interval.or(lower.sweep_interval),
-            completion_wait: self.completion_wait.or(lower.completion_wait),
-            scan_command: self.scan_command.or(lower.scan_command),
-            scan_clamd: self.scan_clamd.or(lower.scan_clamd),
-            scan_timeout: self.scan_timeout.or(lower.scan_timeout),
-            body_idle_timeout: self.body_idle_timeout.or(lower.body_idle_timeout),
-            shutdown_timeout: self.shutdown_timeout.or(lower.shutdown_timeout),
-            cors_origins: self.cors_origins.or(lower.cors_origins),
-            public_url: self.public_url.or(lower.public_url),
-            smtp_host: self.smtp_host.or(lower.smtp_host),
-            smtp_port: self.smtp_port.or(lower.smtp_port),
-            smtp_tls: self.smtp_tls.or(lower.smtp_tls),
-            smtp_user: self.smtp_user.or(lower.smtp_user),
-            smtp_password_file: self.smtp_password_file.or(lower.smtp_password_file),
-            smtp_from: self.smtp_from.or(lower.smtp_from),
-            session_ttl: self.session_ttl.or(lower.session_ttl),
-            session_max: self.session_max.or(lower.session_max),
-            tls_cert: self.tls_cert.or(lower.tls_cert),
-            tls_key: self.tls_key.or(lower.tls_key),
-            log_format: self.log_format.or(lower.log_format),
-            log: self.log.or(lower.log),
+        macro_rules! first_of {
+            ($($setting:ident)*) => { Self { $($setting: self.$setting.or(lower.$setting)),* } };
+        }
+        // One that is forgotten here does not compile.
+        first_of! {
+            listen allow_anonymous ticket_key ticket_jwks auth_url auth_user_header auth_scopes
+            auth_cache data_dir incomplete_dir completed_dir trash_dir database database_exclusive
+            control_socket time_zone durability digest schedule max_file_size accept max_uploads
+            max_upload_bytes max_stored_bytes reserve_free memory_budget max_connections
+            max_connections_per_address max_streams max_streams_per_caller max_requests
+            max_new_uploads rate_window min_progress progress_window trusted_proxies
+            stitch_workers stitch_queue upload_ttl result_ttl cancel_grace tombstone_ttl audit_ttl
+            trash_ttl sweep_interval completion_wait scan_command scan_clamd scan_timeout
+            body_idle_timeout shutdown_timeout cors_origins public_url smtp_host smtp_port
+            smtp_tls smtp_user smtp_password_file smtp_from session_ttl session_max tls_cert
+            tls_key log_format log
         }
     }
 }

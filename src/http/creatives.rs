@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::stream;
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{HeaderMap, StatusCode, header, request};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -11,8 +11,10 @@ use super::{
     body::{self, BoxError, RequestBody, Response},
     content::{self, Representation},
     incoming::{CONTENT_DIGEST, frames, text},
+    permission::Permission,
     problem::Problem,
     query::{Parameters, page},
+    request_id,
     state::{Answer, State},
     trouble::sentence,
 };
@@ -172,10 +174,11 @@ pub(super) async fn content(
     state: Arc<State>,
     principal: &Principal,
     id: CreativeId,
-    method: &Method,
-    headers: &HeaderMap,
-    request_id: &str,
+    request: &request::Parts,
+    permission: Permission,
 ) -> Answer {
+    let (method, headers) = (&request.method, &request.headers);
+    let request_id = request_id::of(&request.extensions);
     let creative = find(&state, principal, id).await?;
     let selection = content::select(method, headers, &Representation::of(&creative));
     let refused = selection.status.is_client_error();
@@ -186,8 +189,8 @@ pub(super) async fn content(
     let (described, readers) = (content::describe(&creative), state.sites.readers(headers));
     let mut response = selection.into_response(request_id, |range| {
         body::stream(stream::try_unfold(
-            (state, creative, range.start),
-            move |(state, creative, at)| read_on(state, creative, at, range.end),
+            Reading { state, creative, permission, at: range.start },
+            move |reading| reading.on(range.end),
         ))
     });
     if !refused {
@@ -199,20 +202,28 @@ pub(super) async fn content(
     Ok(response)
 }
 
-type Reading = (Arc<State>, Creative, u64);
-
-/// The next slice of a file that is being sent; nothing at its end.
-async fn read_on(
+/// A file that is being sent.
+struct Reading {
     state: Arc<State>,
     creative: Creative,
+    permission: Permission,
     at: u64,
-    end: u64,
-) -> Result<Option<(bytes::Bytes, Reading)>, BoxError> {
-    let len = (READ_LEN_MAX as u64).min(end - at);
-    if len == 0 {
-        return Ok(None);
+}
+
+impl Reading {
+    /// The next slice; nothing at the end. Errors: it cannot be read, or the caller may no more;
+    /// the connection is then cut, so that nobody takes what came for the whole file.
+    async fn on(mut self, end: u64) -> Result<Option<(bytes::Bytes, Self)>, BoxError> {
+        let len = (READ_LEN_MAX as u64).min(end - self.at);
+        if len == 0 {
+            return Ok(None);
+        }
+        if !self.permission.held_lately().await {
+            return Err("the caller may not have this any more".into());
+        }
+        let slice = ByteRange::new(self.at, len)?;
+        let bytes = self.state.engine.read_creative(&self.creative, slice).await?;
+        self.at += len;
+        Ok(Some((bytes, self)))
     }
-    let slice = ByteRange::new(at, len)?;
-    let bytes = state.engine.read_creative(&creative, slice).await?;
-    Ok(Some((bytes, (state, creative, at + len))))
 }

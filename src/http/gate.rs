@@ -107,12 +107,7 @@ pub(super) async fn admit(
         Some(public) => public,
         None => caller(state, parts, ticket).await?,
     };
-    if let Some(ticket) = caller.ticket() {
-        tickets::check_origin(ticket, parts)?;
-        if matches!(need, Need::InPerson(_)) {
-            return Err(in_person());
-        }
-    }
+    check_ticket(need, parts, &caller)?;
     wait(state, state.rates.request_by(&caller.principal, begun)).await;
     if !caller.may(scopes) {
         return Err(forbidden(scopes));
@@ -121,6 +116,33 @@ pub(super) async fn admit(
         intake.admit();
     }
     Ok(caller)
+}
+
+/// Judges again whether a request may be let through whose answer lasts. It does not count as
+/// another request, and its credentials, which were good, cost nothing if they are not any more.
+pub(super) async fn readmit(
+    state: &State,
+    route: Route,
+    parts: &request::Parts,
+) -> Result<Caller, Problem> {
+    let need = need(route, &parts.method);
+    let (Need::OneOf(scopes) | Need::InPerson(scopes)) = need else { return Ok(Caller::nobody()) };
+    let caller = match state.access.anybody() {
+        Some(public) => public,
+        None => {
+            let (shown, by) = (shown(state, parts, None)?, by::of(state, parts, Means::Nothing));
+            state.access.identify(shown, &by, parts).await?
+        }
+    };
+    check_ticket(need, parts, &caller)?;
+    if caller.may(scopes) { Ok(caller) } else { Err(forbidden(scopes)) }
+}
+
+/// Whether the ticket that was shown, if it was one, may be used for this and from there.
+fn check_ticket(need: Need, parts: &request::Parts, caller: &Caller) -> Result<(), Problem> {
+    let Some(ticket) = caller.ticket() else { return Ok(()) };
+    tickets::check_origin(ticket, parts)?;
+    if matches!(need, Need::InPerson(_)) { Err(in_person()) } else { Ok(()) }
 }
 
 pub(super) fn peer(parts: &request::Parts) -> Option<IpAddr> {
@@ -163,13 +185,21 @@ pub(super) async fn caller(
     parts: &request::Parts,
     ticket: Option<&str>,
 ) -> Result<Caller, Problem> {
-    let shown = match bearer(&parts.headers) {
-        // Of another kind: for whoever else is asked.
-        Err(_) if state.access.asks_elsewhere() => None,
-        shown => shown?.or(ticket),
-    };
     let by = by::of(state, parts, Means::Nothing);
-    Ok(state.access.caller(shown, &by, parts).await?)
+    Ok(state.access.caller(shown(state, parts, ticket)?, &by, parts).await?)
+}
+
+/// What a request shows of its sender.
+fn shown<'a>(
+    state: &State,
+    parts: &'a request::Parts,
+    ticket: Option<&'a str>,
+) -> Result<Option<&'a str>, Problem> {
+    match bearer(&parts.headers) {
+        // Of another kind: for whoever else is asked.
+        Err(_) if state.access.asks_elsewhere() => Ok(None),
+        shown => Ok(shown?.or(ticket)),
+    }
 }
 
 /// The session that this caller showed. Errors: it was something else.

@@ -11,6 +11,7 @@ use super::{
     assets, auth,
     body::{self, Request, Response},
     creatives, demands, events, flow, gate, lend, limits, local, operation,
+    permission::Permission,
     problem::{Problem, allow},
     request_id,
     route::Route,
@@ -152,7 +153,7 @@ async fn dispatch(state: Arc<State>, route: Option<Route>, request: Request) -> 
         Route::Uploads => uploads::list(&state, principal, query).await,
         Route::Upload(id) if method == Method::DELETE => uploads::cancel(&state, &grant, id).await,
         Route::Upload(id) => uploads::show(&state, principal, id, query).await,
-        Route::Events(id) => events::follow(&state, principal, id, &parts.headers).await,
+        Route::Events(id) => events::follow(&state, principal, id, &parts).await,
         Route::Scheduled => creatives::scheduled(&state, principal).await,
         Route::Creatives => creatives::list(&state, principal, query).await,
         Route::Creative(id) if method == Method::DELETE => {
@@ -163,15 +164,8 @@ async fn dispatch(state: Arc<State>, route: Option<Route>, request: Request) -> 
         }
         Route::Creative(id) => creatives::show(&state, principal, id).await,
         Route::Content(id) => {
-            creatives::content(
-                state,
-                principal,
-                id,
-                &method,
-                &parts.headers,
-                request_id::of(&parts.extensions),
-            )
-            .await
+            let permission = Permission::new(&state, route, &parts, principal);
+            creatives::content(state, principal, id, &parts, permission).await
         }
         Route::Tickets => tickets::issue(&state, &grant.by, body).await,
         Route::Limits => limits::show(&state, principal).await,

@@ -8,7 +8,8 @@
 //! nobody out for longer than that. A connection that has a request is never closed for another
 //! one's sake.
 //!
-//! Promise: an answer that was begun is written to its end before its connection gives way.
+//! Promise: an answer that was begun is written to its end before its connection gives way, unless
+//! it is an event stream: that is idle from each event to the next.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -255,6 +256,13 @@ impl Slot {
         is_answered
     }
 
+    /// An event of a stream is on its way, and nobody knows when the next one comes: the connection
+    /// is idle, and may be asked to give way although its answer has not ended.
+    pub(super) fn may_give_way(&self) {
+        self.slots.table().rest(&self.seat);
+        self.slots.changed.notify_one();
+    }
+
     /// Waits until this connection is to make room for another one.
     pub(super) async fn gives_way(&self) {
         loop {
@@ -304,6 +312,23 @@ mod tests {
         let asked = async {
             first.gives_way().await;
             drop(first);
+            began.elapsed()
+        };
+        let (second, after) = tokio::join!(slots.take(None), asked);
+        assert!(second.is_some() && GRACE <= after, "{after:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_event_stream_gives_way_when_it_was_idle_for_the_grace() {
+        let slots = Slots::new(1, 9, GRACE);
+        let stream = slots.take(None).await.expect("there is room");
+        stream.busy();
+        tokio::time::advance(GRACE).await;
+        stream.may_give_way();
+        let began = Instant::now();
+        let asked = async {
+            stream.gives_way().await;
+            drop(stream);
             began.elapsed()
         };
         let (second, after) = tokio::join!(slots.take(None), asked);

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     body::Response, cross_site::Sites, limits::Terms, problem::Problem, readiness::Readiness,
+    streams::Streams,
 };
 use crate::{
     access::{Access, Rates},
@@ -30,6 +31,8 @@ pub struct State {
     pub sites: Sites,
     /// Whether uploads can be taken, as found out last.
     pub readiness: Readiness,
+    /// Who follows an upload.
+    pub streams: Streams,
     /// Cancelled when the service is to stop: it is not ready any more then.
     pub stopping: CancellationToken,
 }

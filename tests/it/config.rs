@@ -128,6 +128,8 @@ fn other() -> Config {
         memory_budget: 96 << 20,
         max_connections: 11,
         max_connections_per_address: 14,
+        max_streams: 15,
+        max_streams_per_caller: 16,
         max_requests: Some(15),
         max_new_uploads: Some(16),
         rate_window: Duration::from_secs(17),

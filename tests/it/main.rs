@@ -27,6 +27,7 @@ mod headers;
 mod held_up;
 mod hostile_callers;
 mod kth;
+mod lasting;
 mod late_fields;
 mod memory;
 mod model;

@@ -21,6 +21,12 @@ pub const FORWARD_CACHE: Duration = Duration::from_secs(10);
 /// How long an answer of `auth_url` may be cached at most: for this long, a user who was shut out
 /// there is still let in here.
 pub const FORWARD_CACHE_MAX: Duration = Duration::from_mins(5);
+/// How long an answer that lasts goes on before its caller is judged again.
+pub const PERMISSION_RECHECK: Duration = Duration::from_secs(15);
+/// Default of `max_streams`.
+pub const STREAMS_MAX: usize = 1000;
+/// Default of `max_streams_per_caller`.
+pub const STREAMS_PER_CALLER_MAX: usize = 100;
 /// How exactly it is known when a token was last used.
 pub const TOKEN_USE_STEP: Duration = Duration::from_hours(1);
 /// How long a ticket may count after it was issued.
