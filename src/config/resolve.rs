@@ -1,10 +1,6 @@
 //! From what was written to what is valid: defaults, and types ready for use.
 
-use std::{
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use jiff::tz::TimeZone;
 
@@ -191,23 +187,11 @@ impl Settings {
     }
 }
 
-fn span_of(span: Duration) -> Option<TimeSpan> {
-    Some(TimeSpan(span))
-}
-
-fn bytes_of(most: Option<u64>) -> Option<AtMost<ByteSize>> {
-    Some(AtMost(most.map(ByteSize)))
-}
-
-fn place_of(path: &Path) -> Option<String> {
-    Some(path.display().to_string())
-}
-
 impl Config {
     /// The settings that give this configuration again, none left out.
     #[must_use]
     pub fn to_settings(&self) -> Settings {
-        let (span, bytes, place) = (span_of, bytes_of, place_of);
+        let place = |path: &PathBuf| Some(path.display().to_string());
         Settings {
             listen: Some(self.listen),
             allow_anonymous: Some(self.allow_anonymous),
@@ -216,7 +200,7 @@ impl Config {
             auth_url: Some(self.auth_url.clone()),
             auth_user_header: Some(self.auth_user_header.clone()),
             auth_scopes: Some(self.auth_scopes),
-            auth_cache: span(self.auth_cache),
+            auth_cache: Some(TimeSpan(self.auth_cache)),
             data_dir: place(&self.data_dir),
             incomplete_dir: place(&self.incomplete_dir),
             completed_dir: place(&self.completed_dir),
@@ -231,8 +215,8 @@ impl Config {
             max_file_size: Some(ByteSize(self.max_file_size)),
             accept: Some(self.accept.clone()),
             max_uploads: Some(AtMost(self.max_uploads)),
-            max_upload_bytes: bytes(self.max_upload_bytes),
-            max_stored_bytes: bytes(self.max_stored_bytes),
+            max_upload_bytes: Some(AtMost(self.max_upload_bytes.map(ByteSize))),
+            max_stored_bytes: Some(AtMost(self.max_stored_bytes.map(ByteSize))),
             reserve_free: Some(FreeRoom(self.reserve_free)),
             memory_budget: Some(ByteSize(self.memory_budget)),
             max_connections: Some(self.max_connections),
@@ -241,25 +225,25 @@ impl Config {
             max_streams_per_caller: Some(self.max_streams_per_caller),
             max_requests: Some(AtMost(self.max_requests)),
             max_new_uploads: Some(AtMost(self.max_new_uploads)),
-            rate_window: span(self.rate_window),
-            min_progress: bytes(self.min_progress),
-            progress_window: span(self.progress_window),
+            rate_window: Some(TimeSpan(self.rate_window)),
+            min_progress: Some(AtMost(self.min_progress.map(ByteSize))),
+            progress_window: Some(TimeSpan(self.progress_window)),
             trusted_proxies: Some(self.trusted_proxies.clone()),
             stitch_workers: Some(self.stitch_workers),
             stitch_queue: Some(self.stitch_queue),
-            upload_ttl: span(self.upload_ttl),
-            result_ttl: span(self.result_ttl),
-            cancel_grace: span(self.cancel_grace),
-            tombstone_ttl: span(self.tombstone_ttl),
+            upload_ttl: Some(TimeSpan(self.upload_ttl)),
+            result_ttl: Some(TimeSpan(self.result_ttl)),
+            cancel_grace: Some(TimeSpan(self.cancel_grace)),
+            tombstone_ttl: Some(TimeSpan(self.tombstone_ttl)),
             audit_ttl: Some(AtMost(self.audit_ttl.map(TimeSpan))),
-            trash_ttl: span(self.trash_ttl),
-            sweep_interval: span(self.sweep_interval),
-            completion_wait: span(self.completion_wait),
+            trash_ttl: Some(TimeSpan(self.trash_ttl)),
+            sweep_interval: Some(TimeSpan(self.sweep_interval)),
+            completion_wait: Some(TimeSpan(self.completion_wait)),
             scan_command: Some(self.scan_command.clone()),
             scan_clamd: place(&self.scan_clamd),
-            scan_timeout: span(self.scan_timeout),
-            body_idle_timeout: span(self.body_idle_timeout),
-            shutdown_timeout: span(self.shutdown_timeout),
+            scan_timeout: Some(TimeSpan(self.scan_timeout)),
+            body_idle_timeout: Some(TimeSpan(self.body_idle_timeout)),
+            shutdown_timeout: Some(TimeSpan(self.shutdown_timeout)),
             cors_origins: Some(self.cors_origins.clone()),
             public_url: Some(self.public_url.clone()),
             smtp_host: Some(self.mail.host.clone()),
@@ -268,8 +252,8 @@ impl Config {
             smtp_user: Some(self.mail.user.clone()),
             smtp_password_file: Some(text_of(self.mail.password_file.as_ref())),
             smtp_from: Some(self.mail.from.clone()),
-            session_ttl: span(self.session_ttl),
-            session_max: span(self.session_max),
+            session_ttl: Some(TimeSpan(self.session_ttl)),
+            session_max: Some(TimeSpan(self.session_max)),
             tls_cert: Some(text_of(self.tls_cert.as_ref())),
             tls_key: Some(text_of(self.tls_key.as_ref())),
             log_format: Some(self.log_format),

@@ -127,12 +127,11 @@ pub(super) async fn readmit(
 ) -> Result<Caller, Problem> {
     let need = need(route, &parts.method);
     let (Need::OneOf(scopes) | Need::InPerson(scopes)) = need else { return Ok(Caller::nobody()) };
-    let caller = match state.access.anybody() {
-        Some(public) => public,
-        None => {
-            let (shown, by) = (shown(state, parts, None)?, by::of(state, parts, Means::Nothing));
-            state.access.identify(shown, &by, parts).await?
-        }
+    let caller = if let Some(public) = state.access.anybody() {
+        public
+    } else {
+        let (shown, by) = (shown(state, parts, None)?, by::of(state, parts, Means::Nothing));
+        state.access.identify(shown, &by, parts).await?
     };
     check_ticket(need, parts, &caller)?;
     if caller.may(scopes) { Ok(caller) } else { Err(forbidden(scopes)) }
