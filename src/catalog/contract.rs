@@ -76,6 +76,8 @@ where
         lists::complete_uploads_resemble_while_they_are_fresh,
         lists::hostile_texts_are_only_themselves,
         lists::few_enough_uploads_resemble,
+        lists::what_a_probe_may_mean_is_looked_for_among_the_newest,
+        lists::what_is_here_of_an_upload_is_known_without_its_ranges,
         lists::what_is_being_stitched_is_listed,
         lists::uploads_are_counted_by_state,
         sweep::idle_uploads_are_those_that_receive_nothing,

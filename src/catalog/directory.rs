@@ -65,7 +65,8 @@ pub trait Directory: fmt::Debug + Send + Sync {
     ) -> Result<EmailChange, CatalogError>;
 
     /// Forgets a user with all tokens. What is left of ended uploads goes, too. Returns false, and
-    /// changes nothing, if running uploads or creatives of the user are there, or no such user.
+    /// changes nothing, if running uploads or creatives of the user are there, or no such user; if
+    /// something is begun meanwhile, what is left of ended uploads and tokens may have gone.
     async fn remove_user(&self, name: &Principal, by: &By) -> Result<bool, CatalogError>;
 
     /// Adds a token. Returns false, and changes nothing, if its user is not there.

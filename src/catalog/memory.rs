@@ -22,8 +22,9 @@ use super::{
     Resemblance, Trail, UploadQuery, deed_of,
 };
 use crate::upload::{
-    By, ByteRange, Creative, CreativeId, Day, Deed, Durability, EndReason, IdentityKey, Principal,
-    StoredRange, Timestamp, TrashNote, Trouble, UploadId, UploadRecord, UploadState, Usage, limits,
+    Amount, By, ByteRange, Creative, CreativeId, Day, Deed, Durability, EndReason, IdentityKey,
+    Principal, StoredRange, Timestamp, TrashNote, Trouble, UploadId, UploadRecord, UploadState,
+    Usage, limits,
 };
 
 /// A [`Catalog`] in memory.
@@ -181,6 +182,10 @@ impl Catalog for MemoryCatalog {
         })
     }
 
+    async fn amount(&self, id: UploadId) -> Result<Amount, CatalogError> {
+        self.visit(|facts| facts.amount(id))
+    }
+
     async fn uploads(&self, query: &UploadQuery) -> Result<Vec<UploadRecord>, CatalogError> {
         self.visit(|facts| {
             facts.select(query.limit, |upload| {
@@ -215,11 +220,12 @@ impl Catalog for MemoryCatalog {
         })
     }
 
-    async fn stitching(&self) -> Result<Vec<UploadId>, CatalogError> {
-        self.visit(|facts| {
-            let uploads = facts.uploads.values();
-            uploads.filter(|u| u.state == UploadState::Stitching).map(|u| u.id).collect()
-        })
+    async fn stitching(
+        &self,
+        after: Option<UploadId>,
+        limit: usize,
+    ) -> Result<Vec<UploadId>, CatalogError> {
+        self.visit(|facts| facts.stitching(after, limit))
     }
 
     async fn idle(&self, before: Timestamp, limit: usize) -> Result<Vec<UploadId>, CatalogError> {

@@ -32,9 +32,9 @@ pub use self::sqlite::{
 };
 pub use self::trail::{AuditQuery, Trail};
 use crate::upload::{
-    Allowance, By, ByteRange, Creative, CreativeId, Day, Deed, Durability, EndReason, IdentityKey,
-    Principal, Sha256Digest, StoredRange, Timestamp, Trouble, UploadId, UploadRecord, UploadState,
-    Usage,
+    Allowance, Amount, By, ByteRange, Creative, CreativeId, Day, Deed, Durability, EndReason,
+    IdentityKey, Principal, Sha256Digest, StoredRange, Timestamp, Trouble, UploadId, UploadRecord,
+    UploadState, Usage,
 };
 
 /// One thing that happened to an upload. Facts are committed in batches, each batch as a whole.
@@ -214,12 +214,17 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
     /// The ranges of an upload that are here, by offset. Those of a complete one may be gone.
     async fn ranges(&self, id: UploadId) -> Result<Vec<StoredRange>, CatalogError>;
 
+    /// How much of an upload is here, read without its ranges. Nothing of one that has ended.
+    async fn amount(&self, id: UploadId) -> Result<Amount, CatalogError>;
+
     /// Uploads of one principal, newest first.
     async fn uploads(&self, query: &UploadQuery) -> Result<Vec<UploadRecord>, CatalogError>;
 
     /// Running uploads, and complete ones that still have their creative and ended at or after
     /// `complete_since`, that agree with all that is named, newest first, at most
-    /// [`crate::upload::limits::RESEMBLING_MAX`].
+    /// [`crate::upload::limits::RESEMBLING_MAX`]. They are looked for among those that have the
+    /// identifier, or else the name, that is given: in each state among the newest
+    /// [`crate::upload::limits::RESEMBLING_CANDIDATES_MAX`]; older ones need not be found.
     async fn resembling(
         &self,
         query: &Resemblance,
@@ -229,8 +234,12 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
     /// Those of these uploads that are running: neither ended nor unknown.
     async fn running(&self, among: &[UploadId]) -> Result<Vec<UploadId>, CatalogError>;
 
-    /// All uploads that are `stitching`.
-    async fn stitching(&self) -> Result<Vec<UploadId>, CatalogError>;
+    /// Up to `limit` uploads that are `stitching`, by id, those after `after`.
+    async fn stitching(
+        &self,
+        after: Option<UploadId>,
+        limit: usize,
+    ) -> Result<Vec<UploadId>, CatalogError>;
 
     /// Up to `limit` uploads that are `receiving` and were last touched before `before`, the
     /// longest idle first.

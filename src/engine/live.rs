@@ -16,6 +16,7 @@ use tokio::{sync::watch, time::Instant};
 use super::{
     Class, Refused, UploadError,
     claim::{Claim, ClaimSlot},
+    ender::Ender,
     evidence::Evidence,
     progress::Progress,
     quarantine::Check,
@@ -105,15 +106,6 @@ pub(super) enum Admission {
     Stored,
     /// The upload has ended.
     Ended(UploadState),
-}
-
-/// A wish to end an upload.
-struct Ender<'a>(&'a watch::Sender<usize>);
-
-impl Drop for Ender<'_> {
-    fn drop(&mut self) {
-        self.0.send_modify(|enders| *enders -= 1);
-    }
 }
 
 impl LiveState {
@@ -215,8 +207,7 @@ impl Live {
 
     /// Somebody wants to end it, until what is given here is dropped.
     pub(super) fn wants_to_end(&self) -> impl Drop + use<'_> {
-        self.enders.send_modify(|enders| *enders += 1);
-        Ender(&self.enders)
+        Ender::new(&self.enders)
     }
 
     /// Whether somebody wants to end it.

@@ -6,11 +6,12 @@ use super::{
     Shared, UploadError, evidence::Evidence, live::Live, registry::Registry, registry::Use,
 };
 use crate::{
+    catalog::CatalogError,
     store::{Origin, PublishedName, StoreError},
     upload::{
         ByteRange, IdentityKey, StoredRange, TrashNote, TrashReason, UploadId, UploadRecord,
         UploadState,
-        limits::{READ_ATTEMPTS_MAX, READ_LEN_MAX},
+        limits::{READ_ATTEMPTS_MAX, READ_LEN_MAX, SWEEP_BATCH_LEN_MAX},
     },
 };
 
@@ -47,6 +48,19 @@ impl Shared {
                 Ok(Some(Self::load(shared, record, newest_of).await?))
             }
             None => Ok(None),
+        }
+    }
+
+    /// The uploads that the catalog knows to be full, read page by page.
+    pub(super) async fn all_stitching(&self) -> Result<Vec<UploadId>, CatalogError> {
+        let mut all = Vec::new();
+        loop {
+            let page = self.catalog.stitching(all.last().copied(), SWEEP_BATCH_LEN_MAX).await?;
+            let is_last = page.len() < SWEEP_BATCH_LEN_MAX;
+            all.extend(page);
+            if is_last {
+                return Ok(all);
+            }
         }
     }
 

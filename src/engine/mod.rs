@@ -16,6 +16,7 @@ mod commit;
 mod compare;
 mod creatives;
 mod end;
+mod ender;
 mod error;
 mod evidence;
 mod live;

@@ -7,7 +7,7 @@ use super::{
     quarantine::Check,
 };
 use crate::upload::{
-    Coverage, Creative, FileName, Plan, Timestamp, UploadId, UploadRecord, UploadState,
+    Amount, Coverage, Creative, FileName, Plan, Timestamp, UploadId, UploadRecord, UploadState,
     limits::MISSING_LEN_MAX,
 };
 
@@ -80,23 +80,23 @@ impl Snapshot {
         let creative = state.creative.clone();
         let open = matches!(state.check, Check::Running | Check::Undecided);
         let quarantined = open && state.record.state == UploadState::Stitching;
-        let shown = Self::of_record(&state.record, &state.coverage, creative, lifetimes);
+        let (ranges, bytes) = (state.coverage.count() as u64, state.coverage.covered());
+        let here = Amount { ranges, bytes };
+        let shown = Self::of_record(&state.record, here, creative, lifetimes);
         Self { quarantined, ..shown }
     }
 
     /// Built from what a catalog holds.
-    pub(super) fn of_record<T>(
+    pub(super) fn of_record(
         record: &UploadRecord,
-        coverage: &Coverage<T>,
+        here: Amount,
         creative: Option<Creative>,
         lifetimes: Lifetimes,
     ) -> Self {
         let plan = record.identity.plan();
         let (received_bytes, received_pieces) = match record.state {
             UploadState::Complete => (plan.total(), plan.count()),
-            UploadState::Receiving | UploadState::Stitching => {
-                (coverage.covered(), coverage.count() as u64)
-            }
+            UploadState::Receiving | UploadState::Stitching => (here.bytes, here.ranges),
             UploadState::Failed | UploadState::Cancelled | UploadState::Expired => (0, 0),
         };
         let (since, ttl) = match record.ended_at {

@@ -81,7 +81,7 @@ pub(super) async fn tick(shared: Arc<Shared>) {
         let live = shared.registry.all();
         let ready = live.iter().filter(|l| l.has_stitch_work(STITCH_AHEAD_LEN, Instant::now()));
         let mut ids: Vec<UploadId> = ready.map(|live| live.id).collect();
-        match shared.catalog.stitching().await {
+        match shared.all_stitching().await {
             Ok(full) => {
                 let known: HashSet<UploadId> = live.iter().map(|live| live.id).collect();
                 let unknown = full.into_iter().filter(|id| !known.contains(id));

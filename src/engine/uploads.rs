@@ -10,7 +10,7 @@ use super::{
 use crate::{
     catalog::{Resemblance, UploadQuery},
     store::Space,
-    upload::{By, Coverage, Creative, Principal, UploadId, UploadRecord, UploadState},
+    upload::{Amount, By, Creative, Principal, UploadId, UploadRecord, UploadState},
 };
 
 /// What happened to a wish to cancel.
@@ -165,15 +165,14 @@ impl Engine {
         if let Some(live) = Registry::by_id(shared, record.id) {
             return Ok(shared.snapshot(&live));
         }
-        let mut coverage = Coverage::new();
         // Of a suspect one nothing is believed before it is read back, and a list does not do that.
-        if record.state.is_running() && !record.suspect {
-            for stored in shared.catalog.ranges(record.id).await? {
-                coverage.insert(stored.range, ());
-            }
-        }
+        let here = if record.state.is_running() && !record.suspect {
+            shared.catalog.amount(record.id).await?
+        } else {
+            Amount::default()
+        };
         let creative = self.creative_of(&record).await?;
-        Ok(Snapshot::of_record(&record, &coverage, creative, shared.lifetimes()))
+        Ok(Snapshot::of_record(&record, here, creative, shared.lifetimes()))
     }
 
     async fn creative_of(&self, record: &UploadRecord) -> Result<Option<Creative>, UploadError> {

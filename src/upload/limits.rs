@@ -159,6 +159,8 @@ pub const PAGE_LEN: usize = 100;
 pub const MISSING_LEN_MAX: usize = 1000;
 /// Uploads that a probe by hand may be answered from.
 pub const RESEMBLING_MAX: usize = 100;
+/// Uploads in each state, the newest, among which a probe by hand is answered.
+pub const RESEMBLING_CANDIDATES_MAX: usize = 256;
 /// Rows that one pass of the sweep works on.
 pub const SWEEP_BATCH_LEN_MAX: usize = 256;
 
@@ -173,6 +175,17 @@ pub const ABSENT_LEN_MAX: usize = 32 * 1024;
 pub const CATALOG_GROUP_LEN_MAX: usize = 64;
 /// Queries of the catalog that run at the same time.
 pub const CATALOG_READERS: u16 = 4;
+/// How many of them may read lists, or answer probes by hand: a reader is left for what is asked
+/// for by its key.
+pub const CATALOG_SCANS: u16 = 2;
+/// How long one query may take, and how long it may wait for its turn.
+pub const CATALOG_READ_TIME: Duration = Duration::from_secs(5);
+/// Steps of SQLite after each of which a query looks at the clock.
+pub const CATALOG_STEPS_PER_LOOK: i32 = 10_000;
+/// Principals whose turns are remembered before those for which nobody waits are forgotten.
+pub const CATALOG_TURNS_LEN: usize = 1024;
+/// Rows that are counted or listed before the reader is given to others.
+pub const CATALOG_SLICE: usize = 1000;
 /// Statements that a connection keeps parsed.
 pub const CATALOG_STATEMENTS: usize = 128;
 /// Pages (of 4 KiB) of the catalog's journal after which it is folded into the file.
@@ -335,6 +348,7 @@ const _: () = assert!(SPOOL_MEMORY_LEN_MAX as u64 <= MEMORY_BUDGET);
 const _: () = assert!(WRITE_BATCH_LEN_MAX as u64 <= MEMORY_BUDGET);
 const _: () = assert!(COMMIT_BATCH_LEN_MAX <= COMMIT_QUEUE_LEN);
 const _: () = assert!(PAGE_LEN <= PAGE_LEN_MAX);
+const _: () = assert!(CATALOG_SCANS < CATALOG_READERS);
 const _: () = assert!(CANCEL_GRACE.as_secs() <= TOMBSTONE_TTL.as_secs());
 const _: () = assert!(RESULT_TTL.as_secs() <= TOMBSTONE_TTL.as_secs());
 const _: () = assert!(MEMORY_BUDGET_MIN <= MEMORY_BUDGET && MEMORY_BUDGET <= MEMORY_BUDGET_MAX);

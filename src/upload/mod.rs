@@ -48,7 +48,9 @@ pub use plan::{InvalidPlan, Plan};
 pub use principal::{InvalidPrincipal, Principal};
 pub use quota::{OverQuota, Quotas, Usage};
 pub use range::{ByteRange, InvalidRange};
-pub use record::{Checksum, Creative, EndReason, StoredRange, Timestamp, Trouble, UploadRecord};
+pub use record::{
+    Amount, Checksum, Creative, EndReason, StoredRange, Timestamp, Trouble, UploadRecord,
+};
 pub use reserve::Reserve;
 pub use state::UploadState;
 pub use trash::{TrashNote, TrashReason};

@@ -22,6 +22,15 @@ pub struct StoredRange {
     pub checksum: Checksum,
 }
 
+/// How much of a running upload is here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// How many ranges; one of an empty file counts.
+    pub ranges: u64,
+    /// How many bytes they have together.
+    pub bytes: u64,
+}
+
 /// Why an upload ended without a file, in words for its user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndReason(pub String);

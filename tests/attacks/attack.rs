@@ -18,9 +18,17 @@ use tokio::{
 };
 
 /// All attacks; the first is none, and what the others are compared with.
-pub(crate) const ATTACKS: [Attack; 5] =
-    [Attack::Nothing, Attack::Heads, Attack::Bodies, Attack::Idle, Attack::IdleOfOne];
+pub(crate) const ATTACKS: [Attack; 6] = [
+    Attack::Nothing,
+    Attack::Heads,
+    Attack::Bodies,
+    Attack::Idle,
+    Attack::IdleOfOne,
+    Attack::ProbesByHand,
+];
 
+/// Attackers who probe by hand: each asks again as soon as it is answered.
+const PROBES_AT_ONCE: usize = 16;
 /// How often an attacker sends a byte.
 const DRIP: Duration = Duration::from_secs(5);
 /// How long an attacker whose connection was closed waits before it comes again.
@@ -44,6 +52,8 @@ pub(crate) enum Attack {
     Idle,
     /// The same from one address.
     IdleOfOne,
+    /// Probes that name one field only, on a catalog with many ended uploads.
+    ProbesByHand,
 }
 
 /// An attack that goes on.
@@ -60,6 +70,7 @@ impl Attack {
             Self::Bodies => "slow bodies",
             Self::Idle => "idle connections",
             Self::IdleOfOne => "idle connections, one address",
+            Self::ProbesByHand => "probes by hand",
         }
     }
 
@@ -71,6 +82,7 @@ impl Attack {
             // they were silent for a while, or too slow for long.
             Self::Heads | Self::Bodies => connections * 4 / 10,
             Self::Idle | Self::IdleOfOne => connections,
+            Self::ProbesByHand => PROBES_AT_ONCE,
         };
         let (mut tasks, open) = (JoinSet::new(), Arc::new(AtomicUsize::new(0)));
         let (connecting, tried) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::new(Semaphore::new(0)));
@@ -106,6 +118,7 @@ impl Attack {
     /// Keeps a connection for as long as the server lets it.
     async fn hold(self, mut stream: TcpStream, number: usize) {
         let begin = match self {
+            Self::ProbesByHand => return probe_by_hand(stream, number).await,
             Self::Heads => "GET / HTTP/1.1\r\nhost: localhost\r\nx-drip: ".to_owned(),
             Self::Bodies => format!(
                 "POST /upload?flowIdentifier=drip-{number}&flowFilename=drip-{number}\
@@ -123,6 +136,23 @@ impl Attack {
         while open {
             let answered = timeout(DRIP, stream.read(&mut [0; 1024])).await;
             open = answered.is_err() && stream.write_all(b"x").await.is_ok();
+        }
+    }
+}
+
+/// Asks for what is not there, by fields that many ended uploads share.
+async fn probe_by_hand(mut stream: TcpStream, number: usize) {
+    let named = ["flowRelativePath=nope", "flowFilename=old.bin", "flowIdentifier=old"];
+    let probe = format!(
+        "GET /upload?{}&flowChunkNumber=1&flowTotalSize=7 HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        named[number % named.len()]
+    );
+    loop {
+        if stream.write_all(probe.as_bytes()).await.is_err() {
+            return;
+        }
+        if !stream.read(&mut [0; 4096]).await.is_ok_and(|len| len != 0) {
+            return;
         }
     }
 }

@@ -7,6 +7,7 @@
 
 mod attack;
 mod honest;
+mod past;
 #[path = "../e2e/support/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "the tests of the binary use the rest of it")]
 mod support;
@@ -56,6 +57,10 @@ struct Arguments {
 
 /// Connections and MiB of a run without arguments.
 const QUICK: (usize, usize) = (300, 4);
+/// Ended uploads in the catalog that is asked by hand, and in a run without arguments.
+const PAST: usize = 300_000;
+/// See [`PAST`].
+const QUICK_PAST: usize = 5_000;
 /// Files that this program has open besides the attackers' connections.
 const OTHER_FILES: usize = 200;
 /// Longer than a connection is idle before it may have to give way: an attack that is older is what
@@ -101,6 +106,9 @@ fn measure(
     (connections, mib): (usize, usize),
     settled: Duration,
 ) -> Upload {
+    if attack == Attack::ProbesByHand {
+        past::make(setup, if settled.is_zero() { QUICK_PAST } else { PAST });
+    }
     let server = setup.start();
     let attackers = runtime.block_on(async {
         let attackers = attack.start(server.address(), connections).await;

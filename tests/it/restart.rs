@@ -359,7 +359,7 @@ async fn a_stop_waits_for_a_stitch_that_nobody_waits_for() {
     }
     publish.open();
     stop.await.expect("in order");
-    let id = machine.facts.stitching().await.expect("a list");
+    let id = machine.facts.stitching(None, 2).await.expect("a list");
     assert_eq!((id.len(), machine.files().await), (0, (0, 1)));
 }
 

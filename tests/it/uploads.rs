@@ -121,6 +121,9 @@ async fn an_answer_is_short_however_much_is_missing() {
     let list = app.get("/uploads").await;
     assert_eq!(names(&list), ["c", "b", "a"]);
     assert!(list.body.len() < 3000, "{list:?}");
+    // The same from the catalog alone: none is in memory after a restart.
+    let app = app.restart().await;
+    assert_eq!(app.get("/uploads").await.json(), list.json());
 }
 
 #[tokio::test]

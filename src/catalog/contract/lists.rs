@@ -2,11 +2,13 @@
 
 use super::{
     Shared, find, ids, open, open_complete, open_ended, open_full, sample_by, sample_name,
-    sample_time, sample_upload, sample_upload_of,
+    sample_range, sample_time, sample_upload, sample_upload_of,
 };
 use crate::{
-    catalog::{Resemblance, UploadQuery},
-    upload::{Identity, Plan, Principal, UploadId, UploadRecord, UploadState, limits},
+    catalog::{Fact, Resemblance, UploadQuery},
+    upload::{
+        Amount, Durability, Identity, Plan, Principal, UploadId, UploadRecord, UploadState, limits,
+    },
 };
 
 pub(super) async fn uploads_of_one_principal_newest_first(catalog: Shared) {
@@ -155,9 +157,10 @@ pub(super) async fn what_is_being_stitched_is_listed(catalog: Shared) {
     open_full(&*catalog, &one).await;
     open_full(&*catalog, &two).await;
     open_complete(&*catalog, &done).await;
-    let mut listed = catalog.stitching().await.expect("listed");
-    listed.sort_unstable();
-    assert_eq!(listed, [one.id, two.id]);
+    assert_eq!(catalog.stitching(None, 10).await.expect("listed"), [one.id, two.id]);
+    assert_eq!(catalog.stitching(None, 1).await.expect("listed"), [one.id]);
+    assert_eq!(catalog.stitching(Some(one.id), 10).await.expect("listed"), [two.id]);
+    assert_eq!(catalog.stitching(Some(two.id), 10).await.expect("listed"), []);
 
     let among = [two.id, done.id, UploadId::new(), running.id];
     assert_eq!(catalog.running(&among).await.expect("looked"), [two.id, running.id]);
@@ -181,4 +184,55 @@ pub(super) async fn uploads_are_counted_by_state(catalog: Shared) {
         assert!(found.len() < 2, "{state:?} is counted twice");
         assert_eq!(found.first().map_or(0, |(_, count)| *count), count, "{state:?}");
     }
+}
+
+/// Of each state the newest are looked at, and that bound is met by what has the identifier, or
+/// else the name, that is asked for.
+pub(super) async fn what_a_probe_may_mean_is_looked_for_among_the_newest(catalog: Shared) {
+    let plan = Plan::new(30, 10, 3).expect("a plan");
+    let oldest = upload_named("oldest", "oldest.png", "a", plan);
+    open(&*catalog, &oldest).await;
+    let mut facts = Vec::new();
+    for n in 0..limits::RESEMBLING_CANDIDATES_MAX {
+        let record = upload_named(&format!("{n}"), "cat.png", "b", plan);
+        facts.push(Fact::Opened(Box::new(record)));
+    }
+    catalog.commit(facts, Durability::Relaxed).await.expect("committed");
+    let text = |text: &str| Some(text.to_owned());
+    for query in [
+        Resemblance { identifier: text("oldest"), ..anything() },
+        Resemblance { filename: text("oldest.png"), ..anything() },
+        Resemblance { identifier: text("oldest"), relative_path: text("a"), ..anything() },
+    ] {
+        let found = catalog.resembling(&query, sample_time(0)).await.expect("found");
+        assert_eq!(ids(&found), [oldest.id], "{query:?}");
+    }
+    let newest = Resemblance { relative_path: text("b"), identifier: text("0"), ..anything() };
+    assert_eq!(catalog.resembling(&newest, sample_time(0)).await.expect("found").len(), 1);
+}
+
+pub(super) async fn what_is_here_of_an_upload_is_known_without_its_ranges(catalog: Shared) {
+    let record = sample_upload("x");
+    let amount = async || {
+        let Amount { ranges, bytes } = catalog.amount(record.id).await.expect("read");
+        (ranges, bytes)
+    };
+    assert_eq!(amount().await, (0, 0), "it is not there");
+    open(&*catalog, &record).await;
+    assert_eq!(amount().await, (1, 10));
+    let stored = |offset, len| {
+        let (upload, at) = (record.id, sample_time(1));
+        Fact::Stored { upload, stored: sample_range(offset, len), at }
+    };
+    // One is new, and one is said again and is another one.
+    let facts = vec![stored(10, 10), stored(10, 5), stored(20, 10)];
+    catalog.commit(facts, Durability::Strict).await.expect("committed");
+    assert_eq!(amount().await, (3, 25));
+    catalog.commit(vec![stored(10, 10)], Durability::Relaxed).await.expect("committed");
+    assert_eq!(amount().await, (3, 30));
+    let known = [sample_range(0, 10).range, sample_range(5, 5).range];
+    catalog.forget(record.id, &known).await.expect("forgotten");
+    assert_eq!(amount().await, (2, 20), "what was not there does not count");
+    catalog.end(record.id, UploadState::Cancelled, None, &sample_by(2)).await.expect("ended");
+    assert_eq!(amount().await, (0, 0));
 }

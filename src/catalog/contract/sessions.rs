@@ -92,7 +92,7 @@ where
     // Two handles at the same time see each other's facts.
     let fourth = open_handle().await;
     assert_eq!(commit(&*fourth, vec![Fact::Full { upload }]).await, [upload]);
-    assert_eq!(third.stitching().await.expect("read"), [upload]);
+    assert_eq!(third.stitching(None, 10).await.expect("read"), [upload]);
     assert_eq!(commit(&*third, vec![Fact::Full { upload }]).await, []);
     everything(&*third).await;
 }

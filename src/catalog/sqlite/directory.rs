@@ -59,6 +59,9 @@ impl Directory for SqliteCatalog {
 
     async fn remove_user(&self, name: &Principal, by: &By) -> Result<bool, CatalogError> {
         let (name, by) = (name.clone(), by.clone());
+        // What is left of ended uploads, and tokens, in slices; the rest in one transaction.
+        let slice = |name: Principal| move |tx: &Connection| users::clear(tx, &name);
+        while self.write(slice(name.clone())).await? {}
         self.write(move |tx| users::remove(tx, &name, &by)).await
     }
 

@@ -57,6 +57,11 @@ pub(super) fn closed() -> CatalogError {
     CatalogError::Unavailable("the catalog is closed".into())
 }
 
+/// The error of a call that waited too long for its turn.
+pub(super) fn busy() -> CatalogError {
+    CatalogError::Unavailable("too many queries are running: try again in a moment".into())
+}
+
 /// The error of a call whose work was begun and not finished.
 pub(super) fn lost(source: impl std::error::Error + Send + Sync + 'static) -> CatalogError {
     CatalogError::Unavailable(Box::new(source))

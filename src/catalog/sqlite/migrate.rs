@@ -25,6 +25,7 @@ const MIGRATIONS: &Migrations = &[
     ("digest", include_str!("../../../migrations/0009_digest.sql")),
     ("deployment", include_str!("../../../migrations/0010_deployment.sql")),
     ("trash", include_str!("../../../migrations/0011_trash.sql")),
+    ("bounds", include_str!("../../../migrations/0012_bounds.sql")),
 ];
 
 /// What the first migration writes into the file's header: "flst".

@@ -16,13 +16,18 @@ mod file;
 mod memory;
 mod migrate;
 mod part;
+mod purge;
 mod ranges;
 mod readers;
+mod resembling;
 mod session;
+#[cfg(test)]
+mod steps;
 mod survey;
 #[cfg(test)]
 mod tests;
 mod tickets;
+mod turns;
 mod uploads;
 mod usage;
 mod users;
@@ -47,8 +52,8 @@ use super::{
     Resemblance, Trail, UploadQuery, deed_of,
 };
 use crate::upload::{
-    By, ByteRange, Creative, CreativeId, Day, Durability, EndReason, IdentityKey, Principal,
-    StoredRange, Timestamp, Trouble, UploadId, UploadRecord, UploadState, Usage,
+    Amount, By, ByteRange, Creative, CreativeId, Day, Durability, EndReason, IdentityKey,
+    Principal, StoredRange, Timestamp, Trouble, UploadId, UploadRecord, UploadState, Usage,
     limits::RANGES_SLICE,
 };
 
@@ -80,7 +85,7 @@ impl SqliteCatalog {
     }
 
     fn over(writer: Connection, readers: Vec<Connection>) -> Result<Self, CatalogError> {
-        Ok(Self { writer: Writer::start(writer)?, readers: Readers::new(readers) })
+        Ok(Self { writer: Writer::start(writer)?, readers: Readers::new(readers)? })
     }
 
     async fn write<T: Send + 'static>(
@@ -180,12 +185,26 @@ impl Catalog for SqliteCatalog {
     }
 
     async fn ranges(&self, id: UploadId) -> Result<Vec<StoredRange>, CatalogError> {
-        self.readers.read(move |db| ranges::list(db, id)).await
+        // In slices: a reader is not for one upload alone.
+        let mut all = Vec::new();
+        loop {
+            let from = all.last().map_or(0, |last: &StoredRange| last.range.offset() + 1);
+            let slice = self.readers.read(move |db| ranges::list(db, id, from)).await?;
+            let is_last = slice.len() < RANGES_SLICE as usize;
+            all.extend(slice);
+            if is_last {
+                return Ok(all);
+            }
+        }
+    }
+
+    async fn amount(&self, id: UploadId) -> Result<Amount, CatalogError> {
+        self.readers.read(move |db| uploads::amount(db, id)).await
     }
 
     async fn uploads(&self, query: &UploadQuery) -> Result<Vec<UploadRecord>, CatalogError> {
-        let query = query.clone();
-        self.readers.read(move |db| uploads::list(db, &query)).await
+        let (query, of) = (query.clone(), query.principal.clone());
+        self.readers.scan(&of, move |db| uploads::list(db, &query)).await
     }
 
     async fn resembling(
@@ -193,8 +212,8 @@ impl Catalog for SqliteCatalog {
         query: &Resemblance,
         complete_since: Timestamp,
     ) -> Result<Vec<UploadRecord>, CatalogError> {
-        let query = query.clone();
-        self.readers.read(move |db| uploads::resembling(db, &query, complete_since)).await
+        let (query, of) = (query.clone(), query.principal.clone());
+        self.readers.scan(&of, move |db| resembling::list(db, &query, complete_since)).await
     }
 
     async fn running(&self, among: &[UploadId]) -> Result<Vec<UploadId>, CatalogError> {
@@ -202,8 +221,12 @@ impl Catalog for SqliteCatalog {
         self.readers.read(move |db| uploads::running(db, &among)).await
     }
 
-    async fn stitching(&self) -> Result<Vec<UploadId>, CatalogError> {
-        self.readers.read(uploads::stitching).await
+    async fn stitching(
+        &self,
+        after: Option<UploadId>,
+        limit: usize,
+    ) -> Result<Vec<UploadId>, CatalogError> {
+        self.readers.read(move |db| uploads::stitching(db, after, limit)).await
     }
 
     async fn idle(&self, before: Timestamp, limit: usize) -> Result<Vec<UploadId>, CatalogError> {
@@ -211,11 +234,29 @@ impl Catalog for SqliteCatalog {
     }
 
     async fn purge(&self, before: Timestamp, limit: usize) -> Result<usize, CatalogError> {
-        self.write(move |tx| uploads::purge(tx, before, limit)).await
+        // In slices: what is left of one upload may be a million ranges.
+        let mut gone = 0;
+        loop {
+            let (more, is_done) =
+                self.write(move |tx| purge::purge(tx, before, limit - gone)).await?;
+            gone += more;
+            if is_done {
+                return Ok(gone);
+            }
+        }
     }
 
     async fn purgeable(&self, before: Timestamp) -> Result<u64, CatalogError> {
-        self.readers.read(move |db| uploads::purgeable(db, before)).await
+        let (mut count, mut last) = (0, None);
+        loop {
+            let slice = self.readers.read(move |db| purge::purgeable(db, before, last));
+            let (more, end) = slice.await?;
+            count += more;
+            last = end;
+            if last.is_none() {
+                return Ok(count);
+            }
+        }
     }
 
     async fn drop_ranges(&self, upload: UploadId) -> Result<(), CatalogError> {
@@ -240,8 +281,8 @@ impl Catalog for SqliteCatalog {
     }
 
     async fn creatives(&self, query: &CreativeQuery) -> Result<Vec<Creative>, CatalogError> {
-        let query = query.clone();
-        self.readers.read(move |db| creatives::list(db, &query)).await
+        let (query, of) = (query.clone(), query.principal.clone());
+        self.readers.scan(&of, move |db| creatives::list(db, &query)).await
     }
 
     async fn reschedule(

