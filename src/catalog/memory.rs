@@ -3,6 +3,7 @@
 mod deployment;
 mod directory;
 mod facts;
+mod lists;
 mod trail;
 mod visit;
 
@@ -229,13 +230,7 @@ impl Catalog for MemoryCatalog {
     }
 
     async fn idle(&self, before: Timestamp, limit: usize) -> Result<Vec<UploadId>, CatalogError> {
-        self.visit(|facts| {
-            let receiving = facts.uploads.values().filter(|u| u.state == UploadState::Receiving);
-            let mut idle: Vec<_> = receiving.map(|u| (u.touched_at, u.id)).collect();
-            idle.retain(|(touched_at, _)| *touched_at < to_millis(before));
-            idle.sort_unstable();
-            idle.into_iter().map(|(_, id)| id).take(limit).collect()
-        })
+        self.visit(|facts| facts.idle(before, limit))
     }
 
     async fn purge(&self, before: Timestamp, limit: usize) -> Result<usize, CatalogError> {

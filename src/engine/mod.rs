@@ -294,7 +294,6 @@ impl Shared {
         Snapshot::of(live, self.lifetimes())
     }
 
-    /// With the pieces that are missing, from the one with the index `from` on.
     fn listing(&self, live: &Live, from: u64) -> Snapshot {
         Snapshot::listing(live, self.lifetimes(), from)
     }

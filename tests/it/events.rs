@@ -107,7 +107,8 @@ async fn an_upload_that_has_ended_is_one_event() {
 
 /// Follows as an `EventSource` does that got an event with this id before its stream ended.
 async fn again(app: &TestApp, status: &Value, last: &str) -> Response {
-    let request = Request::builder().uri(path(status)).header("last-event-id", last);
+    let request = Request::builder().uri(path(status)).header("host", "localhost");
+    let request = request.header("last-event-id", last);
     let request = request.body(body::empty()).expect("a request");
     app.service().oneshot(request).await.expect("it always answers")
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use crate::{
     catalog::{CatalogError, Committed, Doomed, Fact, Resemblance},
     upload::{
-        AccessState, Allowance, Amount, AuditEntry, By, ByteRange, CodeRecord, Creative,
-        CreativeId, Deed, DeploymentId, EndReason, IdentityKey, Mark, Principal, StoredRange,
-        TicketKey, Timestamp, TokenId, TokenRecord, TrashNote, TrashReason, UploadId, UploadRecord,
-        UploadState, Usage, User, limits::FEW_RANGES,
+        AccessState, Allowance, AuditEntry, By, ByteRange, CodeRecord, Creative, CreativeId, Deed,
+        DeploymentId, EndReason, IdentityKey, Mark, Principal, StoredRange, TicketKey, Timestamp,
+        TokenId, TokenRecord, TrashNote, TrashReason, UploadId, UploadRecord, UploadState, Usage,
+        User, limits::FEW_RANGES,
     },
 };
 
@@ -286,25 +286,6 @@ impl Facts {
     pub(super) fn counts(&self, upload: &UploadRecord) -> bool {
         upload.state != UploadState::Complete
             || self.creatives.values().any(|creative| creative.upload_id == upload.id)
-    }
-
-    /// By id.
-    pub(super) fn stitching(&self, after: Option<UploadId>, limit: usize) -> Vec<UploadId> {
-        let full = self.uploads.values().filter(|u| u.state == UploadState::Stitching);
-        let ids = full.map(|u| u.id).filter(|id| after.is_none_or(|after| after < *id));
-        ids.take(limit).collect()
-    }
-
-    /// How much of an upload is here, if it runs.
-    pub(super) fn amount(&self, id: UploadId) -> Amount {
-        if !self.uploads.get(&id).is_some_and(|upload| upload.state.is_running()) {
-            return Amount::default();
-        }
-        let ranges = self.ranges.get(&id).into_iter().flat_map(BTreeMap::values);
-        ranges.fold(Amount::default(), |sum, stored| Amount {
-            ranges: sum.ranges + 1,
-            bytes: sum.bytes + stored.range.len(),
-        })
     }
 
     /// Newest first.

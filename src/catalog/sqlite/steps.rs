@@ -90,7 +90,7 @@ async fn call_the_directory(catalog: &SqliteCatalog) {
     catalog.try_code("ann@example.com", now).await.expect("tried");
     catalog.purge_sessions(now, 10).await.expect("purged");
     catalog.purge_codes(now, 10).await.expect("purged");
-    catalog.purge_tickets(now, 10).await.expect("purged");
+    catalog.purge_tickets(now, 10, 10).await.expect("purged");
     let user =
         User { name: Principal::named("bob"), email: None, created_at: now, disabled_at: None };
     catalog.add_user(&user, &by).await.expect("added");

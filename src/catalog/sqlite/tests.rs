@@ -310,9 +310,7 @@ async fn no_statement_walks_over_a_table() {
     let catalog = SqliteCatalog::over(writer, readers).expect("a catalog");
     call_everything(&catalog).await;
     let statements = std::mem::take(&mut *STATEMENTS.lock().expect("nobody panicked"));
-    let known =
-        statements.iter().filter(|sql| sql.contains("uploads") || sql.contains("creatives"));
-    assert!(30 < known.count(), "the trace saw them: {statements:#?}");
+    assert!(60 < statements.len(), "the trace saw them: {statements:#?}");
     let connection = Connection::open(&path).expect("opened");
     for sql in statements {
         for step in plan(&connection, &sql) {
