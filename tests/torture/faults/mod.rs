@@ -14,6 +14,7 @@ mod kill;
 mod line;
 mod lost;
 mod midnight;
+mod missing;
 mod nginx;
 mod order;
 mod points;
@@ -60,6 +61,7 @@ pub(crate) fn all() -> Vec<Box<dyn Fault>> {
     all.extend(points::POINTS.map(|point| Box::new(point) as Box<dyn Fault>));
     all.push(Box::new(recovery::Recovery));
     all.push(Box::new(restore::Restore));
+    all.push(Box::new(missing::Missing));
     all.push(Box::new(power::Shutdown));
     all.push(Box::new(power::Image));
     all.push(Box::new(order::Order));
