@@ -1,6 +1,11 @@
 //! Requests that different servers read differently, over a raw socket.
 
-use crate::support::Server;
+use crate::support::{Server, Setup};
+
+/// A server for which any host will do.
+fn start() -> Server {
+    Setup::new().flag("--allow-anonymous=true").start()
+}
 
 /// The status of the answer to these bytes, and whether the connection was closed behind it.
 fn ask(server: &Server, text: &str) -> (u16, bool) {
@@ -11,7 +16,7 @@ fn ask(server: &Server, text: &str) -> (u16, bool) {
 
 #[test]
 fn what_proxies_read_differently_is_refused_and_ends_the_connection() {
-    let server = Server::start();
+    let server = start();
     for (what, text, status) in [
         ("no Host", "GET /healthz HTTP/1.1\r\n\r\n", 400),
         ("two Hosts", "GET /healthz HTTP/1.1\r\nhost: x\r\nhost: x\r\n\r\n", 400),
@@ -45,7 +50,7 @@ fn post(head: &str) -> String {
 /// What stays lenient, and harms nobody, because the connection closes or both sides agree.
 #[test]
 fn what_is_only_unusual_is_served() {
-    let server = Server::start();
+    let server = start();
     for (what, text) in [
         ("HTTP/1.0 without a Host", "GET /healthz HTTP/1.0\r\n\r\n"),
         ("an empty line before", "\r\nGET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"),
@@ -63,7 +68,7 @@ fn what_is_only_unusual_is_served() {
 
 #[test]
 fn a_head_is_at_most_32_kib_long() {
-    let server = Server::start();
+    let server = start();
     let of = |len: usize| {
         let head = "GET /healthz HTTP/1.1\r\nhost: x\r\nx: \r\n\r\n";
         head.replace("x: \r\n\r\n", &format!("x: {}\r\n\r\n", "x".repeat(len - head.len())))
