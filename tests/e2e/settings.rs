@@ -113,6 +113,7 @@ fn migrations_are_shown_and_applied() {
         "digest",
         "deployment",
         "trash",
+        "bounds",
     ];
     let all = |state: &str| -> String {
         let lines = (1..).zip(names).map(|(number, name)| format!("{number:04} {name} {state}\n"));
