@@ -1,6 +1,6 @@
 //! Names as they come: kept as metadata to the last byte, and never a path.
 
-use http::{Method, Request};
+use http::{Method, Request, StatusCode};
 
 use crate::support::{Form, TestApp, sha256_hex};
 
@@ -225,7 +225,7 @@ async fn a_name_that_grows_when_it_is_written_stays_within_bounds() {
     app.assert_ends_with(7).await;
 }
 
-/// Nothing is unpacked here: neither a body that says it is packed, nor a file that is.
+/// A packed file is stored as it is. A body that is said to be packed is refused.
 #[tokio::test]
 async fn a_bomb_is_stored_as_it_came() {
     let app = TestApp::start().await;
@@ -234,9 +234,12 @@ async fn a_bomb_is_stored_as_it_came() {
         b"\x1f\x8b\x08\0\0\0\0\0\0\x03\xed\xc1\x01\x0d\0\0\0\xc2\xa0\xf7Om\x0e7\xa0".to_vec();
     bomb.resize(1045, 0);
     let file = app.flow(bomb.clone()).chunk_size(2048).name("bomb.gz");
+    // A client that asks to have it unpacked is refused.
     let mut packed = file.octet_request(Method::POST, 1, &bomb);
     packed.headers_mut().insert("content-encoding", "gzip".parse().expect("a header"));
-    let creative = file.assert_completed(&app.send(packed).await);
+    assert_eq!(app.send(packed).await.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    let creative =
+        file.assert_completed(&app.send(file.octet_request(Method::POST, 1, &bomb)).await);
     assert_eq!((&creative["size"], &creative["sha256"]), (&1045.into(), &sha256_hex(&bomb).into()));
     assert_eq!(app.published(&creative), bomb);
     let content = app.get(creative["creative_url"].as_str().expect("an address")).await;
