@@ -201,8 +201,10 @@ impl Model {
             let line = event.begun;
             self.breaches.push(format!("line {line}: published before the bytes are safe: {from}"));
         }
+        // A move inside a folder replaces its marker file, of which the catalog needs no record.
+        let publishes = folder(from) != folder(to);
         // A file of which the catalog forgets everything would stay for ever.
-        if self.record != Record::Safe {
+        if publishes && self.record != Record::Safe {
             let line = event.begun;
             self.breaches.push(format!("line {line}: published before it is on record: {from}"));
         }
@@ -211,7 +213,9 @@ impl Model {
         self.names.remove(from);
         self.names.insert(to.to_owned(), event.ended);
         self.gone.insert(from.to_owned(), event.ended);
-        self.record = Record::None;
+        if publishes {
+            self.record = Record::None;
+        }
     }
 
     /// A removal has to last only where something is recorded of it: of published files.

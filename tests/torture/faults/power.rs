@@ -87,7 +87,10 @@ impl Scene {
         let mut server = setup.start().await?;
         let losses = round.rng.u64(2..=if round.thorough { 6 } else { 3 });
         for _ in 0..losses {
-            server = self.restart(round, server, (&setup, &mut disks)).await?;
+            let Some(begun) = self.restart(round, server, (&setup, &mut disks)).await? else {
+                return Ok(());
+            };
+            server = begun;
             let style = Style { connections: round.rng.usize(1..=4), copies: 1..=2, probes: true };
             let mut crew = round.send_all(&server, &style);
             in_time("the moment to lose power", self.moment.come(round, &mut crew)).await??;
@@ -97,14 +100,8 @@ impl Scene {
             // Refusals, too: a dying disk is a cause.
             crew.stopped().await;
             disks.remount()?;
-            server = match setup.launch().await? {
-                Start::Serving(server) => *server,
-                Start::Ended(status, log) => {
-                    let detail = format!("it does not start any more: {status}\n{log}");
-                    round.tally.broken(Kind::Lost, detail);
-                    return Ok(());
-                }
-            };
+            let Some(begun) = start_again(round, &setup).await? else { return Ok(()) };
+            server = begun;
             judge(round, &server, &before, self.strict).await?;
             if !round.tally.violations().is_empty() {
                 return Ok(());
@@ -114,15 +111,16 @@ impl Scene {
     }
 
     /// Stops the server in order in the middle of uploads, if it is to, and starts it again. What
-    /// it said before then survives that power is lost, even if it is relaxed.
+    /// it said before then survives that power is lost, even if it is relaxed. Nothing if it does
+    /// not start any more.
     async fn restart(
         &self,
         round: &mut Round,
         server: Server,
         (setup, disks): (&Setup, &mut Disks),
-    ) -> Result<Server, Failure> {
+    ) -> Result<Option<Server>, Failure> {
         if !self.restarts {
-            return Ok(server);
+            return Ok(Some(server));
         }
         let mut crew = round.send_all(&server, &Style::FLOW_JS);
         crew.answers(round.rng.u64(1..20)).await;
@@ -137,9 +135,21 @@ impl Scene {
             disks.cut_power()?;
             disks.remount()?;
         }
-        let server = setup.start().await?;
+        let Some(server) = start_again(round, setup).await? else { return Ok(None) };
         judge(round, &server, &before, true).await?;
-        Ok(server)
+        Ok(Some(server))
+    }
+}
+
+/// Starts a server on what is left. One that refuses to start has lost all: nothing, and a violation.
+async fn start_again(round: &Round, setup: &Setup) -> Result<Option<Server>, Failure> {
+    match setup.launch().await? {
+        Start::Serving(server) => Ok(Some(*server)),
+        Start::Ended(status, log) => {
+            let detail = format!("it does not start any more: {status}\n{log}");
+            round.tally.broken(Kind::Lost, detail);
+            Ok(None)
+        }
     }
 }
 
