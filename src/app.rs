@@ -115,8 +115,9 @@ impl App {
         if purpose == Purpose::Serve {
             openness::decide(&config, known.access(), known.has_users)?;
         }
-        let database = passed.lock(&config.database)?;
         let store = FsStore::open(folders(&config))?;
+        // Behind the folders: a new database is as a rule in a folder that is made with them.
+        let database = passed.lock(&config.database)?;
         let catalog = catalog::open(&config).map_err(StartError::of(&config.database))?;
         let parts = Parts {
             store: Arc::new(store),

@@ -59,6 +59,19 @@ fn finish(server: &Server, half: &FlowFile) {
 }
 
 #[test]
+fn a_first_start_makes_the_data_folder() {
+    let setup = Setup::new();
+    let data = setup.dir().join("data");
+    let new = setup.clone().flag(format!("--incomplete-dir={}", data.join("in").display()));
+    let new = new.flag(format!("--completed-dir={}", data.join("done").display()));
+    let new = new.flag(format!("--database={}", data.join("flowstitch.db").display()));
+    let made = output(new.command().args(["user", "add", "ann"]));
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    assert!(data.join("flowstitch.db").is_file());
+    assert!(new.start().terminated().0.success());
+}
+
+#[test]
 fn a_database_that_is_missing_is_not_replaced_and_nothing_is_given_up() {
     let (setup, half) = used();
     let moved = setup.dir().join("elsewhere");
