@@ -141,7 +141,7 @@ impl Scene {
     }
 }
 
-/// Starts a server on what is left. One that refuses to start has lost all: nothing, and a violation.
+/// Starts a server on what is left. If it refuses to start, all is lost: a violation, and nothing.
 async fn start_again(round: &Round, setup: &Setup) -> Result<Option<Server>, Failure> {
     match setup.launch().await? {
         Start::Serving(server) => Ok(Some(*server)),
