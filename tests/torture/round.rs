@@ -112,6 +112,18 @@ impl Round {
         self.send(&files, server, style)
     }
 
+    /// Ends a server in the middle of uploads, in order or by force, and its clients with it.
+    pub(crate) async fn part(&mut self, server: Server, crew: Crew) -> Result<(), Failure> {
+        if self.rng.bool() {
+            server.kill().await?;
+        } else {
+            server.stop().await?;
+        }
+        let ended = crew.stopped().await;
+        self.note_refusals(&ended);
+        Ok(())
+    }
+
     /// Notes refusals that nothing explains, and uploads that never ended.
     pub(crate) fn note_refusals(&self, ended: &[(FileId, Ended)]) {
         for (file, ended) in ended {

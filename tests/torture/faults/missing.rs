@@ -34,13 +34,7 @@ impl Fault for Missing {
         let mut crew = round.send(&files, &server, &Style::FLOW_JS);
         // Something is begun: folders and database in which there is nothing may be parted.
         crew.answers(round.rng.u64(3..60)).await;
-        if round.rng.bool() {
-            server.kill().await?;
-        } else {
-            server.stop().await?;
-        }
-        let ended = crew.stopped().await;
-        round.note_refusals(&ended);
+        round.part(server, crew).await?;
         let before = round.ledger.snapshot();
 
         let aside = round.ground.scratch().join("aside");

@@ -58,13 +58,7 @@ impl Fault for Restore {
         let late = round.add_files(3, 6..=40);
         let mut crew = round.send(&late, &server, &Style::FLOW_JS);
         crew.answers(round.rng.u64(3..30)).await;
-        if round.rng.bool() {
-            server.kill().await?;
-        } else {
-            server.stop().await?;
-        }
-        let ended = crew.stopped().await;
-        round.note_refusals(&ended);
+        round.part(server, crew).await?;
         let before = round.ledger.snapshot();
         save(&setup, &newer)?;
 
