@@ -48,6 +48,7 @@ use crate::{
         service::Service,
         state::State,
         streams::Streams,
+        visitors::Visitors,
     },
     mail::Mailer,
     metrics::Metrics,
@@ -157,13 +158,24 @@ impl App {
         let engine = Engine::start(parts, epoch).await.map_err(StartError::Recover)?;
         let sites =
             Sites::new(&config.cors_origins, config.public_url.clone(), certificate.is_some());
+        let visitors = Visitors::new(certificate.is_some() || config.public_url.is_encrypted());
         let stopping = CancellationToken::new();
         let terms = options::terms(&config);
         let rates = Rates::new(terms.rates);
         let readiness = Readiness::default();
         let streams = Streams::new(config.max_streams, config.max_streams_per_caller);
-        let state =
-            State { engine, access, rates, terms, metrics, sites, readiness, streams, stopping };
+        let state = State {
+            engine,
+            access,
+            rates,
+            terms,
+            metrics,
+            visitors,
+            sites,
+            readiness,
+            streams,
+            stopping,
+        };
         Ok(Self { config, state: Arc::new(state), control: None, certificate, _database: None })
     }
 

@@ -48,6 +48,7 @@ where
         facts::what_was_opened_is_found_as_it_was,
         facts::what_is_not_there_is_not_found,
         facts::one_identity_has_one_running_upload,
+        facts::an_upload_is_handed_over_to_another_visitor_once,
         facts::a_batch_that_is_refused_writes_nothing,
         facts::ranges_are_listed_by_offset,
         facts::a_range_at_the_same_offset_is_replaced,

@@ -6,6 +6,7 @@ mod facts;
 mod lists;
 mod trail;
 mod visit;
+mod visitors;
 
 use std::{
     collections::BTreeMap,
@@ -23,9 +24,9 @@ use super::{
     Resemblance, Trail, UploadQuery, deed_of,
 };
 use crate::upload::{
-    Amount, By, ByteRange, Creative, CreativeId, Day, Deed, Durability, EndReason, IdentityKey,
-    Principal, StoredRange, Timestamp, TrashNote, Trouble, UploadId, UploadRecord, UploadState,
-    Usage, limits,
+    Amount, By, ByteRange, Creative, CreativeId, Day, Deed, Durability, EndReason, Identity,
+    IdentityKey, Principal, StoredRange, Timestamp, TrashNote, Trouble, UploadId, UploadRecord,
+    UploadState, Usage, limits,
 };
 
 /// A [`Catalog`] in memory.
@@ -157,6 +158,15 @@ impl Catalog for MemoryCatalog {
                 record.trouble = Some(trouble.clone());
             }
         })
+    }
+
+    async fn hand_over(
+        &self,
+        upload: UploadId,
+        from: &IdentityKey,
+        to: &Identity,
+    ) -> Result<bool, CatalogError> {
+        self.change(|facts| facts.hand_over(upload, from, to))
     }
 
     async fn release(&self, upload: UploadId) -> Result<(), CatalogError> {

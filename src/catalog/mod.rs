@@ -33,8 +33,8 @@ pub use self::sqlite::{
 pub use self::trail::{AuditQuery, Trail};
 use crate::upload::{
     Allowance, Amount, By, ByteRange, Creative, CreativeId, Day, Deed, Durability, EndReason,
-    IdentityKey, Principal, Sha256Digest, StoredRange, Timestamp, Trouble, UploadId, UploadRecord,
-    UploadState, Usage,
+    Identity, IdentityKey, Principal, Sha256Digest, StoredRange, Timestamp, Trouble, UploadId,
+    UploadRecord, UploadState, Usage,
 };
 
 /// One thing that happened to an upload. Facts are committed in batches, each batch as a whole.
@@ -199,6 +199,16 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
     /// Writes down what holds up the completion of an upload that is `stitching`. No effect in any
     /// other state; with the next state it is forgotten.
     async fn hold_up(&self, upload: UploadId, trouble: &Trouble) -> Result<(), CatalogError>;
+
+    /// Gives an upload to another visitor, whatever its state: the identity with the key `from`
+    /// becomes `to`, which differs from it in the visitor only. Returns whether the upload has the
+    /// identity `to` now; false if it had neither, or if another running upload has that.
+    async fn hand_over(
+        &self,
+        upload: UploadId,
+        from: &IdentityKey,
+        to: &Identity,
+    ) -> Result<bool, CatalogError>;
 
     /// Marks an upload that ended without a file as `released`.
     async fn release(&self, upload: UploadId) -> Result<(), CatalogError>;

@@ -128,7 +128,8 @@ async fn receive(
         .expect("an id is short");
     let (permit, by) = (grant.permit.clone(), grant.by.clone());
     let (scheduled, kept) = (Some(day), file.charge());
-    let intent = Intent { identity, filename, scheduled, sha256: None, permit, by, kept };
+    let intent =
+        Intent { identity, visit: None, filename, scheduled, sha256: None, permit, by, kept };
     let piece = Piece { range, digest };
     Ok(engine.receive(&intent, piece, file.into_body()).await?.snapshot)
 }

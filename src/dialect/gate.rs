@@ -5,7 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::Refusal;
-use crate::upload::{By, Day, Identity, Permit, Principal};
+use crate::{
+    engine::Visit,
+    upload::{By, Day, Identity, Permit, Principal},
+};
 
 /// On whose behalf a request is carried out, and what may be done so.
 #[derive(Debug, Clone)]
@@ -14,6 +17,8 @@ pub struct Grant {
     pub principal: Principal,
     /// What the ticket allows that it came with.
     pub permit: Option<Arc<Permit>>,
+    /// Which of the callers without credentials, if it is one of them.
+    pub visit: Option<Visit>,
     /// Whose request it is, for the audit trail.
     pub by: By,
 }

@@ -7,8 +7,8 @@ use super::{
     registry::Registry, registry::Use,
 };
 use crate::upload::{
-    Accept, Allowance, ByteRange, Creative, CreativeId, Day, EndReason, NotPermitted, Permit,
-    Timestamp, UploadId, UploadRecord, UploadState,
+    Accept, Allowance, ByteRange, Creative, CreativeId, Day, EndReason, IdentityKey, NotPermitted,
+    Permit, Timestamp, UploadId, UploadRecord, UploadState,
 };
 
 /// What a request is to do with the upload that ended under its identity.
@@ -64,6 +64,7 @@ impl Shared {
         shared: &Arc<Self>,
         intent: &Intent,
     ) -> Result<Option<Use>, UploadError> {
+        Self::inherit(shared, intent).await?;
         let key = intent.identity.key();
         if let Some(live) = Registry::by_key(shared, &key) {
             shared.make_sure(&live).await?;
@@ -73,14 +74,14 @@ impl Shared {
             return Ok(None);
         }
         let _gate = shared.registry.gate(&key).lock().await;
-        Self::find_under_gate(shared, intent).await
+        Self::find_under_gate(shared, key).await
     }
 
-    async fn find_under_gate(
+    /// The newest upload of this identity. The caller holds its gate.
+    pub(super) async fn find_under_gate(
         shared: &Arc<Self>,
-        intent: &Intent,
+        key: IdentityKey,
     ) -> Result<Option<Use>, UploadError> {
-        let key = intent.identity.key();
         if let Some(live) = Registry::by_key(shared, &key) {
             shared.make_sure(&live).await?;
             return Ok(Some(live));
@@ -98,17 +99,27 @@ impl Shared {
     /// The upload that this request belongs to; a new one if there is none. It may be complete:
     /// then it answers for the request.
     pub(super) async fn admit(shared: &Arc<Self>, intent: &Intent) -> Result<Use, UploadError> {
+        Self::inherit(shared, intent).await?;
+        let live = Self::admit_visitor(shared, intent).await?;
+        intent.note_offer(&live);
+        Ok(live)
+    }
+
+    async fn admit_visitor(shared: &Arc<Self>, intent: &Intent) -> Result<Use, UploadError> {
         let key = intent.identity.key();
-        if let Some(live) = Registry::by_key(shared, &key) {
+        let handed_over = Self::handed_over(shared, intent);
+        if let Some(live) = handed_over.or_else(|| Registry::by_key(shared, &key)) {
             shared.make_sure(&live).await?;
             if live.upload_state().is_running() {
                 return shared.join(live, intent);
             }
         }
         let _gate = shared.registry.gate(&key).lock().await;
-        let Some(live) = Self::find_under_gate(shared, intent).await? else {
-            return Self::open(shared, intent).await;
+        let found = match Self::handed_over(shared, intent) {
+            Some(live) => Some(live),
+            None => Self::find_under_gate(shared, key).await?,
         };
+        let Some(live) = found else { return Self::open(shared, intent).await };
         let state = live.upload_state();
         if state.is_running() {
             return shared.join(live, intent);
@@ -179,7 +190,8 @@ impl Shared {
             trouble: None,
             suspect: false,
             released: false,
-            created_at: now,
+            // When the request came, where that decides whose cookie is older.
+            created_at: intent.arrived().map_or(now, |(_, at)| at),
             touched_at: now,
             ended_at: None,
         };
@@ -268,6 +280,9 @@ impl Engine {
     }
 
     async fn look(&self, intent: &Intent) -> Result<Option<Use>, UploadError> {
+        if let Some((arrived, _)) = intent.arrived() {
+            self.shared.registry.close_handed_over(&intent.identity.key(), arrived);
+        }
         let Some(live) = Shared::find(&self.shared, intent).await? else { return Ok(None) };
         if live.has_evidence() {
             // As a rule the finished file is examined before the answer is due.

@@ -192,10 +192,12 @@ fn facts(shared: &Shared, groups: Vec<Group>) -> (Vec<Group>, Vec<Fact>) {
         state.record.touched_at = at;
         if state.persisted {
             let terms_changed = std::mem::take(&mut state.terms_changed);
-            facts.extend(terms_changed.then(|| super::terms(&state.record)).into_iter().flatten());
+            facts.extend(
+                terms_changed.then(|| super::facts::terms(&state.record)).into_iter().flatten(),
+            );
         } else {
             state.terms_changed = false;
-            facts.extend(super::opening(&state));
+            facts.extend(super::facts::opening(&state));
         }
         let new: Vec<StoredRange> = group.ranges.iter().map(|p| p.stored).collect();
         facts.extend(new.iter().map(|stored| Fact::Stored {

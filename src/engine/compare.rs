@@ -217,7 +217,7 @@ impl Shared {
         let facts = {
             let mut state = live.lock();
             let changed = state.persisted && std::mem::take(&mut state.terms_changed);
-            if changed { super::terms(&state.record) } else { Vec::new() }
+            if changed { super::facts::terms(&state.record) } else { Vec::new() }
         };
         if facts.is_empty() {
             return Ok(());

@@ -46,7 +46,7 @@ impl Shared {
             if !state.record.state.is_running() {
                 return Ok(false);
             }
-            let opened = (!state.persisted).then(|| super::opening(&state));
+            let opened = (!state.persisted).then(|| super::facts::opening(&state));
             (opened, state.record.state == UploadState::Stitching)
         };
         if let Some(opened) = unknown {

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::upload::{
     Allowance, By, ByteRange, Checksum, Coverage, Creative, Day, Plan, Sha256Digest, StoredRange,
-    UploadId, UploadRecord, UploadState,
+    UploadId, UploadRecord, UploadState, Visitor,
 };
 
 /// An upload that somebody uses, or used a moment ago.
@@ -66,6 +66,9 @@ pub(super) struct LiveState {
     pub(super) allowance: Option<Allowance>,
     /// Whose request began it, until the catalog knows the upload.
     pub(super) opener: Option<Box<By>>,
+    /// The cookies that were handed out with answers to requests of this upload, see
+    /// [`super::visit`].
+    pub(super) offered: Vec<Visitor>,
     /// Whether the client named a day or a digest that the catalog does not know yet.
     pub(super) terms_changed: bool,
     pub(super) coverage: Coverage<Checksum>,
@@ -155,6 +158,7 @@ impl Live {
                 persisted,
                 allowance: None,
                 opener: None,
+                offered: Vec::new(),
                 terms_changed: false,
                 coverage,
                 in_doubt: Vec::new(),

@@ -34,20 +34,23 @@ impl Shared {
             shared.make_sure(&live).await?;
             return Ok(Some(live));
         }
-        let Some(record) = shared.catalog.upload(id).await? else { return Ok(None) };
-        let key = record.identity.key();
-        let _gate = shared.registry.gate(&key).lock().await;
-        if let Some(live) = Registry::by_id(shared, id) {
-            return Ok(Some(live));
-        }
-        // Read again: it may have changed while we waited.
-        match shared.catalog.upload(id).await? {
-            Some(record) => {
-                // One that has ended need not be the newest of its identity.
-                let newest_of = record.state.is_running().then_some(key);
-                Ok(Some(Self::load(shared, record, newest_of).await?))
+        let Some(mut record) = shared.catalog.upload(id).await? else { return Ok(None) };
+        loop {
+            let key = record.identity.key();
+            let _gate = shared.registry.gate(&key).lock().await;
+            if let Some(live) = Registry::by_id(shared, id) {
+                return Ok(Some(live));
             }
-            None => Ok(None),
+            // Read again: it may have changed while we waited, its identity, too.
+            match shared.catalog.upload(id).await? {
+                Some(now) if now.identity.key() != key => record = now,
+                Some(now) => {
+                    // One that has ended need not be the newest of its identity.
+                    let newest_of = now.state.is_running().then_some(key);
+                    return Ok(Some(Self::load(shared, now, newest_of).await?));
+                }
+                None => return Ok(None),
+            }
         }
     }
 

@@ -19,6 +19,7 @@ mod end;
 mod ender;
 mod error;
 mod evidence;
+mod facts;
 mod live;
 mod load;
 mod operator;
@@ -39,6 +40,7 @@ mod stitch;
 mod sweep;
 mod trash;
 mod uploads;
+mod visit;
 mod warm;
 mod watch;
 
@@ -50,13 +52,8 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
-    budget::Budget,
-    commit::Pending,
-    live::{Live, LiveState},
-    quarantine::Scans,
-    quota::Begun,
-    registry::Registry,
-    snapshot::Lifetimes,
+    budget::Budget, commit::Pending, live::Live, quarantine::Scans, quota::Begun,
+    registry::Registry, snapshot::Lifetimes,
 };
 pub use self::{
     budget::{Allowance, Lease},
@@ -70,16 +67,17 @@ pub use self::{
     snapshot::{Missing, Snapshot},
     spool::Spooled,
     uploads::Cancelled,
+    visit::{Cookie, HandedOut, Visit},
     watch::Watch,
 };
 pub use crate::catalog::{CreativeQuery, Resemblance, UploadQuery};
 use crate::{
-    catalog::{Catalog, Fact},
+    catalog::Catalog,
     metrics::Metrics,
     store::ChunkStore,
     upload::{
         By, ByteRange, Day, DeclaredDigest, FileName, Identity, Permit, Sha256Digest, UploadId,
-        UploadRecord, limits,
+        limits,
     },
 };
 
@@ -106,6 +104,8 @@ pub struct Parts {
 pub struct Intent {
     /// What requests must share to belong to one upload.
     pub identity: Identity,
+    /// Which of the callers without credentials sends it, if it is one of them.
+    pub visit: Option<Visit>,
     /// The client's name for the file.
     pub filename: FileName,
     /// The day it names, if it names one.
@@ -329,22 +329,4 @@ impl Shared {
             tracing::warn!(upload.id = %id, error, "Cannot remove the bytes of an upload");
         }
     }
-}
-
-/// An upload that the catalog does not know yet, as facts. It is spent of what its ticket is good
-/// for first: if nothing is left of that, the rest has no effect.
-fn opening(state: &LiveState) -> Vec<Fact> {
-    let upload = state.record.id;
-    let spent = state.allowance.map(|allowance| Fact::Spent { upload, allowance });
-    let opened = Fact::Opened(Box::new(state.record.clone()));
-    let by = state.opener.clone().map(|by| Fact::OpenedBy { upload, by });
-    spent.into_iter().chain([opened]).chain(by).collect()
-}
-
-/// The terms of an upload as facts.
-fn terms(record: &UploadRecord) -> Vec<Fact> {
-    let upload = record.id;
-    let day = record.scheduled.map(|day| Fact::Scheduled { upload, day });
-    let sha256 = record.declared_sha256.map(|sha256| Fact::Declared { upload, sha256 });
-    day.into_iter().chain(sha256).collect()
 }

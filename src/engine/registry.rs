@@ -17,6 +17,8 @@ use crate::upload::{IdentityKey, UploadId, limits};
 /// them is looked up in the catalog.
 const GATES: usize = 64;
 
+type GateGuard<'a> = tokio::sync::MutexGuard<'a, ()>;
+
 /// The uploads in memory: those in use, and those that were a moment ago.
 #[derive(Debug)]
 pub(super) struct Registry {
@@ -32,8 +34,22 @@ struct Map {
     /// Identities that the catalog has no upload of, as far as it was asked: nobody else writes to
     /// it, so that this stays so until one is put here.
     absent: HashSet<IdentityKey>,
+    /// Identities whose upload was handed over to another visitor a moment ago, see
+    /// [`super::visit`].
+    handed_over: HashMap<IdentityKey, HandedOver>,
     /// Until when nobody tries to load what could not be loaded.
     resting: HashMap<UploadId, Instant>,
+}
+
+#[derive(Debug)]
+struct HandedOver {
+    upload: UploadId,
+    /// Requests that came before this belong to the upload.
+    before: Instant,
+    /// How many requests came for it with a cookie.
+    shown: u32,
+    /// When it need not be known any more.
+    forgotten: Instant,
 }
 
 #[derive(Debug)]
@@ -66,6 +82,21 @@ impl Registry {
     /// The lock under which an identity is looked up, opened or expired.
     pub(super) fn gate(&self, key: &IdentityKey) -> &tokio::sync::Mutex<()> {
         &self.gates[usize::from(key.as_bytes()[0]) % GATES]
+    }
+
+    /// The locks of two identities.
+    pub(super) async fn gates(
+        &self,
+        one: &IdentityKey,
+        other: &IdentityKey,
+    ) -> (GateGuard<'_>, Option<GateGuard<'_>>) {
+        let [one, other] = [one, other].map(|key| usize::from(key.as_bytes()[0]) % GATES);
+        // Always in the same order: two that want both never wait for each other.
+        let first = self.gates[one.min(other)].lock().await;
+        if one == other {
+            return (first, None);
+        }
+        (first, Some(self.gates[one.max(other)].lock().await))
     }
 
     /// The newest upload of an identity, if it is in memory.
@@ -113,6 +144,74 @@ impl Registry {
             map.absent.clear();
         }
         map.absent.insert(key);
+    }
+
+    /// The catalog may have uploads of these identities, whatever was known of it.
+    pub(super) fn forget_absent(&self, keys: &[IdentityKey]) {
+        let mut map = self.map();
+        map.absent.retain(|key| !keys.contains(key));
+    }
+
+    /// Whether a visitor whose identity has this key has an upload in memory, or had none under its
+    /// `former` one.
+    pub(super) fn nothing_to_inherit(&self, key: &IdentityKey, former: &IdentityKey) -> bool {
+        let mut map = self.map();
+        if let Some(handed_over) = map.handed_over.get_mut(former) {
+            handed_over.shown += 1;
+            if limits::VISITOR_SHOWN <= handed_over.shown {
+                handed_over.before = handed_over.before.min(Instant::now());
+            }
+        }
+        let had_none = map.absent.contains(former) && !map.handed_over.contains_key(former);
+        map.by_key.contains_key(key) || had_none
+    }
+
+    /// An upload is found by another identity from now on. The caller holds the gate of that.
+    pub(super) fn rekey(&self, id: UploadId, from: IdentityKey, to: IdentityKey) {
+        let mut map = self.map();
+        if map.by_key.get(&from) == Some(&id) {
+            map.by_key.remove(&from);
+        }
+        if let Some(entry) = map.by_id.get_mut(&id) {
+            entry.key = Some(to);
+            map.by_key.insert(to, id);
+            map.absent.remove(&to);
+        }
+    }
+
+    /// The upload of this identity was handed over; requests that came before this moment belong
+    /// to it.
+    pub(super) fn note_handed_over(&self, key: IdentityKey, upload: UploadId, before: Instant) {
+        let now = Instant::now();
+        let mut map = self.map();
+        map.handed_over.retain(|_, it| now < it.forgotten);
+        if limits::ABSENT_LEN_MAX <= map.handed_over.len() {
+            map.handed_over.clear();
+        }
+        let forgotten = now + limits::VISITOR_HANDED_OVER;
+        map.handed_over.insert(key, HandedOver { upload, before, shown: 0, forgotten });
+    }
+
+    /// The upload of this identity that was handed over, if it is in memory and the request came
+    /// early enough to belong to it.
+    pub(super) fn handed_over(
+        shared: &Arc<Shared>,
+        key: &IdentityKey,
+        arrived: Option<Instant>,
+    ) -> Option<Use> {
+        let mut map = shared.registry.map();
+        let handed_over = map.handed_over.get(key)?;
+        let belongs = arrived.is_none_or(|arrived| arrived <= handed_over.before);
+        let id = handed_over.upload;
+        if belongs { map.take(id, shared) } else { None }
+    }
+
+    /// Somebody asks for this identity anew: requests that come later belong to nothing that was
+    /// handed over.
+    pub(super) fn close_handed_over(&self, key: &IdentityKey, arrived: Instant) {
+        if let Some(handed_over) = self.map().handed_over.get_mut(key) {
+            handed_over.before = handed_over.before.min(arrived);
+        }
     }
 
     /// Every upload in memory.

@@ -10,7 +10,7 @@ use super::{
     by, intake::Intake, problem::Problem, route::Route, state::State, tickets, trouble::sentence,
 };
 use crate::{
-    access::{Caller, Denied},
+    access::{self, Caller, Denied},
     dialect::{Gate, Grant, Refusal},
     engine::UploadError,
     upload::{Identity, IdentityKey, Means, Principal, Scope, TokenId, limits::RATE_DELAY_MAX},
@@ -174,7 +174,7 @@ pub(super) async fn begin(
     }
 }
 
-fn begun(parts: &request::Parts) -> Instant {
+pub(super) fn begun(parts: &request::Parts) -> Instant {
     parts.extensions.get::<Begun>().map_or_else(Instant::now, |begun| begun.0)
 }
 
@@ -217,7 +217,10 @@ pub(super) async fn grant(
     let caller = admit(state, route, parts, ticket).await?;
     let permit = caller.ticket().map(|ticket| ticket.permit.clone());
     let by = by::of(state, parts, (&caller.means).into());
-    Ok(Grant { principal: caller.principal, permit, by })
+    let shows_nothing = caller.means == access::Means::Nothing;
+    let visit = (shows_nothing && matches!(route, Route::Flow | Route::Lookup))
+        .then(|| state.visitors.visit(parts, by.at));
+    Ok(Grant { principal: caller.principal, permit, visit, by })
 }
 
 /// The gate of a request whose ticket may stand among its fields.

@@ -53,6 +53,7 @@ pub mod tls;
 mod trace;
 mod trouble;
 mod uploads;
+pub mod visitors;
 
 use std::convert::Infallible;
 

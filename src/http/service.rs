@@ -17,6 +17,7 @@ use super::{
     route::Route,
     state::{Answer, State},
     tickets, uploads,
+    visitors::Greeting,
 };
 use crate::metrics::RequestLabels;
 
@@ -52,11 +53,13 @@ impl tower::Service<Request> for Service {
 
 async fn answer(state: Arc<State>, mut request: Request) -> Response {
     let begun = Instant::now();
+    let greeting = Greeting::new(state.engine.clock());
     request.extensions_mut().insert(gate::Begun(begun));
+    request.extensions_mut().insert(greeting.clone());
     let id = request_id::of(request.extensions()).to_owned();
     let route = Route::of(request.uri().path());
     let is_head = request.method() == Method::HEAD;
-    let metrics = state.metrics.clone();
+    let shared = state.clone();
     // What only some requests go through is boxed, here and below: a probe would pay for its size.
     let answered = if request.method().is_safe() {
         dispatch(state, route, request).await
@@ -64,6 +67,7 @@ async fn answer(state: Arc<State>, mut request: Request) -> Response {
         Box::pin(carry_out(state, route, request)).await
     };
     let mut response = answered.unwrap_or_else(|problem| problem.into_response(&id));
+    greeting.give(&mut response, shared.engine.clock());
     if is_head {
         drop_body(&mut response);
     }
@@ -71,7 +75,7 @@ async fn answer(state: Arc<State>, mut request: Request) -> Response {
         route: route.map_or("other", Route::name),
         status: class(response.status()),
     };
-    metrics.requests.get_or_create(&labels).observe(begun.elapsed().as_secs_f64());
+    shared.metrics.requests.get_or_create(&labels).observe(begun.elapsed().as_secs_f64());
     response
 }
 
@@ -173,7 +177,7 @@ async fn dispatch(state: Arc<State>, route: Option<Route>, request: Request) -> 
         Route::Ready => operation::ready(&state).await,
         Route::Metrics => operation::metrics(&state).await,
         Route::OpenApi => Ok(operation::openapi()),
-        Route::Asset => asset(&parts, &method),
+        Route::Asset => asset(&state, &parts, &method),
     }
 }
 
@@ -199,7 +203,11 @@ fn options(route: Route) -> Response {
     response
 }
 
-fn asset(parts: &request::Parts, method: &Method) -> Answer {
+fn asset(state: &State, parts: &request::Parts, method: &Method) -> Answer {
     let asset = assets::find(parts.uri.path()).ok_or_else(Problem::not_found)?;
-    Ok(asset.respond(method, &parts.headers, request_id::of(&parts.extensions)))
+    let mut response = asset.respond(method, &parts.headers, request_id::of(&parts.extensions));
+    if parts.uri.path() == "/" && state.access.is_open() && !response.status().is_client_error() {
+        state.visitors.greet_page(&parts.headers, &mut response);
+    }
+    Ok(response)
 }

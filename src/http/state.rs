@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     body::Response, cross_site::Sites, limits::Terms, problem::Problem, readiness::Readiness,
-    streams::Streams,
+    streams::Streams, visitors::Visitors,
 };
 use crate::{
     access::{Access, Rates},
@@ -27,6 +27,8 @@ pub struct State {
     pub terms: Terms,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Tells callers without credentials apart.
+    pub visitors: Arc<Visitors>,
     /// Which pages may change something.
     pub sites: Sites,
     /// Whether uploads can be taken, as found out last.

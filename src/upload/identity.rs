@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use sha2::{Digest, Sha256};
 
-use super::{Plan, Principal, limits};
+use super::{Plan, Principal, Visitor, limits};
 
 /// An identity that is too long to keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -18,6 +18,7 @@ pub struct InvalidIdentity;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Identity {
     principal: Principal,
+    visitor: Option<Visitor>,
     identifier: Arc<str>,
     relative_path: Arc<str>,
     plan: Plan,
@@ -36,13 +37,25 @@ impl Identity {
         if limits::IDENTIFIER_LEN_MAX < longest {
             return Err(InvalidIdentity);
         }
-        Ok(Self { principal, identifier, relative_path, plan })
+        Ok(Self { principal, visitor: None, identifier, relative_path, plan })
+    }
+
+    /// The same file of this visitor: whoever has credentials is none.
+    #[must_use]
+    pub fn of_visitor(self, visitor: Option<Visitor>) -> Self {
+        Self { visitor, ..self }
     }
 
     /// Who uploads.
     #[must_use]
     pub fn principal(&self) -> &Principal {
         &self.principal
+    }
+
+    /// Which of the callers without credentials uploads, if it is one of them.
+    #[must_use]
+    pub fn visitor(&self) -> Option<Visitor> {
+        self.visitor
     }
 
     /// The client's own word for the file. Hostile text.
@@ -74,6 +87,11 @@ impl Identity {
         }
         for number in [self.plan.total(), self.plan.stride(), self.plan.count()] {
             hash.update(number.to_be_bytes());
+        }
+        // Behind what always has the same form: the keys of users are what they were before there
+        // were visitors.
+        if let Some(visitor) = self.visitor {
+            hash.update(visitor.as_bytes());
         }
         IdentityKey(hash.finalize().into())
     }
@@ -123,5 +141,15 @@ mod tests {
         ] {
             assert_ne!(one, other);
         }
+    }
+
+    #[test]
+    fn a_visitor_tells_uploads_of_the_public_apart() {
+        let plan = Plan::new(10, 5, 2).expect("a plan");
+        let public = Identity::new(Principal::anonymous(), "10-x", "x", plan).expect("short");
+        let of = |cookie| public.clone().of_visitor(Some(Visitor::with_cookie(cookie)));
+        assert_eq!(of("a").key(), of("a").key());
+        assert_ne!(of("a").key(), of("b").key());
+        assert_ne!(of("a").key(), public.key());
     }
 }

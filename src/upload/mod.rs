@@ -27,6 +27,7 @@ mod reserve;
 mod state;
 mod trash;
 mod user;
+mod visitor;
 
 pub use accept::{Accept, InvalidPattern, Pattern};
 pub use audit::{AuditEntry, By, Deed, Means};
@@ -55,3 +56,4 @@ pub use reserve::Reserve;
 pub use state::UploadState;
 pub use trash::{TrashNote, TrashReason};
 pub use user::{Scope, Scopes, TokenKind, TokenRecord, UnknownScope, User};
+pub use visitor::Visitor;

@@ -55,4 +55,5 @@ mod tidy;
 mod trash;
 mod truth;
 mod uploads;
+mod visitors;
 mod warm;

@@ -8,7 +8,7 @@ use crate::{
     catalog::{CatalogError, Committed},
     upload::{
         CreativeId, Durability, EndReason, Identity, Plan, Principal, Sha256Digest, Timestamp,
-        UploadId, UploadRecord, UploadState,
+        UploadId, UploadRecord, UploadState, Visitor,
     },
 };
 
@@ -202,4 +202,33 @@ pub(super) async fn times_are_kept_to_the_millisecond(catalog: Shared) {
     assert_eq!(find(&*catalog, record.id).await.ended_at, Some(kept));
     let creative = catalog.creative(creative.id).await.expect("read").expect("it is there");
     assert_eq!(creative.created_at, kept);
+}
+
+pub(super) async fn an_upload_is_handed_over_to_another_visitor_once(catalog: Shared) {
+    let visitor = |cookie: &str| Some(Visitor::with_cookie(cookie));
+    let upload = sample_upload("x");
+    let of = |cookie: &str| upload.identity.clone().of_visitor(visitor(cookie));
+    let first = UploadRecord { identity: of("a"), ..upload.clone() };
+    open(&*catalog, &first).await;
+    assert_eq!(catalog.current(&upload.identity.key()).await.expect("read"), None);
+
+    let hand_over = async |id, from: &str, to: &str| {
+        catalog.hand_over(id, &of(from).key(), &of(to)).await.expect("written")
+    };
+    assert!(!hand_over(first.id, "c", "b").await, "it is not that one's");
+    assert!(hand_over(first.id, "a", "b").await);
+    assert!(hand_over(first.id, "a", "b").await, "it is so already");
+    assert!(!hand_over(UploadId::new(), "a", "b").await, "there is none");
+    let found = catalog.current(&of("b").key()).await.expect("read");
+    assert_eq!(found, Some(UploadRecord { identity: of("b"), ..first.clone() }));
+    assert_eq!(catalog.current(&of("a").key()).await.expect("read"), None);
+    assert_eq!(catalog.usage(&Principal::anonymous(), &[]).await.expect("read").uploads, 1);
+
+    // Two that run never share an identity; one that has ended may have it besides.
+    let second = UploadRecord { identity: of("a"), ..sample_upload("x") };
+    open(&*catalog, &second).await;
+    assert!(!hand_over(second.id, "a", "b").await);
+    catalog.end(first.id, UploadState::Cancelled, None, &sample_by(1)).await.expect("ended");
+    assert!(hand_over(second.id, "a", "b").await);
+    assert!(hand_over(first.id, "b", "c").await, "one that has ended, too");
 }

@@ -11,7 +11,7 @@ use crate::upload::{
     Accept, AccessState, AuditEntry, Blake3Digest, ByteRange, Checksum, Creative, CreativeId, Day,
     Deed, EndReason, FileDigest, FileName, Identity, IdentityKey, Plan, Principal, Scopes,
     Sha256Digest, StoredRange, TicketKey, Timestamp, TokenId, TokenKind, TokenRecord, Trouble,
-    UploadId, UploadRecord, UploadState, User,
+    UploadId, UploadRecord, UploadState, User, Visitor,
 };
 
 /// Implements a column as what `$write` makes of the value, read back by `$read`.
@@ -36,6 +36,9 @@ macro_rules! column {
 column!(UploadId, [u8; 16], |id| id.as_bytes().as_slice(), |raw| Ok(Self::from_bytes(raw)));
 column!(CreativeId, [u8; 16], |id| id.as_bytes().as_slice(), |raw| Ok(Self::from_bytes(raw)));
 column!(TokenId, [u8; 16], |id| id.as_bytes().as_slice(), |raw| Ok(Self::from_bytes(raw)));
+column!(Visitor, [u8; 32], |visitor| visitor.as_bytes().as_slice(), |raw| {
+    Ok(Self::from_bytes(raw))
+});
 column!(TicketKey, [u8; 32], |key| key.0.as_slice(), |raw| Ok(Self(raw)));
 column!(Scopes, String, |it| it.to_string(), |raw| raw.parse().map_err(FromSqlError::other));
 column!(TokenKind, String, |kind| kind.as_str(), |raw| {
@@ -107,7 +110,9 @@ fn identity(row: &Row<'_>) -> rusqlite::Result<Identity> {
     let plan = Plan::new(row.get("total")?, row.get("stride")?, row.get("pieces")?);
     let plan = plan.map_err(|error| invalid(row, "stride", error))?;
     let (identifier, path): (String, String) = (row.get("identifier")?, row.get("relative_path")?);
+    let visitor = row.get("visitor")?;
     Identity::new(row.get("principal")?, identifier, path, plan)
+        .map(|identity| identity.of_visitor(visitor))
         .map_err(|error| invalid(row, "identifier", error))
 }
 

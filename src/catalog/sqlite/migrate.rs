@@ -26,6 +26,7 @@ const MIGRATIONS: &Migrations = &[
     ("deployment", include_str!("../../../migrations/0010_deployment.sql")),
     ("trash", include_str!("../../../migrations/0011_trash.sql")),
     ("bounds", include_str!("../../../migrations/0012_bounds.sql")),
+    ("visitors", include_str!("../../../migrations/0013_visitors.sql")),
 ];
 
 /// What the first migration writes into the file's header: "flst".

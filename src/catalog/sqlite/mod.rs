@@ -52,7 +52,7 @@ use super::{
     Resemblance, Trail, UploadQuery, deed_of,
 };
 use crate::upload::{
-    Amount, By, ByteRange, Creative, CreativeId, Day, Durability, EndReason, IdentityKey,
+    Amount, By, ByteRange, Creative, CreativeId, Day, Durability, EndReason, Identity, IdentityKey,
     Principal, StoredRange, Timestamp, Trouble, UploadId, UploadRecord, UploadState, Usage,
     limits::RANGES_SLICE,
 };
@@ -169,6 +169,16 @@ impl Catalog for SqliteCatalog {
     async fn hold_up(&self, upload: UploadId, trouble: &Trouble) -> Result<(), CatalogError> {
         let trouble = trouble.clone();
         self.write(move |tx| uploads::hold_up(tx, upload, &trouble)).await
+    }
+
+    async fn hand_over(
+        &self,
+        upload: UploadId,
+        from: &IdentityKey,
+        to: &Identity,
+    ) -> Result<bool, CatalogError> {
+        let (from, to) = (*from, to.clone());
+        self.write(move |tx| uploads::hand_over(tx, upload, from, &to)).await
     }
 
     async fn release(&self, upload: UploadId) -> Result<(), CatalogError> {

@@ -16,8 +16,8 @@ use super::{
 use crate::{
     catalog::{CatalogError, Committed, Fact, UploadQuery},
     upload::{
-        Amount, By, Day, Deed, EndReason, IdentityKey, Principal, Sha256Digest, Timestamp,
-        TrashNote, TrashReason, Trouble, UploadId, UploadRecord, UploadState,
+        Amount, By, Day, Deed, EndReason, Identity, IdentityKey, Principal, Sha256Digest,
+        Timestamp, TrashNote, TrashReason, Trouble, UploadId, UploadRecord, UploadState,
     },
 };
 
@@ -69,12 +69,13 @@ pub(super) fn commit(tx: &Connection, facts: &[Fact]) -> Result<Committed> {
 /// False if its principal may not own it any more: then nothing is written.
 fn open(tx: &Connection, record: &UploadRecord) -> Result<bool> {
     const SQL: &str = "INSERT INTO uploads
-            (id, principal, identifier, relative_path, total, stride, pieces, identity, filename,
-            scheduled, declared_sha256, accept, creative_id, state, reason, trouble, attempts,
-            suspect, released, created_at, touched_at, ended_at)
-        VALUES (:id, :principal, :identifier, :relative_path, :total, :stride, :pieces, :identity,
-                :filename, :scheduled, :declared_sha256, :accept, :creative_id, :state, :reason,
-                :trouble, :attempts, :suspect, :released, :created_at, :touched_at, :ended_at)
+            (id, principal, visitor, identifier, relative_path, total, stride, pieces, identity,
+            filename, scheduled, declared_sha256, accept, creative_id, state, reason, trouble,
+            attempts, suspect, released, created_at, touched_at, ended_at)
+        VALUES (:id, :principal, :visitor, :identifier, :relative_path, :total, :stride, :pieces,
+                :identity, :filename, :scheduled, :declared_sha256, :accept, :creative_id, :state,
+                :reason, :trouble, :attempts, :suspect, :released, :created_at, :touched_at,
+                :ended_at)
         ON CONFLICT (identity) WHERE ended_at IS NULL DO NOTHING";
     // Not left to the foreign key: what a user who is gone sends late is no reason to refuse what
     // came in the same batch from others.
@@ -85,6 +86,7 @@ fn open(tx: &Connection, record: &UploadRecord) -> Result<bool> {
     let inserted = tx.prepare_cached(SQL)?.execute(named_params! {
         ":id": record.id,
         ":principal": identity.principal(),
+        ":visitor": identity.visitor(),
         ":identifier": identity.identifier(),
         ":relative_path": identity.relative_path(),
         ":total": plan.total(),
@@ -222,6 +224,19 @@ pub(super) fn suspect_all(tx: &Connection) -> Result<()> {
     const SQL: &str = "UPDATE uploads SET suspect = 1 WHERE state IN ('receiving', 'stitching')";
     tx.prepare_cached(SQL)?.execute([])?;
     Ok(())
+}
+
+/// False if it has neither of the two identities, or if another running upload has the new one.
+pub(super) fn hand_over(
+    tx: &Connection,
+    upload: UploadId,
+    from: IdentityKey,
+    to: &Identity,
+) -> Result<bool> {
+    const SQL: &str = "UPDATE OR IGNORE uploads SET visitor = ?3, identity = ?4
+        WHERE id = ?1 AND identity IN (?2, ?4)";
+    let values = params![upload, from, to.visitor(), to.key()];
+    Ok(tx.prepare_cached(SQL)?.execute(values)? == 1)
 }
 
 pub(super) fn release(tx: &Connection, upload: UploadId) -> Result<()> {

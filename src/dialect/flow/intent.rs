@@ -20,7 +20,9 @@ pub(super) fn intent<A>(
     let scheduled = request.scheduled.or_else(|| grant.day());
     let (sha256, permit) = (request.sha256, grant.permit.clone());
     let by = grant.by.clone();
-    Intent { identity, filename, scheduled, sha256, permit, by, kept: None }
+    let visit = grant.visit;
+    let identity = identity.of_visitor(visit.map(|visit| visit.visitor));
+    Intent { identity, visit, filename, scheduled, sha256, permit, by, kept: None }
 }
 
 pub(super) fn resemblance(principal: &Principal, named: &Named) -> Resemblance {

@@ -54,6 +54,36 @@ pub const PENALTY_FORGOTTEN: Duration = Duration::from_mins(10);
 /// Addresses whose wrong credentials are remembered.
 pub const PENALTY_PLACES_MAX: usize = 10_000;
 
+// Visitors: callers without credentials.
+
+/// How long a browser keeps the cookie of a visitor.
+pub const VISITOR_COOKIE_AGE: Duration = Duration::from_hours(365 * 24);
+/// How long after the first request of a browser without a cookie its next ones without one get the
+/// same cookie: it sends several at once, and the last answer counts. Shorter, as soon as it shows
+/// the cookie: see [`visitor_late`].
+pub const VISITOR_OFFER: Duration = Duration::from_secs(5);
+/// After so many requests with its cookie, none without it is under way from a client any more.
+pub const VISITOR_SHOWN: u32 = 3;
+/// By how much two requests that a client sends at once may arrive apart, at least and at most.
+const VISITOR_LATE_MIN: Duration = Duration::from_millis(20);
+/// See [`visitor_late`].
+pub const VISITOR_LATE_MAX: Duration = Duration::from_secs(5);
+
+/// By how much two requests that a client sends at once may arrive apart, if it took so long from
+/// an answer to its next request: one of the two may need a new connection, and that takes up to
+/// three round trips.
+#[must_use]
+pub fn visitor_late(round_trip: Duration) -> Duration {
+    round_trip.saturating_mul(2).clamp(VISITOR_LATE_MIN, VISITOR_LATE_MAX)
+}
+/// How long it is known that an upload was handed over from a visitor without a cookie to one with
+/// it: a request without one may wait as long until it is its turn.
+pub const VISITOR_HANDED_OVER: Duration = Duration::from_mins(10);
+/// Cookies that are remembered of an upload as handed out with its answers.
+pub const VISITOR_OFFERS_MAX: usize = 64;
+/// Visitors without a cookie to whom one was handed out a moment ago that are remembered.
+pub const VISITORS_OFFERED_MAX: usize = 10_000;
+
 /// How long a request waits at most that its sender has sent too soon; then it is served.
 pub const RATE_DELAY_MAX: Duration = Duration::from_secs(30);
 /// How long after its turn requests of one upload are taken for parts of the same beginning.

@@ -9,8 +9,9 @@ use flowstitch::{
         Resemblance, Trail, UploadQuery,
     },
     upload::{
-        Amount, By, ByteRange, Creative, CreativeId, Day, Durability, EndReason, IdentityKey,
-        Principal, StoredRange, Timestamp, Trouble, UploadId, UploadRecord, UploadState, Usage,
+        Amount, By, ByteRange, Creative, CreativeId, Day, Durability, EndReason, Identity,
+        IdentityKey, Principal, StoredRange, Timestamp, Trouble, UploadId, UploadRecord,
+        UploadState, Usage,
     },
 };
 
@@ -24,6 +25,7 @@ pub(crate) enum CatalogOp {
     End,
     Forget,
     Release,
+    HandOver,
     HoldUp,
     Upload,
     DropRanges,
@@ -186,6 +188,15 @@ impl Catalog for StagedCatalog {
 
     async fn hold_up(&self, upload: UploadId, trouble: &Trouble) -> Result<(), CatalogError> {
         self.call(CatalogOp::HoldUp, self.inner.hold_up(upload, trouble)).await
+    }
+
+    async fn hand_over(
+        &self,
+        upload: UploadId,
+        from: &IdentityKey,
+        to: &Identity,
+    ) -> Result<bool, CatalogError> {
+        self.call(CatalogOp::HandOver, self.inner.hand_over(upload, from, to)).await
     }
 
     async fn release(&self, upload: UploadId) -> Result<(), CatalogError> {
