@@ -2,7 +2,9 @@
 //!
 //! Rules that hold for all of them:
 //!
-//! * An empty value is no value: the field counts as missing.
+//! * An empty value is no value: the field counts as missing. Only an empty `flowIdentifier` is
+//!   refused: a program that names files by it has no name for this one, and two files without a
+//!   name would be one upload.
 //! * The same field twice in one place, with different values, is refused: one of the two would be
 //!   obeyed in silence, and nobody could say which.
 //! * Unknown names are ignored, but they count.
@@ -177,7 +179,12 @@ impl FlowFields {
             return Err(field.invalid(what));
         }
         if field.is_missing(&value) {
-            return Ok(());
+            return match field {
+                Field::Identifier => Err(field.invalid(
+                    "is empty: give each file an identifier of its own, or leave the field out",
+                )),
+                _ => Ok(()),
+            };
         }
         match &self.texts[field as usize] {
             Some(other) if *other != value => {
@@ -259,8 +266,19 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_identifier_is_refused() {
+        for text in
+            ["flowIdentifier=&flowFilename=a", "flowIdentifier", "flowIdentifier=a&flowIdentifier="]
+        {
+            assert_eq!(code(text), "invalid_identifier", "{text}");
+        }
+        let empty = FlowFields::default().set("flowIdentifier", String::new());
+        assert_eq!(empty.expect_err("refused").code, "invalid_identifier");
+    }
+
+    #[test]
     fn the_form_wins_over_the_query() {
-        let mut form = query("flowFilename=form&scheduled_at=undefined&flowIdentifier=");
+        let mut form = query("flowFilename=form&scheduled_at=undefined");
         form.suggest_filename("part");
         let both = form.over(query("flowFilename=query&scheduled_at=x&flowIdentifier=id"));
         assert_eq!(both.get(Field::Filename), Some("form"));
