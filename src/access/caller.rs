@@ -1,6 +1,6 @@
 //! A caller: the answer to the question who is asking.
 
-use super::Ticket;
+use super::{Denied, Ticket, Token};
 use crate::upload::{self, Principal, Scope, Scopes, TokenId};
 
 /// Who is asking, and what they may do.
@@ -63,5 +63,42 @@ impl Caller {
     #[must_use]
     pub fn may(&self, any_of: &[Scope]) -> bool {
         any_of.iter().any(|scope| self.scopes.contains(*scope))
+    }
+}
+
+/// What a request shows of its sender: one thing, or nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown<'a> {
+    /// Nothing.
+    Nothing,
+    /// A token or a ticket, in the header `Authorization`.
+    Header(&'a str),
+    /// A ticket, in the field `ticket` of a query or a form.
+    Field(&'a str),
+}
+
+impl<'a> Shown<'a> {
+    /// Of a request that has this in its header, and this in its field `ticket`.
+    ///
+    /// Errors: they differ, or the field has a token. Neither of two credentials goes before the
+    /// other: their sender may mean either.
+    pub fn of(header: Option<&'a str>, field: Option<&'a str>) -> Result<Self, Denied> {
+        match (header, field) {
+            // Addresses stand in histories and in the logs of proxies.
+            (_, Some(field)) if Token::looks_like_one(field) => Err(Denied::Misplaced),
+            (Some(header), Some(field)) if header != field => Err(Denied::Ambiguous),
+            (Some(header), _) => Ok(Self::Header(header)),
+            (None, Some(field)) => Ok(Self::Field(field)),
+            (None, None) => Ok(Self::Nothing),
+        }
+    }
+
+    /// Whether somebody else may know what this is, if it is none of ours.
+    pub(super) fn may_be_foreign(self) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::Header(text) => !Token::looks_like_one(text),
+            Self::Field(_) => false,
+        }
     }
 }

@@ -25,7 +25,7 @@ use std::sync::{
 
 pub(crate) use self::throttle::place;
 pub use self::{
-    caller::{Caller, Means},
+    caller::{Caller, Means, Shown},
     courier::{AskedFrom, NoCode},
     forward::{Forward, ForwardError, ForwardOptions, ForwardSetUpError},
     rates::{RateLimits, Rates},
@@ -62,6 +62,15 @@ pub enum Denied {
     /// What it shows is not valid, or not any more.
     #[error("the credentials are not valid, or not any more: get new ones")]
     Invalid,
+    /// It shows two credentials, and they differ.
+    #[error("the request shows two different credentials: send one, in one place")]
+    Ambiguous,
+    /// It shows a token where only tickets belong.
+    #[error(
+        "`ticket` takes tickets only: send a token as `Authorization: Bearer …`, and revoke this \
+         one if others may have seen the address"
+    )]
+    Misplaced,
     /// Whoever is asked elsewhere does not know who it is.
     #[error("nobody is signed in: sign in, or send a token, as `Authorization: Bearer …`")]
     Unknown,
@@ -189,11 +198,11 @@ impl Access {
     /// Cancel safety: may be dropped.
     pub async fn caller(
         &self,
-        bearer: Option<&str>,
+        shown: Shown<'_>,
         by: &By,
         request: &request::Parts,
     ) -> Result<Caller, Denied> {
-        let found = self.identify(bearer, by, request).await;
+        let found = self.identify(shown, by, request).await;
         if matches!(found, Err(Denied::Invalid)) {
             self.throttle.penalty(by.address).await;
         }
@@ -206,24 +215,23 @@ impl Access {
     /// Cancel safety: may be dropped.
     pub async fn identify(
         &self,
-        bearer: Option<&str>,
+        shown: Shown<'_>,
         by: &By,
         request: &request::Parts,
     ) -> Result<Caller, Denied> {
-        let found = match bearer {
-            Some(bearer) => self.bearer(bearer, by).await,
-            None => Err(Denied::Missing),
+        let found = match shown {
+            Shown::Header(text) => self.bearer(text, by).await,
+            Shown::Field(text) => self.ticket(text, by).await,
+            Shown::Nothing => Err(Denied::Missing),
         };
         let found = match (found, &self.forward) {
-            (Err(Denied::Missing | Denied::Invalid), Some(forward))
-                if !bearer.is_some_and(Token::looks_like_one) =>
-            {
+            (Err(Denied::Missing | Denied::Invalid), Some(forward)) if shown.may_be_foreign() => {
                 self.forwarded(forward, request, by).await
             }
             (found, _) => found,
         };
         match found {
-            Err(why @ (Denied::Missing | Denied::Unknown)) if bearer.is_none() => {
+            Err(why @ (Denied::Missing | Denied::Unknown)) if shown == Shown::Nothing => {
                 self.public().map(Caller::anonymous).ok_or(why)
             }
             found => found,

@@ -30,6 +30,10 @@ pub trait Gate: Send + Sync {
     /// brings a `ticket`, and before anything is done for it.
     async fn admit(&self, ticket: Option<&str>) -> Result<Grant, Refusal>;
 
+    /// Checks a ticket that a form brings after its sender was let in. Errors: it is another
+    /// credential than the one that let the request in, or none that belongs there.
+    fn check(&self, ticket: &str) -> Result<(), Refusal>;
+
     /// Whether the head of the request, with this ticket from its query, says who sends it, or
     /// nobody needs to. Then it is to be let in before any of its form is read.
     fn is_known(&self, ticket: Option<&str>) -> bool;

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode, header, request};
+use http_body::Body;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +18,7 @@ use super::{
     state::{Answer, State},
 };
 use crate::{
-    access::{Access, AskedFrom, NoCode},
+    access::{Access, AskedFrom, Denied, NoCode},
     upload::{Means, Timestamp, TokenId},
 };
 
@@ -95,6 +96,10 @@ pub(super) async fn answer(
         // Whoever shows a session wants it to last. What is shown of another kind is for somebody
         // else, such as a proxy.
         Route::Session if matches!(gate::bearer(&parts.headers), Ok(Some(_))) => {
+            // Somebody who shows a session and a code may mean either.
+            if !body.is_end_stream() {
+                return Err(Denied::Ambiguous.into());
+            }
             renew(state, parts).await
         }
         Route::Session => open(state, parts, body).await,

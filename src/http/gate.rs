@@ -10,7 +10,7 @@ use super::{
     by, intake::Intake, problem::Problem, route::Route, state::State, tickets, trouble::sentence,
 };
 use crate::{
-    access::{self, Caller, Denied},
+    access::{self, Caller, Denied, Shown},
     dialect::{Gate, Grant, Refusal},
     engine::UploadError,
     upload::{Identity, IdentityKey, Means, Principal, Scope, TokenId, limits::RATE_DELAY_MAX},
@@ -188,17 +188,21 @@ pub(super) async fn caller(
     Ok(state.access.caller(shown(state, parts, ticket)?, &by, parts).await?)
 }
 
-/// What a request shows of its sender.
+/// What a request shows of its sender. Errors: two things, or something in the wrong place.
 fn shown<'a>(
     state: &State,
     parts: &'a request::Parts,
     ticket: Option<&'a str>,
-) -> Result<Option<&'a str>, Problem> {
-    match bearer(&parts.headers) {
+) -> Result<Shown<'a>, Problem> {
+    let header = match bearer(&parts.headers) {
         // Of another kind: for whoever else is asked.
-        Err(_) if state.access.asks_elsewhere() => Ok(None),
-        shown => Ok(shown?.or(ticket)),
-    }
+        Err(_) if state.access.asks_elsewhere() => match ticket {
+            Some(_) => return Err(Denied::Ambiguous.into()),
+            None => None,
+        },
+        header => header?,
+    };
+    Ok(Shown::of(header, ticket)?)
 }
 
 /// The session that this caller showed. Errors: it was something else.
@@ -234,6 +238,13 @@ pub(super) struct FlowGate<'a> {
 impl Gate for FlowGate<'_> {
     async fn admit(&self, ticket: Option<&str>) -> Result<Grant, Refusal> {
         grant(self.state, self.route, self.parts, ticket).await.map_err(Into::into)
+    }
+
+    fn check(&self, ticket: &str) -> Result<(), Refusal> {
+        if self.state.access.anybody().is_none() {
+            shown(self.state, self.parts, Some(ticket))?;
+        }
+        Ok(())
     }
 
     fn is_known(&self, ticket: Option<&str>) -> bool {
@@ -292,9 +303,12 @@ fn unauthenticated(detail: impl Into<Cow<'static, str>>) -> Problem {
 impl From<Denied> for Problem {
     fn from(denied: Denied) -> Self {
         match denied {
-            Denied::Missing | Denied::Invalid | Denied::Unknown | Denied::Unusable(_) => {
-                unauthenticated(sentence(&denied))
-            }
+            Denied::Missing
+            | Denied::Invalid
+            | Denied::Misplaced
+            | Denied::Unknown
+            | Denied::Unusable(_) => unauthenticated(sentence(&denied)),
+            Denied::Ambiguous => Self::bad_request("ambiguous_credentials", sentence(&denied)),
             Denied::Refused => Self::new(StatusCode::FORBIDDEN, "forbidden", sentence(&denied)),
             Denied::Code => Self::new(StatusCode::UNAUTHORIZED, "invalid_code", sentence(&denied)),
             Denied::Unavailable(error) => unavailable(error),

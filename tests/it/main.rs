@@ -8,6 +8,7 @@ mod config;
 mod content;
 mod cors;
 mod creatives;
+mod credentials;
 mod cross_site;
 mod demands;
 mod digest;

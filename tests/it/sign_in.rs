@@ -22,7 +22,7 @@ fn for_now() -> NotSent {
 }
 
 /// Who guesses waits, and so do refusals: in memory, where paused time passes by itself.
-fn builder(outbox: &Arc<Outbox>) -> TestAppBuilder {
+pub(crate) fn builder(outbox: &Arc<Outbox>) -> TestAppBuilder {
     TestApp::builder().catalog(Arc::new(MemoryCatalog::new())).mailer(outbox.clone())
 }
 

@@ -93,16 +93,6 @@ async fn a_ticket_behind_the_file_lets_nobody_in() {
     app.send(form.post("/upload")).await.assert_problem(401, "unauthenticated");
 }
 
-#[tokio::test]
-async fn what_the_header_shows_goes_before_a_field() {
-    let app = builder().start().await;
-    let bob = app.token("bob", "upload,read").await;
-    let file = app.flow(CONTENT).with("ticket", ticket(json!({}))).by(&bob);
-    assert_eq!(file.upload().await["user_id"], "bob");
-    let file = app.flow(CONTENT).with("ticket", ticket(json!({}))).by("nonsense");
-    file.probe(1).await.assert_problem(401, "unauthenticated");
-}
-
 /// Those who guess wait: paused time passes by itself.
 #[tokio::test(start_paused = true)]
 async fn what_is_no_ticket_of_ours_is_refused() {

@@ -125,14 +125,17 @@ impl<'a> Multipart<'a> {
 
     /// Whose the request is, now that the fields before the file were read.
     async fn admit(&mut self) -> Result<Grant, Refusal> {
-        let (early, late) = (self.query.ticket(), self.fields.ticket());
+        let (gate, early, late) = (self.request.gate, self.query.ticket(), self.fields.ticket());
         if early.is_some() && late.is_some() && early != late {
             let detail = "the form has another `ticket` than the query: send one";
-            return Err(Rejection::malformed("invalid_ticket", detail).into());
+            return Err(Rejection::malformed("ambiguous_credentials", detail).into());
         }
         match self.grant.take() {
-            Some(grant) => Ok(grant),
-            None => self.request.gate.admit(late.or(early)).await,
+            Some(grant) => {
+                late.map_or(Ok(()), |ticket| gate.check(ticket))?;
+                Ok(grant)
+            }
+            None => gate.admit(late.or(early)).await,
         }
     }
 
@@ -182,10 +185,17 @@ impl<'a> Multipart<'a> {
             (error, _) => refusal(&error),
         })?;
         self.form = form;
+        let ticket = self.fields.ticket().map(str::to_owned);
         while let Some(part) = self.form.next().await.map_err(form_refusal)? {
             match part {
                 Part::Field { name, value } if spooled.is_small() => {
                     self.fields.set(&name, value)?;
+                    // Who sends the file is known by now, and is nobody else.
+                    if self.fields.ticket() != ticket.as_deref() {
+                        return Err(
+                            Rejection::form("put the field `ticket` before the file").into()
+                        );
+                    }
                 }
                 Part::Field { name, .. } => late(&name)?,
                 Part::File(_) => {}
