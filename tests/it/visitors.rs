@@ -6,7 +6,7 @@ use bytes::Bytes;
 use flowstitch::{
     catalog::MemoryCatalog,
     http::{body, gate::Peer},
-    upload::limits::{VISITOR_LATE_MAX, VISITOR_OFFER, VISITOR_SHOWN},
+    upload::limits::{LIVE_IDLE, VISITOR_LATE_MAX, VISITOR_OFFER, VISITOR_SHOWN},
 };
 use futures_util::{FutureExt, StreamExt, stream};
 use http::{Method, Request};
@@ -460,4 +460,17 @@ async fn a_hand_over_that_fails_or_seems_to_is_done_by_the_next_request() {
         a.post(2).await.assert_problem(503, "unavailable");
         assert_eq!(a.upload().await.0, [2, 3, 4, 5, 6, 7, 8, 9, 10]);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hand_over_that_only_seemed_to_fail_is_found_after_the_upload_left_memory() {
+    let catalog = StagedCatalog::new(Arc::new(MemoryCatalog::new()));
+    let app = TestApp::builder().catalog(Arc::new(catalog.clone())).start().await;
+    let a = Client::new(image(&app, b'A'));
+    a.post(1).await.assert_status(200);
+    catalog.fail_after_next(CatalogOp::HandOver);
+    a.post(2).await.assert_problem(503, "unavailable");
+    let waited = time::timeout(LIVE_IDLE * 3, std::future::pending::<()>());
+    waited.await.expect_err("nobody comes");
+    assert_eq!(a.upload().await.0, [2, 3, 4, 5, 6, 7, 8, 9, 10]);
 }
