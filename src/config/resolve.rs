@@ -1,6 +1,10 @@
 //! From what was written to what is valid: defaults, and types ready for use.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use jiff::tz::TimeZone;
 
@@ -62,6 +66,7 @@ pub struct Config {
     pub progress_window: Duration,
     pub trusted_proxies: Vec<TrustedProxy>,
     pub stitch_workers: usize,
+    pub stitch_reads_back: bool,
     pub stitch_queue: usize,
     pub upload_ttl: Duration,
     pub result_ttl: Duration,
@@ -120,7 +125,6 @@ impl Settings {
         let data_dir = PathBuf::from(self.data_dir.unwrap_or_else(|| ".".into()));
         let place = |set: Option<String>, name| set.map_or(data_dir.join(name), PathBuf::from);
         let database = place(self.database, "flowstitch.db");
-        let beside = || PathBuf::from([database.as_os_str(), ".sock".as_ref()].join("".as_ref()));
         Config {
             listen: self.listen.unwrap_or_else(|| ([127, 0, 0, 1], 8080).into()),
             allow_anonymous: self.allow_anonymous.unwrap_or_default(),
@@ -133,7 +137,7 @@ impl Settings {
             incomplete_dir: place(self.incomplete_dir, "incomplete"),
             completed_dir: place(self.completed_dir, "completed"),
             trash_dir: place(self.trash_dir, "trash"),
-            control_socket: self.control_socket.map_or_else(beside, PathBuf::from),
+            control_socket: self.control_socket.map_or_else(|| beside(&database), PathBuf::from),
             database,
             database_exclusive: self.database_exclusive.unwrap_or_default(),
             data_dir,
@@ -159,6 +163,7 @@ impl Settings {
             progress_window: span(self.progress_window, limits::PROGRESS_WINDOW),
             trusted_proxies: self.trusted_proxies.unwrap_or_default(),
             stitch_workers: self.stitch_workers.unwrap_or(limits::STITCH_WORKERS),
+            stitch_reads_back: self.stitch_reads_back.unwrap_or_default(),
             stitch_queue: self.stitch_queue.unwrap_or(limits::STITCH_QUEUE_LEN),
             upload_ttl: span(self.upload_ttl, limits::UPLOAD_TTL),
             result_ttl: span(self.result_ttl, limits::RESULT_TTL),
@@ -191,7 +196,6 @@ impl Config {
     /// The settings that give this configuration again, none left out.
     #[must_use]
     pub fn to_settings(&self) -> Settings {
-        let place = |path: &PathBuf| Some(path.display().to_string());
         Settings {
             listen: Some(self.listen),
             allow_anonymous: Some(self.allow_anonymous),
@@ -230,6 +234,7 @@ impl Config {
             progress_window: Some(TimeSpan(self.progress_window)),
             trusted_proxies: Some(self.trusted_proxies.clone()),
             stitch_workers: Some(self.stitch_workers),
+            stitch_reads_back: Some(self.stitch_reads_back),
             stitch_queue: Some(self.stitch_queue),
             upload_ttl: Some(TimeSpan(self.upload_ttl)),
             result_ttl: Some(TimeSpan(self.result_ttl)),
@@ -268,6 +273,11 @@ impl Config {
     }
 }
 
+/// The socket of the tools, if no other place is named: next to the database.
+fn beside(database: &Path) -> PathBuf {
+    PathBuf::from([database.as_os_str(), ".sock".as_ref()].join("".as_ref()))
+}
+
 fn span(set: Option<TimeSpan>, default: Duration) -> Duration {
     set.map_or(default, |span| span.0)
 }
@@ -285,6 +295,10 @@ fn bytes(set: Option<AtMost<ByteSize>>) -> Option<u64> {
 /// A place that need not be named: an empty text names none.
 pub(super) fn named(text: Option<String>) -> Option<PathBuf> {
     text.filter(|text| !text.is_empty()).map(PathBuf::from)
+}
+
+fn place(path: &Path) -> Option<String> {
+    Some(path.display().to_string())
 }
 
 fn text_of(path: Option<&PathBuf>) -> String {

@@ -289,6 +289,7 @@ impl Engine {
             drop(self.settled(&live).await);
         }
         if live.upload_state().is_running() {
+            self.shared.check_length(&live).await?;
             return Ok(Some(live));
         }
         match self.shared.judge(&live, intent.scheduled) {
