@@ -23,6 +23,7 @@ use crate::upload::{
 /// Settings that fit together. Each field is the setting of that name: see [`Settings`].
 #[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "the fields of Settings have the words, which are the help text")]
+#[expect(clippy::struct_excessive_bools, reason = "settings, each of which is one choice")]
 pub struct Config {
     pub listen: SocketAddr,
     pub allow_anonymous: bool,
@@ -205,13 +206,13 @@ impl Config {
             auth_user_header: Some(self.auth_user_header.clone()),
             auth_scopes: Some(self.auth_scopes),
             auth_cache: Some(TimeSpan(self.auth_cache)),
-            data_dir: place(&self.data_dir),
-            incomplete_dir: place(&self.incomplete_dir),
-            completed_dir: place(&self.completed_dir),
-            trash_dir: place(&self.trash_dir),
-            database: place(&self.database),
+            data_dir: Some(place(&self.data_dir)),
+            incomplete_dir: Some(place(&self.incomplete_dir)),
+            completed_dir: Some(place(&self.completed_dir)),
+            trash_dir: Some(place(&self.trash_dir)),
+            database: Some(place(&self.database)),
             database_exclusive: Some(self.database_exclusive),
-            control_socket: place(&self.control_socket),
+            control_socket: Some(place(&self.control_socket)),
             time_zone: Some(Zone(self.time_zone.clone())),
             durability: Some(self.durability),
             digest: Some(self.digest),
@@ -245,7 +246,7 @@ impl Config {
             sweep_interval: Some(TimeSpan(self.sweep_interval)),
             completion_wait: Some(TimeSpan(self.completion_wait)),
             scan_command: Some(self.scan_command.clone()),
-            scan_clamd: place(&self.scan_clamd),
+            scan_clamd: Some(place(&self.scan_clamd)),
             scan_timeout: Some(TimeSpan(self.scan_timeout)),
             body_idle_timeout: Some(TimeSpan(self.body_idle_timeout)),
             shutdown_timeout: Some(TimeSpan(self.shutdown_timeout)),
@@ -297,8 +298,8 @@ pub(super) fn named(text: Option<String>) -> Option<PathBuf> {
     text.filter(|text| !text.is_empty()).map(PathBuf::from)
 }
 
-fn place(path: &Path) -> Option<String> {
-    Some(path.display().to_string())
+fn place(path: &Path) -> String {
+    path.display().to_string()
 }
 
 fn text_of(path: Option<&PathBuf>) -> String {
