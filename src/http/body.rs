@@ -96,6 +96,14 @@ pub fn json(status: StatusCode, value: &impl Serialize) -> Response {
     json_as("application/json", status, value)
 }
 
+/// 201: what was made has the address `location`, which is a path of ours.
+pub fn created(location: &str, value: &impl Serialize) -> Response {
+    let mut response = json(StatusCode::CREATED, value);
+    let location = HeaderValue::from_str(location).expect("our paths are ASCII");
+    response.headers_mut().insert(header::LOCATION, location);
+    response
+}
+
 /// A JSON answer of a more special media type.
 pub(super) fn json_as(
     content_type: &'static str,
