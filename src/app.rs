@@ -53,7 +53,6 @@ use crate::{
     mail::Mailer,
     metrics::Metrics,
     store::FsStore,
-    telemetry,
     upload::limits,
 };
 
@@ -125,7 +124,7 @@ impl App {
             store: Arc::new(store),
             catalog: Arc::new(catalog),
             clock: Clock::system(config.time_zone.clone()),
-            metrics: Arc::new(Metrics::with_lost_lines(telemetry::lost_lines())),
+            metrics: Arc::new(Metrics::new()),
             options: options(&config),
         };
         let epoch = disk_epoch(&config.incomplete_dir);

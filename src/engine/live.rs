@@ -28,6 +28,11 @@ use crate::upload::{
     UploadId, UploadRecord, UploadState, Visitor,
 };
 
+/// The detail of a conflict about the digest of the whole file.
+const OTHER_SHA256: &str = "this upload was begun with another `sha256` of the whole file; to send \
+    another file, choose another `flowIdentifier`, or cancel this upload, probe, and send it from \
+    its first chunk";
+
 /// An upload that somebody uses, or used a moment ago.
 #[derive(Debug)]
 pub(super) struct Live {
@@ -294,12 +299,9 @@ impl Live {
         day: Option<Day>,
         sha256: Option<Sha256Digest>,
     ) -> Result<(), &'static str> {
+        self.check_sha256(sha256)?;
         let mut state = self.lock();
-        let known = state.record.declared_sha256;
-        if sha256.is_some_and(|new| known.is_some_and(|known| known != new)) {
-            return Err("this upload was begun with another `sha256` of the whole file");
-        }
-        if sha256.is_some() && known.is_none() {
+        if sha256.is_some() && state.record.declared_sha256.is_none() {
             state.record.declared_sha256 = sha256;
             state.terms_changed = true;
         }
@@ -308,6 +310,15 @@ impl Live {
             state.terms_changed = true;
         }
         Ok(())
+    }
+
+    /// Errors: it is another one than what the client said before, so this is another file.
+    pub(super) fn check_sha256(&self, sha256: Option<Sha256Digest>) -> Result<(), &'static str> {
+        let known = self.lock().record.declared_sha256;
+        match (known, sha256) {
+            (Some(known), Some(new)) if known != new => Err(OTHER_SHA256),
+            _ => Ok(()),
+        }
     }
 
     /// Whether the upload is full, and nothing of it was forgotten since a pass that had last begun

@@ -5,12 +5,11 @@
 
 mod callers;
 mod catalog;
-mod process;
 mod trash;
 
 use std::time::Duration;
 
-pub use self::{callers::*, catalog::*, process::*, trash::*};
+pub use self::{callers::*, catalog::*, trash::*};
 
 /// One KiB, in bytes.
 pub const KIB: u64 = 1 << 10;
@@ -270,7 +269,7 @@ pub const CONNECTIONS_MAX: usize = 10_000;
 /// Default of `upload_ttl`: how long an upload waits for its next byte.
 pub const UPLOAD_TTL: Duration = Duration::from_hours(24);
 /// Default of `result_ttl`: how long a finished upload answers for its identity.
-pub const RESULT_TTL: Duration = Duration::from_hours(1);
+pub const RESULT_TTL: Duration = Duration::from_mins(10);
 /// Default of `cancel_grace`: how long late chunks of an ended upload are refused.
 pub const CANCEL_GRACE: Duration = Duration::from_secs(30);
 /// Default of `tombstone_ttl`: how long anything at all is known of an ended upload.

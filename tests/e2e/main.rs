@@ -8,7 +8,6 @@ mod logs;
 mod mail;
 mod network;
 mod older_database;
-mod process;
 mod readme;
 mod resources;
 mod scan;

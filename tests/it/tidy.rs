@@ -17,6 +17,7 @@ const LAYERS: [(&str, &[&str]); 17] = [
     ("witness", &[]),
     ("owner", &[]),
     ("metrics", &[]),
+    ("shutdown", &[]),
     ("store", &["upload", "witness", "owner"]),
     ("catalog", &["upload", "witness", "owner"]),
     ("scan", &["upload"]),
@@ -27,8 +28,7 @@ const LAYERS: [(&str, &[&str]); 17] = [
     ("http", &["upload", "engine", "dialect", "access", "metrics"]),
     // It reads what the others check: an origin is one type, whoever writes it down.
     ("config", &["upload", "http", "mail"]),
-    ("telemetry", &["upload", "config"]),
-    ("shutdown", &["upload", "telemetry"]),
+    ("telemetry", &["config"]),
     ("app", ALL),
     ("operate", &["upload", "store", "catalog", "engine", "dialect", "http", "config", "app"]),
 ];

@@ -1,7 +1,6 @@
 //! What the tests are written with: the binary as a child, raw connections, and a flow.js client.
 
 mod flow;
-mod half;
 mod http;
 mod log;
 mod server;
@@ -10,7 +9,6 @@ use std::time::Duration;
 
 pub(crate) use self::{
     flow::{FlowFile, bytes, png},
-    half::{HalfSent, PATIENT},
     http::{Answer, Connection, request},
     log::Log,
     server::{Server, Setup, output, run, write_secret},

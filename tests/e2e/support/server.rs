@@ -3,11 +3,11 @@
 use std::{
     ffi::OsStr,
     fs,
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader},
     net::SocketAddr,
     os::unix::{fs::PermissionsExt, process::ExitStatusExt},
     path::{Path, PathBuf},
-    process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{Arc, mpsc},
     thread,
 };
@@ -139,25 +139,17 @@ impl Setup {
         Server { setup: self.clone(), child, address, log }
     }
 
-    /// As [`Self::start`], but nobody reads what the server writes after that, and it is told so.
+    /// As [`Self::start`], but nobody reads what the server writes after that.
     pub(crate) fn start_unheard(&self) -> Server {
-        self.start_unread().0
-    }
-
-    /// As [`Self::start`], but what the server writes after that is read only from what this
-    /// returns.
-    pub(crate) fn start_unread(&self) -> (Server, BufReader<ChildStderr>) {
         let child = self.command().stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
         let mut child = child.expect("the binary starts");
-        let mut rest = BufReader::new(child.stderr.take().expect("piped"));
-        let mut addresses = rest
-            .by_ref()
-            .lines()
+        let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let mut addresses = lines
             .map_while(Result::ok)
             .filter_map(|line| line.strip_prefix("listening on http://").map(str::parse));
         let address = addresses.next().expect("it starts").expect("an address and a port");
         drop(addresses);
-        (Server { setup: self.clone(), child, address, log: Log::default() }, rest)
+        Server { setup: self.clone(), child, address, log: Log::default() }
     }
 
     /// The names in `incomplete` or `completed`, sorted, without the dotted ones.
