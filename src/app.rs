@@ -53,6 +53,7 @@ use crate::{
     mail::Mailer,
     metrics::Metrics,
     store::FsStore,
+    telemetry,
     upload::limits,
 };
 
@@ -124,7 +125,7 @@ impl App {
             store: Arc::new(store),
             catalog: Arc::new(catalog),
             clock: Clock::system(config.time_zone.clone()),
-            metrics: Arc::new(Metrics::new()),
+            metrics: Arc::new(Metrics::with_lost_lines(telemetry::lost_lines())),
             options: options(&config),
         };
         let epoch = disk_epoch(&config.incomplete_dir);

@@ -20,17 +20,17 @@ type Failure = Box<dyn Error>;
 
 fn main() -> ExitCode {
     let cli = Cli::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
-    match run(&cli) {
-        Ok(code) => code,
-        Err(error) => {
-            complain(&*error);
-            // Of a tool 1 is an answer: that it has none must be told from that.
-            if cli.command().is_tool() { ExitCode::from(2) } else { ExitCode::FAILURE }
-        }
-    }
+    let code = run(&cli).unwrap_or_else(|error| {
+        telemetry::say(&format!("flowstitch: {}", in_one_line(&*error)));
+        // Of a tool 1 is an answer: that it has none must be told from that.
+        if cli.command().is_tool() { ExitCode::from(2) } else { ExitCode::FAILURE }
+    });
+    telemetry::flush();
+    code
 }
 
 fn run(cli: &Cli) -> Result<ExitCode, Failure> {
+    shutdown::survive_large_files()?;
     let config = config::load(cli, std::env::vars_os(), Path::new(config::DEFAULT_FILE))?;
     match cli.command() {
         Command::Serve => serve(config),
@@ -92,13 +92,14 @@ fn answer(tool: impl Future<Output = Result<bool, operate::Failure>>) -> Result<
 
 fn serve(mut config: Config) -> Result<ExitCode, Failure> {
     telemetry::start(config.log_format, &config.log)?;
+    let stop = shutdown::on_signals(config.shutdown_timeout)?;
     config.max_connections = affordable(config.max_connections, raise_open_files());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
-        let stop = shutdown::on_signals()?;
         let listener = app::listen(config.listen)?;
         let app = App::open(config, Purpose::Serve).await?.with_control().await;
-        announce(app.scheme(), &listener.local_addr()?.to_string());
+        // A plain line whatever the log's format and level: scripts wait for it.
+        telemetry::say(&format!("listening on {}://{}", app.scheme(), listener.local_addr()?));
         Ok::<_, Failure>(app.run(listener, stop).await)
     })?;
     // A disk that hangs must not keep the process from ending.
@@ -107,13 +108,6 @@ fn serve(mut config: Config) -> Result<ExitCode, Failure> {
         Ended::InOrder => ExitCode::SUCCESS,
         Ended::AtDeadline | Ended::InTrouble => ExitCode::FAILURE,
     })
-}
-
-/// One plain line whatever the log's format and level: scripts wait for it.
-fn announce(scheme: &str, address: &str) {
-    let line = format!("listening on {scheme}://{address}\n");
-    // In one piece, for standard error has no buffer. If it is closed, nobody waits for the line.
-    let _ = io::stderr().write_all(line.as_bytes());
 }
 
 /// Raises the soft limit of open files to the hard one, and gives what holds then; nothing if there
@@ -171,10 +165,8 @@ fn migrate(config: &Config, dry_run: bool) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The error and what caused it, in one line.
-fn complain(error: &(dyn Error + 'static)) {
+/// The error and what caused it.
+fn in_one_line(error: &(dyn Error + 'static)) -> String {
     let chain = std::iter::successors(Some(error), |error| (*error).source());
-    let text: Vec<String> = chain.map(ToString::to_string).collect();
-    // If standard error is closed, there is nobody left to tell.
-    let _ = writeln!(io::stderr(), "flowstitch: {}", text.join(": "));
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -110,6 +110,8 @@ pub struct Metrics {
     pub trash_bytes: Gauge<u64, AtomicU64>,
     /// Uploads that the sweep ended.
     pub expired: Counter,
+    /// Log lines that were lost.
+    pub lost_lines: Counter,
 }
 
 fn seconds() -> Histogram {
@@ -126,6 +128,12 @@ impl Metrics {
     /// All zero.
     #[must_use]
     pub fn new() -> Self {
+        Self::with_lost_lines(Counter::default())
+    }
+
+    /// All zero, but for the log lines that were lost, which whoever writes the log counts.
+    #[must_use]
+    pub fn with_lost_lines(lost_lines: Counter) -> Self {
         let mut metrics = Self {
             registry: Registry::with_prefix("flowstitch"),
             uploads: Family::default(),
@@ -144,6 +152,7 @@ impl Metrics {
             trash_files: Gauge::default(),
             trash_bytes: Gauge::default(),
             expired: Counter::default(),
+            lost_lines,
         };
         metrics.register();
         // There from the start: what appears with its first event has no rate before it.
@@ -200,6 +209,8 @@ impl Metrics {
             Unit::Bytes,
             self.trash_bytes.clone(),
         );
+        let lost = "Log lines that were dropped, because standard error was not read fast enough";
+        r.register("log_lines_lost", lost, self.lost_lines.clone());
         r.register_with_unit("free", "Room on the disk", Unit::Bytes, self.free_bytes.clone());
     }
 

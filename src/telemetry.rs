@@ -1,22 +1,95 @@
 //! Structured logs on standard error, as text for people or as JSON for machines.
+//!
+//! Nothing in the process waits for whoever reads them: lines go through a bounded queue to a
+//! thread of their own, which is the only one that writes to standard error once logs are started.
 
-use std::io::{self, IsTerminal};
+mod queue;
 
+use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    io::{self, IsTerminal, Write},
+    panic::{self, PanicHookInfo},
+    sync::LazyLock,
+    thread,
+};
+
+use prometheus_client::metrics::counter::Counter;
 use tracing::Subscriber;
 use tracing_subscriber::fmt::{MakeWriter, Subscriber as Lines};
 
-use crate::config::{LogFilter, LogFormat};
+use self::queue::LogQueue;
+use crate::{
+    config::{LogFilter, LogFormat},
+    upload::limits::{LOG_FLUSH_TIMEOUT, LOG_QUEUE_LEN},
+};
 
-/// Logs are written already: a process has one place that writes them.
+/// The one queue of the process, as standard error is the one of the process.
+static QUEUE: LazyLock<LogQueue> = LazyLock::new(|| LogQueue::new(LOG_QUEUE_LEN));
+
+/// Why logs cannot be written.
 #[derive(Debug, thiserror::Error)]
-#[error("logs are being written already")]
-pub struct AlreadyStarted(#[source] tracing::subscriber::SetGlobalDefaultError);
+pub enum CannotLog {
+    /// A process has one place that writes them.
+    #[error("logs are being written already")]
+    AlreadyStarted(#[source] tracing::subscriber::SetGlobalDefaultError),
+    /// The thread that writes them.
+    #[error("cannot start the thread that writes logs: raise the limit of processes or of memory")]
+    NoThread(#[source] io::Error),
+}
 
-/// Writes the logs of the whole process to standard error from now on.
-pub fn start(format: LogFormat, filter: &LogFilter) -> Result<(), AlreadyStarted> {
+/// Writes the logs of the whole process to standard error from now on, panics among them.
+pub fn start(format: LogFormat, filter: &LogFilter) -> Result<(), CannotLog> {
     let colours = io::stderr().is_terminal();
-    let subscriber = subscriber(format, filter, colours, io::stderr);
-    tracing::subscriber::set_global_default(subscriber).map_err(AlreadyStarted)
+    let subscriber = subscriber(format, filter, colours, || QUEUE.line());
+    tracing::subscriber::set_global_default(subscriber).map_err(CannotLog::AlreadyStarted)?;
+    let write = || {
+        QUEUE.write_to(&mut io::stderr(), |lost| {
+            tracing::warn!(lost, "Log lines were lost: standard error was not read fast enough");
+        });
+    };
+    thread::Builder::new().name("logs".into()).spawn(write).map_err(CannotLog::NoThread)?;
+    QUEUE.open();
+    panic::set_hook(Box::new(log_panic));
+    Ok(())
+}
+
+/// Writes one plain line to standard error, behind the log lines before it. It waits for nobody
+/// once logs are started; before that it is written at once.
+pub fn say(line: &str) {
+    if QUEUE.is_open() {
+        QUEUE.push(format!("{line}\n").into_bytes());
+    } else {
+        // In one piece, for standard error has no buffer. If it is closed, nobody is told.
+        let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+    }
+}
+
+/// Waits until all lines are written, at most [`LOG_FLUSH_TIMEOUT`].
+pub fn flush() {
+    if QUEUE.is_open() {
+        QUEUE.flush(LOG_FLUSH_TIMEOUT);
+    }
+}
+
+/// Counts the lines that were lost: the queue was full, or standard error took no more.
+#[must_use]
+pub fn lost_lines() -> Counter {
+    QUEUE.lost_lines()
+}
+
+/// What the standard hook says, as a log line: that hook writes to standard error itself, and a
+/// request that panics would wait for whoever reads it.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let current = thread::current();
+    let thread = current.name().unwrap_or_default();
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    let message = panic.payload_as_str().unwrap_or("of no text");
+    let trace = Backtrace::capture();
+    if trace.status() == BacktraceStatus::Captured {
+        tracing::error!(thread, place, panic = message, %trace, "Panicked");
+    } else {
+        tracing::error!(thread, place, panic = message, "Panicked");
+    }
 }
 
 /// Times are RFC 3339 in UTC in both formats.

@@ -51,6 +51,7 @@ pub fn options(config: &Config) -> Options {
         digest: config.digest,
         schedule_required: config.schedule == Schedule::Required,
         stitch_workers: config.stitch_workers,
+        stitch_reads_back: config.stitch_reads_back,
         stitch_queue: config.stitch_queue,
         memory_budget: config.memory_budget,
         max_file_size: config.max_file_size,

@@ -1,6 +1,10 @@
 //! From what was written to what is valid: defaults, and types ready for use.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use jiff::tz::TimeZone;
 
@@ -19,6 +23,7 @@ use crate::upload::{
 /// Settings that fit together. Each field is the setting of that name: see [`Settings`].
 #[derive(Debug, Clone, PartialEq)]
 #[expect(missing_docs, reason = "the fields of Settings have the words, which are the help text")]
+#[expect(clippy::struct_excessive_bools, reason = "settings, each of which is one choice")]
 pub struct Config {
     pub listen: SocketAddr,
     pub allow_anonymous: bool,
@@ -62,6 +67,7 @@ pub struct Config {
     pub progress_window: Duration,
     pub trusted_proxies: Vec<TrustedProxy>,
     pub stitch_workers: usize,
+    pub stitch_reads_back: bool,
     pub stitch_queue: usize,
     pub upload_ttl: Duration,
     pub result_ttl: Duration,
@@ -120,7 +126,6 @@ impl Settings {
         let data_dir = PathBuf::from(self.data_dir.unwrap_or_else(|| ".".into()));
         let place = |set: Option<String>, name| set.map_or(data_dir.join(name), PathBuf::from);
         let database = place(self.database, "flowstitch.db");
-        let beside = || PathBuf::from([database.as_os_str(), ".sock".as_ref()].join("".as_ref()));
         Config {
             listen: self.listen.unwrap_or_else(|| ([127, 0, 0, 1], 8080).into()),
             allow_anonymous: self.allow_anonymous.unwrap_or_default(),
@@ -133,7 +138,7 @@ impl Settings {
             incomplete_dir: place(self.incomplete_dir, "incomplete"),
             completed_dir: place(self.completed_dir, "completed"),
             trash_dir: place(self.trash_dir, "trash"),
-            control_socket: self.control_socket.map_or_else(beside, PathBuf::from),
+            control_socket: self.control_socket.map_or_else(|| beside(&database), PathBuf::from),
             database,
             database_exclusive: self.database_exclusive.unwrap_or_default(),
             data_dir,
@@ -159,6 +164,7 @@ impl Settings {
             progress_window: span(self.progress_window, limits::PROGRESS_WINDOW),
             trusted_proxies: self.trusted_proxies.unwrap_or_default(),
             stitch_workers: self.stitch_workers.unwrap_or(limits::STITCH_WORKERS),
+            stitch_reads_back: self.stitch_reads_back.unwrap_or_default(),
             stitch_queue: self.stitch_queue.unwrap_or(limits::STITCH_QUEUE_LEN),
             upload_ttl: span(self.upload_ttl, limits::UPLOAD_TTL),
             result_ttl: span(self.result_ttl, limits::RESULT_TTL),
@@ -191,7 +197,6 @@ impl Config {
     /// The settings that give this configuration again, none left out.
     #[must_use]
     pub fn to_settings(&self) -> Settings {
-        let place = |path: &PathBuf| Some(path.display().to_string());
         Settings {
             listen: Some(self.listen),
             allow_anonymous: Some(self.allow_anonymous),
@@ -201,13 +206,13 @@ impl Config {
             auth_user_header: Some(self.auth_user_header.clone()),
             auth_scopes: Some(self.auth_scopes),
             auth_cache: Some(TimeSpan(self.auth_cache)),
-            data_dir: place(&self.data_dir),
-            incomplete_dir: place(&self.incomplete_dir),
-            completed_dir: place(&self.completed_dir),
-            trash_dir: place(&self.trash_dir),
-            database: place(&self.database),
+            data_dir: Some(place(&self.data_dir)),
+            incomplete_dir: Some(place(&self.incomplete_dir)),
+            completed_dir: Some(place(&self.completed_dir)),
+            trash_dir: Some(place(&self.trash_dir)),
+            database: Some(place(&self.database)),
             database_exclusive: Some(self.database_exclusive),
-            control_socket: place(&self.control_socket),
+            control_socket: Some(place(&self.control_socket)),
             time_zone: Some(Zone(self.time_zone.clone())),
             durability: Some(self.durability),
             digest: Some(self.digest),
@@ -230,6 +235,7 @@ impl Config {
             progress_window: Some(TimeSpan(self.progress_window)),
             trusted_proxies: Some(self.trusted_proxies.clone()),
             stitch_workers: Some(self.stitch_workers),
+            stitch_reads_back: Some(self.stitch_reads_back),
             stitch_queue: Some(self.stitch_queue),
             upload_ttl: Some(TimeSpan(self.upload_ttl)),
             result_ttl: Some(TimeSpan(self.result_ttl)),
@@ -240,7 +246,7 @@ impl Config {
             sweep_interval: Some(TimeSpan(self.sweep_interval)),
             completion_wait: Some(TimeSpan(self.completion_wait)),
             scan_command: Some(self.scan_command.clone()),
-            scan_clamd: place(&self.scan_clamd),
+            scan_clamd: Some(place(&self.scan_clamd)),
             scan_timeout: Some(TimeSpan(self.scan_timeout)),
             body_idle_timeout: Some(TimeSpan(self.body_idle_timeout)),
             shutdown_timeout: Some(TimeSpan(self.shutdown_timeout)),
@@ -268,6 +274,11 @@ impl Config {
     }
 }
 
+/// The socket of the tools, if no other place is named: next to the database.
+fn beside(database: &Path) -> PathBuf {
+    PathBuf::from([database.as_os_str(), ".sock".as_ref()].join("".as_ref()))
+}
+
 fn span(set: Option<TimeSpan>, default: Duration) -> Duration {
     set.map_or(default, |span| span.0)
 }
@@ -285,6 +296,10 @@ fn bytes(set: Option<AtMost<ByteSize>>) -> Option<u64> {
 /// A place that need not be named: an empty text names none.
 pub(super) fn named(text: Option<String>) -> Option<PathBuf> {
     text.filter(|text| !text.is_empty()).map(PathBuf::from)
+}
+
+fn place(path: &Path) -> String {
+    path.display().to_string()
 }
 
 fn text_of(path: Option<&PathBuf>) -> String {

@@ -167,6 +167,10 @@ pub struct Settings {
     #[arg(long, value_name = "COUNT")]
     pub stitch_workers: Option<usize>,
 
+    /// Read every chunk back from its file and check it before the file is published
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    pub stitch_reads_back: Option<bool>,
+
     /// Length of the queue of uploads that wait for a stitch worker
     #[arg(long, value_name = "COUNT")]
     pub stitch_queue: Option<usize>,
@@ -295,11 +299,11 @@ impl Settings {
             max_upload_bytes max_stored_bytes reserve_free memory_budget max_connections
             max_connections_per_address max_streams max_streams_per_caller max_requests
             max_new_uploads rate_window min_progress progress_window trusted_proxies
-            stitch_workers stitch_queue upload_ttl result_ttl cancel_grace tombstone_ttl audit_ttl
-            trash_ttl sweep_interval completion_wait scan_command scan_clamd scan_timeout
-            body_idle_timeout shutdown_timeout cors_origins public_url smtp_host smtp_port
-            smtp_tls smtp_user smtp_password_file smtp_from session_ttl session_max tls_cert
-            tls_key log_format log
+            stitch_workers stitch_reads_back stitch_queue upload_ttl result_ttl cancel_grace
+            tombstone_ttl audit_ttl trash_ttl sweep_interval completion_wait scan_command
+            scan_clamd scan_timeout body_idle_timeout shutdown_timeout cors_origins public_url
+            smtp_host smtp_port smtp_tls smtp_user smtp_password_file smtp_from session_ttl
+            session_max tls_cert tls_key log_format log
         }
     }
 }

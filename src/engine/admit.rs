@@ -304,6 +304,7 @@ impl Engine {
             drop(self.settled(&live).await);
         }
         if live.upload_state().is_running() {
+            self.shared.check_length(&live).await?;
             // Chunks of another file are not here, whatever is.
             live.check_sha256(intent.sha256).map_err(UploadError::Conflict)?;
             return Ok(Some(live));

@@ -119,10 +119,17 @@ impl Shared {
         let ranges = self.catalog.ranges(record.id).await?;
         let name = PublishedName::new(record.creative_id, &record.filename);
         let source = self.source(record.id, &name).await?;
-        let (mut good, mut bad) = match &source {
-            Some(source) if record.suspect => self.sort(source, ranges).await?,
-            Some(_) => (ranges, Vec::new()),
+        let (ranges, mut bad) = match &source {
+            Some(source) => cut_at(self.len(source).await?, ranges),
             None => (Vec::new(), ranges),
+        };
+        let mut good = match &source {
+            Some(source) if record.suspect => {
+                let (good, damaged) = self.sort(source, ranges).await?;
+                bad.extend(damaged);
+                good
+            }
+            Some(_) | None => ranges,
         };
         let is_whole = record.state == UploadState::Stitching && bad.is_empty();
         let in_the_way = matches!(source, Some(Source::Published(_))) && !is_whole;
@@ -162,6 +169,54 @@ impl Shared {
         }
         let published = self.store.published_len(name).await?;
         Ok(published.map(|_| Source::Published(name.clone())))
+    }
+
+    /// Forgets what lay behind the end of the file of an upload, if that became shorter than it
+    /// must be: no byte is read for it. The stitch looks after what is full.
+    pub(super) async fn check_length(&self, live: &Live) -> Result<(), UploadError> {
+        if !self.is_cut_off(live).await? {
+            return Ok(());
+        }
+        // Again under this lock: nobody gives the file its length back meanwhile.
+        let mut placed = live.placed.lock().await;
+        let ledger = self.ledger.lock().await;
+        if live.has_evidence() || live.upload_state() != UploadState::Receiving {
+            return Ok(());
+        }
+        let len = self.store.len(live.id).await?.unwrap_or(0);
+        let lost: Vec<ByteRange> = {
+            let state = live.lock();
+            state.coverage.iter().map(|(range, _)| range).filter(|it| len < it.end()).collect()
+        };
+        if !lost.is_empty() {
+            tracing::error!(
+                upload.id = %live.id, len, forgotten = lost.len(),
+                "The file of an upload is too short: what is missing is asked for again"
+            );
+            self.forget_under(&ledger, live, &lost).await?;
+            *placed = false;
+        }
+        Ok(())
+    }
+
+    /// Whether the file of a `receiving` upload ends before what was stored in it.
+    async fn is_cut_off(&self, live: &Live) -> Result<bool, UploadError> {
+        let end = {
+            let state = live.lock();
+            let is_open = state.record.state == UploadState::Receiving
+                && state.evidence != Evidence::ToExamine;
+            if is_open { state.coverage.end() } else { 0 }
+        };
+        Ok(end != 0 && self.store.len(live.id).await?.unwrap_or(0) < end)
+    }
+
+    /// Bytes of a file that is there.
+    async fn len(&self, source: &Source) -> Result<u64, StoreError> {
+        let len = match source {
+            Source::Upload(id) => self.store.len(*id).await?,
+            Source::Published(name) => self.store.published_len(name).await?,
+        };
+        Ok(len.unwrap_or(0))
     }
 
     /// Where the bytes of an upload are. If they are nowhere, all of it is forgotten.
@@ -243,6 +298,11 @@ impl Shared {
             Source::Published(name) => self.store.read_published(name, range).await,
         }
     }
+}
+
+/// Ranges that end within a file of this length, and the others.
+fn cut_at(len: u64, ranges: Vec<StoredRange>) -> (Vec<StoredRange>, Vec<StoredRange>) {
+    ranges.into_iter().partition(|stored| stored.range.end() <= len)
 }
 
 /// A range in slices that may be read at once. An empty range has none.

@@ -18,6 +18,8 @@ pub struct Options {
     pub schedule_required: bool,
     /// How many uploads are stitched at once; at least 1.
     pub stitch_workers: usize,
+    /// Whether the stitch reads every range back, also those that are still in memory.
+    pub stitch_reads_back: bool,
     /// How many hints may wait for a worker; at least 1.
     pub stitch_queue: usize,
     /// Memory that bodies may hold, in bytes.
@@ -61,6 +63,7 @@ impl Default for Options {
             digest: DigestKind::Sha256,
             schedule_required: false,
             stitch_workers: limits::STITCH_WORKERS,
+            stitch_reads_back: false,
             stitch_queue: limits::STITCH_QUEUE_LEN,
             memory_budget: limits::MEMORY_BUDGET,
             max_file_size: limits::FILE_LEN_MAX,

@@ -31,8 +31,9 @@ impl Engine {
         id: UploadId,
         from: u64,
     ) -> Result<Option<Snapshot>, UploadError> {
-        let live = self.own(principal, id).await?;
-        Ok(live.map(|live| self.shared.listing(&live, from)))
+        let Some(live) = self.own(principal, id).await? else { return Ok(None) };
+        self.shared.check_length(&live).await?;
+        Ok(Some(self.shared.listing(&live, from)))
     }
 
     /// Gives up the upload with this id. Nothing if it is not this principal's.
@@ -104,6 +105,7 @@ impl Engine {
         let mut newest = None;
         for record in shared.catalog.resembling(query, since).await? {
             let Some(live) = Shared::by_id(shared, record.id).await? else { continue };
+            shared.check_length(&live).await?;
             if index.is_some_and(|index| !has_piece(&live, index)) {
                 return Ok(None);
             }

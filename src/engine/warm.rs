@@ -99,10 +99,12 @@ impl Warm {
 impl Shared {
     /// Whether the bytes of a range are worth their memory: the stitch will come to them soon, to
     /// read them back would cost more than to keep them, and nobody else is in need. A file that
-    /// comes in one piece is published without being read at all.
+    /// comes in one piece is published without being read at all. Never, if the operator wants
+    /// every range to be read back.
     pub(super) fn is_worth_keeping(&self, live: &Live, range: ByteRange) -> bool {
         let hashed = live.hashed.load(Ordering::Relaxed);
-        (WARM_LEN_MIN <= range.len() || range.len() == live.plan.total())
+        !self.options.stitch_reads_back
+            && (WARM_LEN_MIN <= range.len() || range.len() == live.plan.total())
             && range.end() <= hashed.saturating_add(WARM_AHEAD_LEN)
             && self.budget.is_roomy()
     }

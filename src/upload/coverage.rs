@@ -94,6 +94,12 @@ impl<T> Coverage<T> {
         self.runs.get(&0).copied().unwrap_or(0)
     }
 
+    /// Where the last range ends.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        self.runs.last_key_value().map_or(0, |(_, end)| *end)
+    }
+
     /// Whether the ranges tile `0..total`; an empty file needs its one empty range.
     #[must_use]
     pub fn is_full(&self, total: u64) -> bool {
@@ -216,6 +222,8 @@ mod tests {
                 prop_assert_eq!(coverage.prefix(), naive.prefix());
                 let covered = naive.bytes.iter().filter(|b| **b).count();
                 prop_assert_eq!(coverage.covered(), covered as u64);
+                let end = naive.bytes.iter().rposition(|b| *b).map_or(0, |last| last as u64 + 1);
+                prop_assert_eq!(coverage.end(), end);
                 prop_assert_eq!(coverage.is_full(64), naive.prefix() == 64);
                 prop_assert_eq!(coverage.count(), naive.ranges.len());
                 let gaps: u64 = coverage.gaps(0, 64).map(|(start, end)| end - start).sum();

@@ -5,11 +5,12 @@
 
 mod callers;
 mod catalog;
+mod process;
 mod trash;
 
 use std::time::Duration;
 
-pub use self::{callers::*, catalog::*, trash::*};
+pub use self::{callers::*, catalog::*, process::*, trash::*};
 
 /// One KiB, in bytes.
 pub const KIB: u64 = 1 << 10;

@@ -8,6 +8,7 @@ mod logs;
 mod mail;
 mod network;
 mod older_database;
+mod process;
 mod readme;
 mod resources;
 mod scan;

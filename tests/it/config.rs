@@ -137,6 +137,7 @@ fn other() -> Config {
         progress_window: Duration::from_secs(19),
         trusted_proxies: ["10.0.0.0/8", "::1"].map(|it| it.parse().expect("a proxy")).to_vec(),
         stitch_workers: 12,
+        stitch_reads_back: true,
         stitch_queue: 13,
         upload_ttl: Duration::from_hours(7 * 24),
         result_ttl: Duration::from_secs(61),

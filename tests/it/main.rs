@@ -31,6 +31,7 @@ mod hostile_callers;
 mod kth;
 mod lasting;
 mod late_fields;
+mod lost_tail;
 mod memory;
 mod model;
 mod names;

@@ -17,7 +17,6 @@ const LAYERS: [(&str, &[&str]); 17] = [
     ("witness", &[]),
     ("owner", &[]),
     ("metrics", &[]),
-    ("shutdown", &[]),
     ("store", &["upload", "witness", "owner"]),
     ("catalog", &["upload", "witness", "owner"]),
     ("scan", &["upload"]),
@@ -28,7 +27,8 @@ const LAYERS: [(&str, &[&str]); 17] = [
     ("http", &["upload", "engine", "dialect", "access", "metrics"]),
     // It reads what the others check: an origin is one type, whoever writes it down.
     ("config", &["upload", "http", "mail"]),
-    ("telemetry", &["config"]),
+    ("telemetry", &["upload", "config"]),
+    ("shutdown", &["upload", "telemetry"]),
     ("app", ALL),
     ("operate", &["upload", "store", "catalog", "engine", "dialect", "http", "config", "app"]),
 ];

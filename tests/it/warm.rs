@@ -63,3 +63,33 @@ fn an_upload_that_is_only_looked_at_is_not_read() {
     });
     assert!(before < machine.disk.count(StoreOp::Read), "the end reads what was there");
 }
+
+#[test]
+fn with_stitch_reads_back_every_chunk_is_read_back_from_its_file() {
+    let machine = Machine::new().flag("--stitch-reads-back");
+    let slices = (FILE / READ_LEN_MAX) as u64;
+    assert_eq!(reads(&machine, [1, 2, 3, 4, 5]), slices + 1);
+
+    // Also a file that comes in one piece.
+    let machine = Machine::new().flag("--stitch-reads-back");
+    machine.process(async |app| {
+        let file = app.flow(vec![7; CHUNK]).chunk_size(CHUNK);
+        let before = machine.disk.count(StoreOp::Read);
+        file.send([1]).await.assert_status(201);
+        let slices = (CHUNK / READ_LEN_MAX) as u64;
+        assert_eq!(machine.disk.count(StoreOp::Read) - before, slices + 1);
+    });
+}
+
+#[test]
+fn with_stitch_reads_back_a_byte_that_rots_before_the_end_is_found() {
+    let machine = Machine::new().flag("--stitch-reads-back");
+    machine.process(async |app| {
+        machine.store.rot_next_read();
+        let file = app.flow(vec![7; CHUNK]).chunk_size(CHUNK);
+        assert_eq!(file.post(1).await.status, 503, "it is asked for again");
+        file.probe(1).await.assert_missing();
+        file.send([1]).await.assert_status(201);
+        app.assert_one_creative(file.content()).await;
+    });
+}

@@ -41,7 +41,7 @@ pub(super) fn writer(path: &Path, access: Access) -> Result<Connection, CatalogE
     // Each call has a savepoint, and of each page that it changes a copy is kept until it is done:
     // else in a file, by two system calls a page.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
-    connection.pragma_update(None, "wal_autocheckpoint", limits::CATALOG_JOURNAL_PAGES)?;
+    connection.pragma_update(None, "wal_autocheckpoint", journal_pages(file::len_max()))?;
     migrate::apply(&mut connection)?;
     Ok(connection)
 }
@@ -83,6 +83,13 @@ fn open(path: &Path, extra: OpenFlags, access: Access) -> Result<Connection, Cat
     Ok(connection)
 }
 
+/// How many pages of 4 KiB the journal may have before it is folded into the file: few enough that
+/// it stays well below the limit of file sizes, if there is one.
+fn journal_pages(len_max: Option<u64>) -> u32 {
+    let most = len_max.map_or(u64::MAX, |len| (len / 4 / 4096).max(1));
+    u32::try_from(most).unwrap_or(u32::MAX).min(limits::CATALOG_JOURNAL_PAGES)
+}
+
 /// Readers that never wait for the writer, and commits that are one append and one flush.
 fn enter_wal(connection: &Connection) -> Result<(), CatalogError> {
     let mode: String =
@@ -96,4 +103,17 @@ fn enter_wal(connection: &Connection) -> Result<(), CatalogError> {
          directory on a local file system"
     );
     Err(CatalogError::Unavailable(message.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_journal_stays_below_the_limit_of_file_sizes() {
+        assert_eq!(journal_pages(None), limits::CATALOG_JOURNAL_PAGES);
+        assert_eq!(journal_pages(Some(u64::MAX)), limits::CATALOG_JOURNAL_PAGES);
+        assert_eq!(journal_pages(Some(1 << 20)), 64);
+        assert_eq!(journal_pages(Some(0)), 1);
+    }
 }

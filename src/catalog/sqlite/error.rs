@@ -1,7 +1,11 @@
 //! Sorts what `SQLite` says by what the caller can do about it.
 
-use rusqlite::{Error, ErrorCode, ffi::SQLITE_IOERR_SHMSIZE};
+use rusqlite::{
+    Error, ErrorCode,
+    ffi::{SQLITE_IOERR_SHMSIZE, SQLITE_IOERR_WRITE},
+};
 
+use super::file;
 use crate::catalog::CatalogError;
 
 impl From<Error> for CatalogError {
@@ -14,6 +18,13 @@ impl From<Error> for CatalogError {
             ErrorCode::DiskFull => Self::NoSpace(Box::new(error)),
             // The index of the journal, which it maps into memory, could not be lengthened.
             ErrorCode::SystemIoFailure if failure.extended_code == SQLITE_IOERR_SHMSIZE => {
+                Self::NoSpace(Box::new(error))
+            }
+            // SQLite has no code of its own for a file that would be larger than the process may
+            // make it. Where there is such a limit, a write fails because of it as a rule.
+            ErrorCode::SystemIoFailure
+                if failure.extended_code == SQLITE_IOERR_WRITE && file::len_max().is_some() =>
+            {
                 Self::NoSpace(Box::new(error))
             }
             ErrorCode::DatabaseBusy => Self::Unavailable(

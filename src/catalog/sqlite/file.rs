@@ -13,9 +13,15 @@ use std::{
 use rustix::{
     fs::{FlockOperation, FsWord, flock, statfs},
     io::{Errno, retry_on_intr},
+    process::{Resource, getrlimit},
 };
 
 use crate::{catalog::CatalogError, owner::give_to_owner_of};
+
+/// How large this process may make a file, in bytes (`ulimit -f`); nothing if there is no limit.
+pub(super) fn len_max() -> Option<u64> {
+    getrlimit(Resource::Fsize).current
+}
 
 /// The group may read it, to back it up.
 const MODE: u32 = 0o640;

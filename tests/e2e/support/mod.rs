@@ -1,6 +1,7 @@
 //! What the tests are written with: the binary as a child, raw connections, and a flow.js client.
 
 mod flow;
+mod half;
 mod http;
 mod log;
 mod server;
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 pub(crate) use self::{
     flow::{FlowFile, bytes, png},
+    half::{HalfSent, PATIENT},
     http::{Answer, Connection, request},
     log::Log,
     server::{Server, Setup, output, run, write_secret},

@@ -3,11 +3,11 @@
 use std::{
     ffi::OsStr,
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     net::SocketAddr,
     os::unix::{fs::PermissionsExt, process::ExitStatusExt},
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Output, Stdio},
+    process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio},
     sync::{Arc, mpsc},
     thread,
 };
@@ -139,17 +139,25 @@ impl Setup {
         Server { setup: self.clone(), child, address, log }
     }
 
-    /// As [`Self::start`], but nobody reads what the server writes after that.
+    /// As [`Self::start`], but nobody reads what the server writes after that, and it is told so.
     pub(crate) fn start_unheard(&self) -> Server {
+        self.start_unread().0
+    }
+
+    /// As [`Self::start`], but what the server writes after that is read only from what this
+    /// returns.
+    pub(crate) fn start_unread(&self) -> (Server, BufReader<ChildStderr>) {
         let child = self.command().stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
         let mut child = child.expect("the binary starts");
-        let lines = BufReader::new(child.stderr.take().expect("piped")).lines();
-        let mut addresses = lines
+        let mut rest = BufReader::new(child.stderr.take().expect("piped"));
+        let mut addresses = rest
+            .by_ref()
+            .lines()
             .map_while(Result::ok)
             .filter_map(|line| line.strip_prefix("listening on http://").map(str::parse));
         let address = addresses.next().expect("it starts").expect("an address and a port");
         drop(addresses);
-        Server { setup: self.clone(), child, address, log: Log::default() }
+        (Server { setup: self.clone(), child, address, log: Log::default() }, rest)
     }
 
     /// The names in `incomplete` or `completed`, sorted, without the dotted ones.

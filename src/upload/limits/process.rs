@@ -1,0 +1,11 @@
+//! Bounds of the process itself: its logs and its end.
+
+use std::time::Duration;
+
+/// Bytes of log lines that wait to be written to standard error. What does not fit is dropped and
+/// counted.
+pub const LOG_QUEUE_LEN: usize = 1024 * 1024;
+/// How long the end of the process waits for lines to be written.
+pub const LOG_FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long after `shutdown_timeout` a process that was asked to stop ends itself.
+pub const STOP_GRACE: Duration = Duration::from_secs(3);
