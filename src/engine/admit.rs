@@ -70,6 +70,13 @@ impl Shared {
         verdict(&state.record, state.creative.as_ref(), terms, self.clock.now(), &self.options)
     }
 
+    /// Errors: an upload has ended without a file, and refuses this request.
+    pub(super) fn check_wanted(&self, live: &Live, intent: &Intent) -> Result<(), UploadError> {
+        let state = live.upload_state();
+        let refuses = !state.is_running() && self.judge(live, intent.terms()) == Verdict::Refuses;
+        if refuses { Err(UploadError::Gone(state)) } else { Ok(()) }
+    }
+
     /// The newest upload of this identity, if there is one.
     pub(super) async fn find(
         shared: &Arc<Self>,

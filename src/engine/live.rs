@@ -12,6 +12,7 @@ use std::{
 };
 
 use tokio::{sync::watch, time::Instant};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Class, Refused, UploadError,
@@ -59,6 +60,10 @@ pub(super) struct Live {
     pub(super) flushed: AtomicBool,
     /// How many want to end it: a stitch that runs lets go of its claim soon.
     enders: watch::Sender<usize>,
+    /// Cancelled when it has ended without a file: see [`super::incoming`].
+    pub(super) gone: CancellationToken,
+    /// Held by whoever compares bytes that came with bytes that are stored: one at a time.
+    pub(super) comparing: tokio::sync::Mutex<()>,
 }
 
 /// What changes of it, under one lock that is never held across an await.
@@ -186,6 +191,8 @@ impl Live {
             warm: Warm::default(),
             flushed: AtomicBool::new(!persisted),
             enders: watch::Sender::new(0),
+            gone: CancellationToken::new(),
+            comparing: tokio::sync::Mutex::default(),
         }
     }
 

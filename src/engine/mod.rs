@@ -20,6 +20,7 @@ mod ender;
 mod error;
 mod evidence;
 mod facts;
+mod incoming;
 mod live;
 mod load;
 mod operator;
@@ -41,6 +42,7 @@ mod sweep;
 mod trash;
 mod uploads;
 mod visit;
+mod wanted;
 mod warm;
 mod watch;
 
@@ -65,7 +67,7 @@ pub use self::{
     receive::Received,
     restore::{Emptied, Restored},
     snapshot::{Missing, Snapshot},
-    spool::Spooled,
+    spool::{Keeping, Spooled},
     uploads::Cancelled,
     visit::{Cookie, HandedOut, Visit},
     watch::Watch,

@@ -124,9 +124,16 @@ pub(super) fn json_as(
 /// Bounded by [`limits::DRAIN_LEN_MAX`] and [`limits::DRAIN_TIMEOUT`]; a body that is known to be
 /// longer is not touched. Nor is one whose client waits for a `100 Continue` (the first read would
 /// send it): such a client takes the answer instead.
+///
+/// A slow client does not delay its own answer: after [`limits::DRAIN_AHEAD`] this returns, and the
+/// rest is read and dropped while the answer is sent.
 pub async fn drain(headers: &HeaderMap, body: RequestBody) {
-    if !expects_continue(headers) {
-        drain_within(body, limits::DRAIN_LEN_MAX, limits::DRAIN_TIMEOUT).await;
+    if expects_continue(headers) {
+        return;
+    }
+    let mut rest = Box::pin(drain_within(body, limits::DRAIN_LEN_MAX, limits::DRAIN_TIMEOUT));
+    if timeout(limits::DRAIN_AHEAD, &mut rest).await.is_err() {
+        tokio::spawn(rest);
     }
 }
 
@@ -148,7 +155,7 @@ async fn drain_within(mut body: RequestBody, len_max: u64, wait_max: Duration) {
             len += frame.data_ref().map_or(0, |data| data.len() as u64);
         }
     };
-    // Past the time the answer is sent regardless: that it may be lost is all that is lost.
+    // Past the time the connection is closed: that the answer may be lost is all that is lost.
     let _ = timeout(wait_max, read).await;
 }
 

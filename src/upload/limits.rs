@@ -201,8 +201,10 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub const ACCEPT_WARN_INTERVAL: Duration = Duration::from_mins(1);
 /// How long a client may take nothing of its answer before its connection is cut.
 pub const RESPONSE_STALL_TIMEOUT: Duration = Duration::from_mins(1);
-/// How long the rest of a refused body is read and dropped before the answer is sent regardless.
+/// How long the rest of a refused body is read and dropped.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the answer to a refused request waits for the rest of its body.
+pub const DRAIN_AHEAD: Duration = Duration::from_millis(250);
 /// How often an event stream tells of changes at most; of the end it tells at once.
 pub const EVENT_INTERVAL: Duration = Duration::from_millis(250);
 /// How often an event stream that has nothing to say shows that it is alive.
