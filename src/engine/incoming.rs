@@ -8,8 +8,8 @@ use std::{pin::pin, sync::Arc};
 use bytes::Bytes;
 use futures_util::StreamExt;
 
-use super::{Body, BodyError, Shared, UploadError, live::Live};
-use crate::upload::limits::SOCKET_READ_LEN_MAX;
+use super::{Body, BodyError, Class, Shared, UploadError, live::Live};
+use crate::upload::{UploadState, limits::SOCKET_READ_LEN_MAX};
 
 /// The body of a request that belongs to this upload.
 pub(super) struct Incoming {
@@ -90,6 +90,18 @@ impl Live {
     pub(super) async fn gone(&self) -> UploadError {
         self.gone.cancelled().await;
         UploadError::Gone(self.upload_state())
+    }
+
+    /// What a fault of the store means: bytes of an upload that ended meanwhile came too late.
+    pub(super) fn explain(&self, error: UploadError) -> UploadError {
+        match self.upload_state() {
+            state @ (UploadState::Failed | UploadState::Cancelled | UploadState::Expired)
+                if error.class() == Class::Unavailable =>
+            {
+                UploadError::Gone(state)
+            }
+            _ => error,
+        }
     }
 }
 

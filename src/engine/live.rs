@@ -15,7 +15,7 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Class, Refused, UploadError,
+    Refused,
     claim::{Claim, ClaimSlot},
     ender::Ender,
     evidence::Evidence,
@@ -233,18 +233,6 @@ impl Live {
 
     pub(super) fn upload_state(&self) -> UploadState {
         self.lock().record.state
-    }
-
-    /// What a fault of the store means: bytes of an upload that ended meanwhile came too late.
-    pub(super) fn explain(&self, error: UploadError) -> UploadError {
-        match self.upload_state() {
-            state @ (UploadState::Failed | UploadState::Cancelled | UploadState::Expired)
-                if error.class() == Class::Unavailable =>
-            {
-                UploadError::Gone(state)
-            }
-            _ => error,
-        }
     }
 
     /// Asks for the exclusive right to write `range`.
