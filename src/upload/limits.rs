@@ -238,6 +238,19 @@ pub const CONTROL_ANSWER_LEN_MAX: usize = 16 * 1024 * 1024;
 /// How often a progress bar is drawn.
 pub const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
+/// How often a backup tries to lock a folder for its cut that a server removes at that moment.
+pub const CUT_CLAIMS_MAX: usize = 5;
+/// Files that are remembered as newer than the cut of a backup. Of those beyond, the server keeps
+/// what it need not keep.
+pub const CUT_NEWER_MAX: usize = 100_000;
+/// How long ago a file must have changed for its time to tell whether it has changed since: file
+/// systems count in steps, of two seconds at most.
+pub const COPY_SETTLED: Duration = Duration::from_secs(2);
+/// Bytes of a line in the manifest of a backup.
+pub const MANIFEST_LINE_LEN_MAX: u64 = 4 * KIB;
+/// Pages of the catalog that are copied at a time into its snapshot.
+pub const SNAPSHOT_PAGES: i32 = 1024;
+
 /// Free bytes under which the service says that it is not ready.
 pub const READY_FREE_MIN: u64 = 64 * MIB;
 /// How long the result of a readiness check is given to everybody who asks.
