@@ -9,7 +9,7 @@ use crate::{
     http::{limits::Terms, pace::Pace, proxies::Proxies, server::ServerOptions},
     scan::{Clamd, CommandLine, Scanner},
     store::Folders,
-    upload::{Accept, Quotas},
+    upload::Accept,
 };
 
 /// Who may come without credentials, by the configuration.
@@ -56,11 +56,9 @@ pub fn options(config: &Config) -> Options {
         memory_budget: config.memory_budget,
         max_file_size: config.max_file_size,
         accept: Accept::new(config.accept.iter().map(|kind| kind.0.clone()).collect()),
-        quotas: Quotas {
-            uploads: config.max_uploads,
-            upload_bytes: config.max_upload_bytes,
-            stored_bytes: config.max_stored_bytes,
-        },
+        quotas: config.quotas,
+        reserved_share: config.max_reserved_share,
+        public_uploads: config.allow_anonymous,
         reserve_free: config.reserve_free,
         upload_ttl: config.upload_ttl,
         result_ttl: config.result_ttl,

@@ -93,6 +93,7 @@ where
         creatives::a_creative_whose_file_was_brought_back_is_written_again,
         creatives::an_upload_is_recovered_from_its_finished_file_once,
         creatives::a_full_upload_that_ends_without_a_file_dooms_what_it_may_have_published,
+        usage::what_has_arrived_of_running_uploads_is_known,
         usage::what_a_principal_has_is_known_at_any_time,
         usage::what_is_asked_for_besides_is_left_out,
         sessions::a_session_of_the_same_epoch_suspects_nothing,

@@ -59,9 +59,10 @@ impl Config {
             within(key, count, 1, limits::CONNECTIONS_BOUND)?;
         }
         for (key, most) in [
-            ("max_uploads", self.max_uploads),
-            ("max_upload_bytes", self.max_upload_bytes),
-            ("max_stored_bytes", self.max_stored_bytes),
+            ("max_uploads", self.quotas.uploads),
+            ("max_upload_bytes", self.quotas.upload_bytes),
+            ("max_stored_bytes", self.quotas.stored_bytes),
+            ("max_stored_files", self.quotas.stored_files),
             ("max_requests", self.max_requests),
             ("max_new_uploads", self.max_new_uploads),
             ("min_progress", self.min_progress),

@@ -42,7 +42,8 @@ pub use subjects::{Creatives, Named, NewToken, Tokens, Users};
 pub use units::{ByteSize, InvalidSize, InvalidSpan, TimeSpan};
 pub use values::{
     AcceptedKind, AtMost, AuthUrl, FieldName, FreeRoom, InvalidAuthUrl, InvalidBound,
-    InvalidFilter, InvalidFreeRoom, LogFilter, LogFormat, Schedule, ScopeList, UnknownZone, Zone,
+    InvalidFilter, InvalidFreeRoom, InvalidShare, LogFilter, LogFormat, ReservedShare, Schedule,
+    ScopeList, UnknownZone, Zone,
 };
 
 /// Why there is no configuration.

@@ -10,11 +10,11 @@ use jiff::tz::TimeZone;
 
 use super::{
     AcceptedKind, AllowedOrigin, AtMost, AuthUrl, ByteSize, Contradiction, FieldName, FreeRoom,
-    LogFilter, LogFormat, MailServer, PublicUrl, Schedule, ScopeList, Settings, TimeSpan,
-    TrustedProxy, Zone,
+    LogFilter, LogFormat, MailServer, PublicUrl, ReservedShare, Schedule, ScopeList, Settings,
+    TimeSpan, TrustedProxy, Zone,
 };
 use crate::upload::{
-    DigestKind, Durability, Reserve,
+    DigestKind, Durability, Quotas, Reserve, Share,
     limits::{
         self, CONNECTIONS_PER_ADDRESS_MAX as PER_ADDRESS, STREAMS_PER_CALLER_MAX as PER_CALLER,
     },
@@ -47,11 +47,9 @@ pub struct Config {
     /// In bytes.
     pub max_file_size: u64,
     pub accept: Vec<AcceptedKind>,
-    pub max_uploads: Option<u64>,
-    /// In bytes.
-    pub max_upload_bytes: Option<u64>,
-    /// In bytes.
-    pub max_stored_bytes: Option<u64>,
+    /// The settings `max_uploads`, `max_upload_bytes`, `max_stored_bytes` and `max_stored_files`.
+    pub quotas: Quotas,
+    pub max_reserved_share: Share,
     pub reserve_free: Reserve,
     /// In bytes.
     pub memory_budget: u64,
@@ -122,7 +120,7 @@ impl Settings {
     }
 
     fn fill(self) -> Config {
-        let mail = MailServer::of(&self);
+        let (mail, quotas) = (MailServer::of(&self), quotas(&self));
         let data_dir = PathBuf::from(self.data_dir.unwrap_or_else(|| ".".into()));
         let place = |set: Option<String>, name| set.map_or(data_dir.join(name), PathBuf::from);
         let database = place(self.database, "flowstitch.db");
@@ -148,9 +146,8 @@ impl Settings {
             schedule: self.schedule.unwrap_or_default(),
             max_file_size: size(self.max_file_size, limits::FILE_LEN_MAX),
             accept: self.accept.unwrap_or_default(),
-            max_uploads: self.max_uploads.map_or(limits::UPLOADS_MAX, |most| most.0),
-            max_upload_bytes: bytes(self.max_upload_bytes),
-            max_stored_bytes: bytes(self.max_stored_bytes),
+            quotas,
+            max_reserved_share: self.max_reserved_share.unwrap_or_default().0,
             reserve_free: self.reserve_free.unwrap_or_default().0,
             memory_budget: size(self.memory_budget, limits::MEMORY_BUDGET),
             max_connections: self.max_connections.unwrap_or(limits::CONNECTIONS_MAX),
@@ -193,6 +190,16 @@ impl Settings {
     }
 }
 
+/// What one user may have.
+fn quotas(settings: &Settings) -> Quotas {
+    Quotas {
+        uploads: settings.max_uploads.map_or(limits::UPLOADS_MAX, |most| most.0),
+        upload_bytes: bytes(settings.max_upload_bytes),
+        stored_bytes: bytes(settings.max_stored_bytes),
+        stored_files: settings.max_stored_files.and_then(|most| most.0),
+    }
+}
+
 impl Config {
     /// The settings that give this configuration again, none left out.
     #[must_use]
@@ -219,9 +226,11 @@ impl Config {
             schedule: Some(self.schedule),
             max_file_size: Some(ByteSize(self.max_file_size)),
             accept: Some(self.accept.clone()),
-            max_uploads: Some(AtMost(self.max_uploads)),
-            max_upload_bytes: Some(AtMost(self.max_upload_bytes.map(ByteSize))),
-            max_stored_bytes: Some(AtMost(self.max_stored_bytes.map(ByteSize))),
+            max_uploads: Some(AtMost(self.quotas.uploads)),
+            max_upload_bytes: Some(AtMost(self.quotas.upload_bytes.map(ByteSize))),
+            max_stored_bytes: Some(AtMost(self.quotas.stored_bytes.map(ByteSize))),
+            max_stored_files: Some(AtMost(self.quotas.stored_files)),
+            max_reserved_share: Some(ReservedShare(self.max_reserved_share)),
             reserve_free: Some(FreeRoom(self.reserve_free)),
             memory_budget: Some(ByteSize(self.memory_budget)),
             max_connections: Some(self.max_connections),
@@ -252,18 +261,25 @@ impl Config {
             shutdown_timeout: Some(TimeSpan(self.shutdown_timeout)),
             cors_origins: Some(self.cors_origins.clone()),
             public_url: Some(self.public_url.clone()),
-            smtp_host: Some(self.mail.host.clone()),
-            smtp_port: Some(self.mail.port),
-            smtp_tls: Some(self.mail.tls),
-            smtp_user: Some(self.mail.user.clone()),
-            smtp_password_file: Some(text_of(self.mail.password_file.as_ref())),
-            smtp_from: Some(self.mail.from.clone()),
             session_ttl: Some(TimeSpan(self.session_ttl)),
             session_max: Some(TimeSpan(self.session_max)),
             tls_cert: Some(text_of(self.tls_cert.as_ref())),
             tls_key: Some(text_of(self.tls_key.as_ref())),
             log_format: Some(self.log_format),
             log: Some(self.log.clone()),
+            ..self.mail_settings()
+        }
+    }
+
+    fn mail_settings(&self) -> Settings {
+        Settings {
+            smtp_host: Some(self.mail.host.clone()),
+            smtp_port: Some(self.mail.port),
+            smtp_tls: Some(self.mail.tls),
+            smtp_user: Some(self.mail.user.clone()),
+            smtp_password_file: Some(text_of(self.mail.password_file.as_ref())),
+            smtp_from: Some(self.mail.from.clone()),
+            ..Settings::default()
         }
     }
 

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AcceptedKind, AllowedOrigin, AtMost, AuthUrl, ByteSize, FieldName, FreeRoom, LogFilter,
-    LogFormat, PublicUrl, Schedule, ScopeList, Sender, SmtpTls, TimeSpan, TrustedProxy, Zone,
-    values::address,
+    LogFormat, PublicUrl, ReservedShare, Schedule, ScopeList, Sender, SmtpTls, TimeSpan,
+    TrustedProxy, Zone, values::address,
 };
 use crate::upload::{DigestKind, Durability};
 
@@ -114,6 +114,14 @@ pub struct Settings {
     /// Total size of all files of one user, with unfinished uploads: a size, or none
     #[arg(long, value_name = "SIZE")]
     pub max_stored_bytes: Option<AtMost<ByteSize>>,
+
+    /// Number of all files of one user, with unfinished uploads: a number, or none
+    #[arg(long, value_name = "COUNT")]
+    pub max_stored_files: Option<AtMost<u64>>,
+
+    /// Part of the free disk that unfinished uploads of one user may reserve: 25 %, none, or auto
+    #[arg(long, value_name = "PERCENT")]
+    pub max_reserved_share: Option<ReservedShare>,
 
     /// Disk space that uploads leave free: a size, or auto (5 % of the disk, at most 1 GiB)
     #[arg(long, value_name = "SIZE")]
@@ -296,7 +304,8 @@ impl Settings {
             listen allow_anonymous ticket_key ticket_jwks auth_url auth_user_header auth_scopes
             auth_cache data_dir incomplete_dir completed_dir trash_dir database database_exclusive
             control_socket time_zone durability digest schedule max_file_size accept max_uploads
-            max_upload_bytes max_stored_bytes reserve_free memory_budget max_connections
+            max_upload_bytes max_stored_bytes max_stored_files max_reserved_share reserve_free
+            memory_budget max_connections
             max_connections_per_address max_streams max_streams_per_caller max_requests
             max_new_uploads rate_window min_progress progress_window trusted_proxies
             stitch_workers stitch_reads_back stitch_queue upload_ttl result_ttl cancel_grace

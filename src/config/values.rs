@@ -14,7 +14,7 @@ use crate::{
         proxies::TrustedProxy,
     },
     mail::Sender,
-    upload::{InvalidPattern, Pattern, Reserve, Scope, Scopes, UnknownScope},
+    upload::{InvalidPattern, Pattern, Reserve, Scope, Scopes, Share, UnknownScope},
 };
 
 serde_as_text!(
@@ -24,6 +24,7 @@ serde_as_text!(
     PublicUrl,
     Sender,
     FreeRoom,
+    ReservedShare,
     AcceptedKind,
     AuthUrl,
     FieldName,
@@ -181,6 +182,42 @@ impl fmt::Display for FreeRoom {
     }
 }
 
+/// How much of the free disk the uploads of one user may reserve: a percentage, `none` or `auto`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ReservedShare(pub Share);
+
+/// A text that is none of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("write auto, none, or a percentage from 1 % to 100 %")]
+pub struct InvalidShare;
+
+impl FromStr for ReservedShare {
+    type Err = InvalidShare;
+
+    fn from_str(text: &str) -> Result<Self, InvalidShare> {
+        match text.trim() {
+            "auto" => Ok(Self(Share::Auto)),
+            "none" => Ok(Self(Share::Whole)),
+            text => {
+                let number = text.strip_suffix('%').ok_or(InvalidShare)?.trim_end();
+                let percent = number.parse().map_err(|_| InvalidShare)?;
+                let is_part = (1..=100).contains(&percent);
+                is_part.then_some(Self(Share::Percent(percent))).ok_or(InvalidShare)
+            }
+        }
+    }
+}
+
+impl fmt::Display for ReservedShare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Share::Auto => f.write_str("auto"),
+            Share::Whole => f.write_str("none"),
+            Share::Percent(percent) => write!(f, "{percent} %"),
+        }
+    }
+}
+
 /// A bound that need not be: a value, or `none`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AtMost<T>(pub Option<T>);
@@ -287,6 +324,25 @@ pub(super) fn read_address<'de, D: Deserializer<'de>>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_share_is_a_percentage_or_a_word() {
+        for (text, share) in [
+            ("auto", Some(Share::Auto)),
+            ("none", Some(Share::Whole)),
+            ("25 %", Some(Share::Percent(25))),
+            (" 100% ", Some(Share::Percent(100))),
+            ("0 %", None),
+            ("101 %", None),
+            ("25", None),
+            ("a quarter", None),
+        ] {
+            let read = text.parse::<ReservedShare>().ok();
+            assert_eq!(read, share.map(ReservedShare), "{text}");
+            let written = read.map(|read| read.to_string().parse().ok());
+            assert_eq!(written, read.map(Some), "{text}");
+        }
+    }
 
     #[test]
     fn zones_and_filters_are_checked_when_read() {

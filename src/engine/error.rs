@@ -71,6 +71,20 @@ pub enum UploadError {
     /// Its principal has as much as it may have.
     #[error(transparent)]
     OverQuota(#[from] OverQuota),
+    /// Its principal has reserved as much of the disk as it may.
+    #[error(
+        "this file would need {len} bytes of the disk, of which nothing has arrived yet; your \
+         unfinished uploads keep {reserved} more, and one user may keep {most} in all at the \
+         moment (max_reserved_share): finish or cancel some uploads, or send a smaller file"
+    )]
+    OverShare {
+        /// The size of the file, in bytes.
+        len: u64,
+        /// What the other uploads have reserved and not sent, in bytes.
+        reserved: u64,
+        /// How much that may be in all, in bytes.
+        most: u64,
+    },
     /// The upload has ended without a file, and this request was meant for it.
     #[error("the upload is {}; ask for it again to begin anew", .0.as_str())]
     Gone(UploadState),
@@ -150,7 +164,7 @@ impl UploadError {
             Self::Refused(why, _) => Class::Refused(*why),
             Self::Body(BodyError::TimedOut) => Class::TimedOut,
             Self::Body(BodyError::Broken(_)) => Class::Interrupted,
-            Self::NoSpace(_) => Class::NoSpace,
+            Self::NoSpace(_) | Self::OverShare { .. } => Class::NoSpace,
             Self::Unavailable(_) | Self::Body(BodyError::NoMemory) => Class::Unavailable,
         }
     }

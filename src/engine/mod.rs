@@ -20,7 +20,6 @@ mod ender;
 mod error;
 mod evidence;
 mod facts;
-mod incoming;
 mod live;
 mod load;
 mod operator;
@@ -34,6 +33,7 @@ mod recover;
 mod registry;
 mod restore;
 mod room;
+mod share;
 mod sink;
 mod snapshot;
 mod spool;
@@ -42,7 +42,6 @@ mod sweep;
 mod trash;
 mod uploads;
 mod visit;
-mod wanted;
 mod warm;
 mod watch;
 
@@ -67,7 +66,7 @@ pub use self::{
     receive::Received,
     restore::{Emptied, Restored},
     snapshot::{Missing, Snapshot},
-    spool::{Keeping, Spooled},
+    spool::Spooled,
     uploads::Cancelled,
     visit::{Cookie, HandedOut, Visit},
     watch::Watch,

@@ -4,11 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     scan::Scanner,
-    upload::{Accept, DigestKind, Durability, Quotas, Reserve, limits},
+    upload::{Accept, DigestKind, Durability, Quotas, Reserve, Share, limits},
 };
 
 /// What the operator decides.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "settings, each of which is one choice")]
 pub struct Options {
     /// What an acknowledgement promises.
     pub durability: Durability,
@@ -30,6 +31,10 @@ pub struct Options {
     pub accept: Accept,
     /// What one principal may have.
     pub quotas: Quotas,
+    /// The part of the free disk that the unfinished uploads of one principal may reserve.
+    pub reserved_share: Share,
+    /// Whether callers without credentials may upload beside the users.
+    pub public_uploads: bool,
     /// The room on the disk that uploads leave alone.
     pub reserve_free: Reserve,
     /// How long an upload waits for its next byte.
@@ -69,6 +74,8 @@ impl Default for Options {
             max_file_size: limits::FILE_LEN_MAX,
             accept: Accept::default(),
             quotas: Quotas::NONE,
+            reserved_share: Share::Auto,
+            public_uploads: false,
             reserve_free: Reserve::Auto,
             upload_ttl: limits::UPLOAD_TTL,
             result_ttl: limits::RESULT_TTL,

@@ -74,6 +74,11 @@ impl Shared {
         begun.uploads.retain(|it| it.upgrade().is_some_and(|live| shared.is_begun(&live)));
         let known = shared.begun_by(&begun, &principal, kept);
         shared.check_quotas(&known, &principal, live.plan.total()).await?;
+        // What is here already, or comes as one chunk, takes room as it comes and reserves none.
+        if kept.is_none() && 1 < live.plan.count() {
+            let begun = shared.uploads_of(&begun, &principal);
+            shared.check_share(&begun, &principal, live.plan.total()).await?;
+        }
         let live = Registry::insert(shared, live, Some(key));
         begun.uploads.push(Arc::downgrade(&live));
         if let Some(kept) = kept {
@@ -113,22 +118,27 @@ impl Shared {
         !live.lock().persisted && self.registry.is_used(live.id, 0)
     }
 
-    /// Those of one principal, with the lengths of their files, besides what is asked about.
+    /// Those of one principal, with the lengths of their files.
+    fn uploads_of(&self, begun: &Recent, principal: &Principal) -> Vec<(UploadId, u64)> {
+        let uploads = begun.uploads.iter().filter_map(Weak::upgrade);
+        let his = |live: &Arc<Live>| live.lock().record.identity.principal() == principal;
+        let uploads = uploads.filter(|live| self.is_begun(live) && his(live));
+        uploads.map(|live| (live.id, live.plan.total())).collect()
+    }
+
+    /// The same, with what is kept before it is an upload, besides what is asked about.
     fn begun_by(
         &self,
         begun: &Recent,
         principal: &Principal,
         besides: Option<&Charge>,
     ) -> Vec<(UploadId, u64)> {
-        let uploads = begun.uploads.iter().filter_map(Weak::upgrade);
-        let his = |live: &Arc<Live>| live.lock().record.identity.principal() == principal;
-        let uploads = uploads.filter(|live| self.is_begun(live) && his(live));
-        let uploads = uploads.map(|live| (live.id, live.plan.total()));
         let kept = begun.kept.iter().filter_map(Weak::upgrade).filter(|kept| {
             let asked_about = besides.is_some_and(|besides| besides.id == kept.id);
             kept.principal == *principal && !asked_about && !kept.settled.load(Ordering::SeqCst)
         });
-        uploads.chain(kept.map(|kept| (kept.id, kept.len.load(Ordering::SeqCst)))).collect()
+        let kept = kept.map(|kept| (kept.id, kept.len.load(Ordering::SeqCst)));
+        self.uploads_of(begun, principal).into_iter().chain(kept).collect()
     }
 
     async fn check_quotas(
@@ -151,7 +161,7 @@ impl Shared {
     }
 
     /// What a principal has. It may have changed since, unless the caller holds [`Begun`].
-    async fn usage_with(
+    pub(super) async fn usage_with(
         &self,
         begun: &[(UploadId, u64)],
         principal: &Principal,
@@ -192,7 +202,7 @@ impl Shared {
     /// been lowered since.
     async fn check_complete(&self, live: &Live) -> Result<Result<(), OverQuota>, UploadError> {
         let quotas = self.options.quotas;
-        if quotas.stored_bytes.is_none() {
+        if quotas.stored_bytes.is_none() && quotas.stored_files.is_none() {
             return Ok(Ok(()));
         }
         let principal = live.lock().record.identity.principal().clone();

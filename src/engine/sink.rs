@@ -2,9 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{
-    Piece, Shared, UploadError, budget::Lease, incoming::Incoming, live::Live, warm::Frames,
-};
+use super::{Piece, Shared, UploadError, budget::Lease, live::Live, warm::Frames};
 use crate::upload::{
     Checking, Checksum, UploadId,
     limits::{SMALL_FRAME_LEN, WRITE_BATCH_LEN_MAX},
@@ -90,12 +88,7 @@ impl<'a> Sink<'a> {
         self.flush().await
     }
 
-    /// Takes what `body` brought; the rest of it is what a wait for memory may end with.
-    pub(super) async fn take(
-        &mut self,
-        mut frame: Bytes,
-        body: &mut Incoming,
-    ) -> Result<(), UploadError> {
+    pub(super) async fn take(&mut self, mut frame: Bytes) -> Result<(), UploadError> {
         if frame.len() < SMALL_FRAME_LEN {
             // It may be all that is used of a buffer many times as large.
             frame = Bytes::copy_from_slice(&frame);
@@ -107,8 +100,7 @@ impl<'a> Sink<'a> {
             // Nothing may be held while more is waited for: see `budget`.
             self.warm = None;
             self.flush_before(frame.len()).await?;
-            let lease = self.shared.budget.lease(frame.len(), || self.shared.cool());
-            body.until(self.shared, lease).await?
+            self.shared.budget.lease(frame.len(), || self.shared.cool()).await
         };
         self.batch_len += frame.len();
         self.batch.push(frame);

@@ -120,8 +120,7 @@ async fn clear(shared: &Arc<Shared>) -> Result<(), UploadError> {
             shared.settle_doubt(&shared.ledger.lock().await, &live).await?;
         }
     }
-    super::recover::bury(shared).await?;
-    Ok(shared.store.tidy().await?)
+    super::recover::bury(shared).await
 }
 
 /// Ends uploads whose last byte came too long ago.

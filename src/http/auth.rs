@@ -145,8 +145,7 @@ async fn open(state: &State, parts: &request::Parts, body: RequestBody) -> Answe
     let by = by::of(state, parts, Means::Code);
     let (token, record) = state.access.sign_in(email.trim(), code.trim(), &by).await?;
     let ends = record.expires_at.unwrap_or(Timestamp::MAX);
-    let session = Session::new(&state.access, token.reveal(), ends);
-    Ok(body::created("/auth/session", &session))
+    Ok(body::json(StatusCode::CREATED, &Session::new(&state.access, token.reveal(), ends)))
 }
 
 /// `POST /auth/session`, with a session.

@@ -54,6 +54,14 @@ pub(super) struct Limits {
     max_stored_bytes: Option<u64>,
     /// …and has stored, those of unfinished uploads not included.
     stored_bytes: u64,
+    /// Files that the caller may store, unfinished uploads included…
+    max_stored_files: Option<u64>,
+    /// …and has stored, unfinished uploads not included.
+    stored_files: u64,
+    /// Bytes of the disk that the caller's unfinished uploads may keep reserved at the moment…
+    max_reserved_bytes: Option<u64>,
+    /// …and keep: what was declared and has not arrived.
+    reserved_bytes: u64,
     /// Bytes of the disk that files in the trash take, whoever's they are: they are given up when
     /// an upload needs the room.
     trash_bytes: u64,
@@ -88,8 +96,10 @@ pub(super) async fn show(state: &State, principal: &Principal) -> Answer {
         uploads: max_uploads,
         upload_bytes: max_upload_bytes,
         stored_bytes: max_stored_bytes,
+        stored_files: max_stored_files,
     } = options.quotas;
-    let Usage { uploads, upload_bytes, stored_bytes } = state.engine.usage(principal).await?;
+    let usage = state.engine.usage(principal).await?;
+    let Usage { uploads, upload_bytes, stored_bytes, stored_files, .. } = usage;
     let clock = state.engine.clock();
     let limits = Limits {
         access: state.access.state().as_str(),
@@ -104,6 +114,10 @@ pub(super) async fn show(state: &State, principal: &Principal) -> Answer {
         upload_bytes,
         max_stored_bytes,
         stored_bytes,
+        max_stored_files,
+        stored_files,
+        max_reserved_bytes: state.engine.reservable(principal).await?,
+        reserved_bytes: usage.reserved_bytes(),
         trash_bytes: state.metrics.trash_bytes.get(),
         trash_files: state.metrics.trash_files.get(),
         trash_ttl: options.trash_ttl.as_secs_f64(),

@@ -54,11 +54,12 @@ async fn remove(config: &Config, named: &Named, sure: bool) -> Result<bool, Fail
             Answer::Done(goes) => goes,
             Answer::Refused(why) => return refuse(&why, named.json).map(|()| false),
         };
-        let Holdings { uploads, stored_bytes } = goes;
+        let Holdings { uploads, stored_files, stored_bytes } = goes;
         let (uploads, stored) = (counted(uploads, "unfinished upload"), ByteSize(stored_bytes));
+        let files = counted(stored_files, "finished file");
         let what = format!(
-            "This removes {name} with all tokens and {uploads}; {stored} of finished files go to \
-             the trash."
+            "This removes {name} with all tokens and {uploads}; {files} ({stored}) of this user \
+             go to the trash."
         );
         if !io::stdin().is_terminal() {
             let why = format!("{what} Run it with --yes to do so.");

@@ -24,6 +24,7 @@ mod quota;
 mod range;
 mod record;
 mod reserve;
+mod share;
 mod state;
 mod trash;
 mod user;
@@ -53,6 +54,7 @@ pub use record::{
     Amount, Checksum, Creative, EndReason, StoredRange, Timestamp, Trouble, UploadRecord,
 };
 pub use reserve::Reserve;
+pub use share::Share;
 pub use state::UploadState;
 pub use trash::{TrashNote, TrashReason};
 pub use user::{Scope, Scopes, TokenKind, TokenRecord, UnknownScope, User};

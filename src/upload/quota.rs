@@ -9,6 +9,8 @@ pub struct Quotas {
     pub upload_bytes: Option<u64>,
     /// Bytes of creatives, and those that the unfinished uploads will add.
     pub stored_bytes: Option<u64>,
+    /// Creatives, and those that the unfinished uploads will become.
+    pub stored_files: Option<u64>,
 }
 
 /// What one principal has.
@@ -18,8 +20,12 @@ pub struct Usage {
     pub uploads: u64,
     /// Bytes of the files of unfinished uploads, as declared.
     pub upload_bytes: u64,
+    /// Bytes of these files that have arrived.
+    pub received_bytes: u64,
     /// Bytes of creatives.
     pub stored_bytes: u64,
+    /// Creatives.
+    pub stored_files: u64,
 }
 
 /// Which quota a new file would exceed, and what to do about it.
@@ -43,25 +49,39 @@ pub enum OverQuota {
          you may store: delete some"
     )]
     StoredBytes(u64),
+    /// [`Quotas::stored_files`].
+    #[error(
+        "your files, those that are on their way, and this one are more than the {0} files that \
+         you may store: delete some"
+    )]
+    StoredFiles(u64),
 }
 
 impl Quotas {
     /// No limit at all.
-    pub const NONE: Self = Self { uploads: None, upload_bytes: None, stored_bytes: None };
+    pub const NONE: Self =
+        Self { uploads: None, upload_bytes: None, stored_bytes: None, stored_files: None };
 
     /// Whether one more upload, of `len` bytes, may be begun by whoever has this much.
     pub fn check_new(&self, usage: Usage, len: u64) -> Result<(), OverQuota> {
         let upload_bytes = usage.upload_bytes.saturating_add(len);
-        let stored_bytes = usage.stored_bytes.saturating_add(upload_bytes);
-        within(self.uploads, usage.uploads.saturating_add(1)).map_err(OverQuota::Uploads)?;
+        let uploads = usage.uploads.saturating_add(1);
+        within(self.uploads, uploads).map_err(OverQuota::Uploads)?;
         within(self.upload_bytes, upload_bytes).map_err(OverQuota::UploadBytes)?;
-        within(self.stored_bytes, stored_bytes).map_err(OverQuota::StoredBytes)
+        self.check_stored(usage, uploads, upload_bytes)
     }
 
     /// Whether a file of `len` bytes may be added to those that are stored.
     pub fn check_complete(&self, usage: Usage, len: u64) -> Result<(), OverQuota> {
-        let stored_bytes = usage.stored_bytes.saturating_add(len);
-        within(self.stored_bytes, stored_bytes).map_err(OverQuota::StoredBytes)
+        self.check_stored(usage, 1, len)
+    }
+
+    /// Whether so many files with so many bytes may be added.
+    fn check_stored(&self, usage: Usage, files: u64, bytes: u64) -> Result<(), OverQuota> {
+        let stored_bytes = usage.stored_bytes.saturating_add(bytes);
+        let stored_files = usage.stored_files.saturating_add(files);
+        within(self.stored_bytes, stored_bytes).map_err(OverQuota::StoredBytes)?;
+        within(self.stored_files, stored_files).map_err(OverQuota::StoredFiles)
     }
 }
 
@@ -75,6 +95,12 @@ impl Usage {
             ..self
         }
     }
+
+    /// Bytes of unfinished uploads that have not arrived: what is reserved for them.
+    #[must_use]
+    pub fn reserved_bytes(self) -> u64 {
+        self.upload_bytes.saturating_sub(self.received_bytes)
+    }
 }
 
 fn within(most: Option<u64>, value: u64) -> Result<(), u64> {
@@ -85,14 +111,30 @@ fn within(most: Option<u64>, value: u64) -> Result<(), u64> {
 mod tests {
     use super::*;
 
-    const USAGE: Usage = Usage { uploads: 2, upload_bytes: 20, stored_bytes: 300 };
+    const USAGE: Usage = Usage {
+        uploads: 2,
+        upload_bytes: 20,
+        received_bytes: 15,
+        stored_bytes: 300,
+        stored_files: 4,
+    };
 
     fn quotas(uploads: u64, upload_bytes: u64, stored_bytes: u64) -> Quotas {
         Quotas {
             uploads: Some(uploads),
             upload_bytes: Some(upload_bytes),
             stored_bytes: Some(stored_bytes),
+            stored_files: None,
         }
+    }
+
+    #[test]
+    fn unfinished_uploads_are_files_that_will_be_stored() {
+        let quotas = |most| Quotas { stored_files: Some(most), ..Quotas::NONE };
+        assert_eq!(quotas(7).check_new(USAGE, 5), Ok(()));
+        assert_eq!(quotas(6).check_new(USAGE, 5), Err(OverQuota::StoredFiles(6)));
+        assert_eq!(quotas(5).check_complete(USAGE, 5), Ok(()));
+        assert_eq!(quotas(4).check_complete(USAGE, 5), Err(OverQuota::StoredFiles(4)));
     }
 
     #[test]

@@ -115,7 +115,7 @@ fn tokens_are_made_listed_and_taken_back_with_and_without_a_server() {
         assert!(!String::from_utf8_lossy(&trail.stdout).contains("example.com"));
         assert_said(&tool(&["user", "disable", "bob"]), 0, &["disabled bob"]);
         assert_said(&tool(&["user", "enable", "bob"]), 0, &["enabled bob"]);
-        let asked = ["bob", "0 unfinished uploads", "0 B of finished files", "--yes"];
+        let asked = ["bob", "0 unfinished uploads", "0 finished files (0 B)", "--yes"];
         assert_said(&tool(&["user", "remove", "bob"]), 1, &asked);
         assert_said(&tool(&["user", "list"]), 0, &["bob"]);
         assert_said(&tool(&["user", "remove", "bob", "--yes"]), 0, &["removed bob"]);

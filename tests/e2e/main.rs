@@ -2,7 +2,6 @@
 
 mod access;
 mod at_rest;
-mod backup;
 mod crash;
 mod deployment;
 mod logs;

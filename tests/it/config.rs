@@ -7,7 +7,7 @@ use flowstitch::{
         self, AllowedOrigin, Cli, Command, Config, LogFormat, MailServer, Schedule, Settings,
         SmtpTls,
     },
-    upload::{DigestKind, Durability, Reserve},
+    upload::{DigestKind, Durability, Quotas, Reserve, Share},
 };
 use tempfile::TempDir;
 
@@ -97,6 +97,14 @@ fn flags_go_before_variables_before_the_file_before_defaults() {
     assert_eq!(config.memory_budget, Config::default().memory_budget);
 }
 
+/// Other quotas than the defaults.
+const OTHER_QUOTAS: Quotas = Quotas {
+    uploads: None,
+    upload_bytes: Some(2 << 30),
+    stored_bytes: Some(3 << 30),
+    stored_files: Some(17),
+};
+
 /// Nothing as it is by default.
 fn other() -> Config {
     Config {
@@ -121,9 +129,8 @@ fn other() -> Config {
         schedule: Schedule::Required,
         max_file_size: 1_234_567,
         accept: ["image/*", ".pdf"].map(|kind| kind.parse().expect("a kind")).to_vec(),
-        max_uploads: None,
-        max_upload_bytes: Some(2 << 30),
-        max_stored_bytes: Some(3 << 30),
+        quotas: OTHER_QUOTAS,
+        max_reserved_share: Share::Percent(40),
         reserve_free: Reserve::Bytes(4096),
         memory_budget: 96 << 20,
         max_connections: 11,
@@ -324,6 +331,7 @@ fn contradictions_are_refused_with_key_place_and_reason() {
         ("max_connections_per_address = 0", "within 1 and"),
         ("max_uploads = 0", "use none"),
         ("max_stored_bytes = \"0 B\"", "use none"),
+        ("max_stored_files = \"0\"", "use none"),
         ("max_requests = 0", "use none"),
         ("max_new_uploads = \"2000000000\"", "not within 1 and"),
         ("min_progress = 0", "use none"),

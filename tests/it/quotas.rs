@@ -92,6 +92,38 @@ async fn bytes_on_their_way_and_stored_ones_are_bounded() {
 }
 
 #[tokio::test]
+async fn files_that_are_stored_and_on_their_way_are_bounded() {
+    let app = TestApp::builder().flag("--max-stored-files=2").start().await;
+    let file = |name: &str| app.flow(CONTENT).chunk_size(4).identifier(name);
+    let first = file("a").upload().await;
+    file("b").post(1).await.assert_status(200);
+    let said = limits(&app).await;
+    assert_eq!((&said["max_stored_files"], &said["stored_files"]), (&json!(2), &json!(1)));
+    let detail = file("c").post(1).await.assert_problem(413, "quota_exceeded");
+    assert!(detail.contains("2 files that you may store"), "{detail}");
+    file("b").upload().await;
+    file("c").post(1).await.assert_problem(413, "quota_exceeded");
+    let id = first["id"].as_str().expect("an id");
+    app.delete(&format!("/creatives/{id}")).await.assert_status(204);
+    file("c").upload().await;
+}
+
+#[tokio::test]
+async fn a_file_too_many_at_the_end_does_not_complete() {
+    let app = TestApp::start().await;
+    let file = |name: &str| app.flow(CONTENT).chunk_size(4).identifier(name);
+    file("a").upload().await;
+    file("b").upload().await;
+    file("c").post(1).await.assert_status(200);
+    let app = app.stop().await.flag("--max-stored-files=2").start().await;
+    let file = app.flow(CONTENT).chunk_size(4).identifier("c");
+    file.send(2..file.count()).await;
+    let detail = file.post(file.count()).await.assert_problem(413, "quota_exceeded");
+    assert!(detail.contains("2 files that you may store"), "{detail}");
+    assert_eq!(app.creatives().await.len(), 2);
+}
+
+#[tokio::test]
 async fn what_is_over_a_quota_at_the_end_does_not_complete() {
     let app = TestApp::start().await;
     app.flow(CONTENT).identifier("first").upload().await;

@@ -1,15 +1,36 @@
 //! What a principal has: it follows every change, of whatever kind.
 
 use super::{
-    Shared, open, open_complete, open_ended, open_full, sample_by, sample_time, sample_upload,
-    sample_upload_of,
+    Shared, open, open_complete, open_ended, open_full, sample_by, sample_range, sample_time,
+    sample_upload, sample_upload_of,
 };
 use crate::upload::{Principal, UploadId, UploadState, Usage};
 
 async fn usage(catalog: &Shared, of: &Principal, besides: &[UploadId]) -> (u64, u64, u64) {
-    let Usage { uploads, upload_bytes, stored_bytes } =
+    let Usage { uploads, upload_bytes, stored_bytes, stored_files, .. } =
         catalog.usage(of, besides).await.expect("added up");
+    assert_eq!(stored_files, stored_bytes / 30, "all files are of one size here");
     (uploads, upload_bytes, stored_bytes)
+}
+
+pub(super) async fn what_has_arrived_of_running_uploads_is_known(catalog: Shared) {
+    let ann = Principal::named("ann");
+    let received = async |besides: &[UploadId]| {
+        catalog.usage(&ann, besides).await.expect("added up").received_bytes
+    };
+    let [a, b, c] = ["a", "b", "c"].map(|name| sample_upload_of(&ann, name));
+    open(&*catalog, &a).await;
+    open_full(&*catalog, &b).await;
+    open_complete(&*catalog, &c).await;
+    assert_eq!(received(&[]).await, 40, "a third of one and all of another, not the complete one");
+    assert_eq!(received(&[b.id]).await, 10);
+    catalog.forget(b.id, &[sample_range(10, 10).range]).await.expect("forgotten");
+    assert_eq!(received(&[]).await, 30);
+    let ended = catalog.end(b.id, UploadState::Cancelled, None, &sample_by(1)).await;
+    ended.expect("answered");
+    assert_eq!(received(&[]).await, 10, "nothing of what has ended");
+    catalog.purge(sample_time(5000), 10).await.expect("purged");
+    assert_eq!(received(&[]).await, 10);
 }
 
 pub(super) async fn what_a_principal_has_is_known_at_any_time(catalog: Shared) {

@@ -7,8 +7,8 @@ use crate::{
     upload::{
         AccessState, Allowance, AuditEntry, By, ByteRange, CodeRecord, Creative, CreativeId, Deed,
         DeploymentId, EndReason, IdentityKey, Mark, Principal, StoredRange, TicketKey, Timestamp,
-        TokenId, TokenRecord, TrashNote, TrashReason, UploadId, UploadRecord, UploadState, Usage,
-        User, limits::FEW_RANGES,
+        TokenId, TokenRecord, TrashNote, TrashReason, UploadId, UploadRecord, UploadState, User,
+        limits::FEW_RANGES,
     },
 };
 
@@ -158,18 +158,6 @@ impl Facts {
 
     fn may_own(&self, principal: &Principal) -> bool {
         principal.is_anonymous() || self.users.contains_key(principal)
-    }
-
-    pub(super) fn usage(&self, of: &Principal, besides: &[UploadId]) -> Usage {
-        let uploads = self.uploads.values().filter(|it| {
-            it.state.is_running() && it.identity.principal() == of && !besides.contains(&it.id)
-        });
-        let usage = uploads
-            .fold(Usage::default(), |sum, upload| sum.and_upload(upload.identity.plan().total()));
-        let creatives = self.creatives.values();
-        let creatives =
-            creatives.filter(|it| it.principal == *of && !besides.contains(&it.upload_id));
-        Usage { stored_bytes: creatives.map(|creative| creative.size).sum(), ..usage }
     }
 
     pub(super) fn running(&mut self, upload: UploadId) -> Option<&mut UploadRecord> {

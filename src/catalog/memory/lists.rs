@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::facts::{Facts, to_millis};
-use crate::upload::{Amount, Timestamp, UploadId, UploadState};
+use crate::upload::{Amount, Principal, Timestamp, UploadId, UploadState, Usage};
 
 impl Facts {
     /// By id.
@@ -32,5 +32,24 @@ impl Facts {
         idle.retain(|(touched_at, _)| *touched_at < to_millis(before));
         idle.sort_unstable();
         idle.into_iter().map(|(_, id)| id).take(limit).collect()
+    }
+
+    /// What a principal has, besides what these uploads are or have become.
+    pub(super) fn usage(&self, of: &Principal, besides: &[UploadId]) -> Usage {
+        let uploads = self.uploads.values().filter(|it| {
+            it.state.is_running() && it.identity.principal() == of && !besides.contains(&it.id)
+        });
+        let usage = uploads.fold(Usage::default(), |sum, upload| Usage {
+            received_bytes: sum.received_bytes + self.amount(upload.id).bytes,
+            ..sum.and_upload(upload.identity.plan().total())
+        });
+        let creatives = self.creatives.values();
+        let creatives =
+            creatives.filter(|it| it.principal == *of && !besides.contains(&it.upload_id));
+        creatives.fold(usage, |sum, creative| Usage {
+            stored_bytes: sum.stored_bytes + creative.size,
+            stored_files: sum.stored_files + 1,
+            ..sum
+        })
     }
 }

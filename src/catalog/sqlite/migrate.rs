@@ -27,6 +27,7 @@ const MIGRATIONS: &Migrations = &[
     ("trash", include_str!("../../../migrations/0011_trash.sql")),
     ("bounds", include_str!("../../../migrations/0012_bounds.sql")),
     ("visitors", include_str!("../../../migrations/0013_visitors.sql")),
+    ("shares", include_str!("../../../migrations/0014_shares.sql")),
 ];
 
 /// What the first migration writes into the file's header: "flst".

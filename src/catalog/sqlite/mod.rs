@@ -21,7 +21,6 @@ mod ranges;
 mod readers;
 mod resembling;
 mod session;
-mod snapshot;
 #[cfg(test)]
 mod steps;
 mod survey;
@@ -44,7 +43,6 @@ pub use self::{
     connection::Access,
     file::{DatabaseLock, cannot_map_when_full},
     migrate::{Migration, migrations},
-    snapshot::CatalogSnapshot,
     survey::CatalogSurvey,
     view::{CatalogView, Received},
 };

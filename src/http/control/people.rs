@@ -98,7 +98,9 @@ pub struct Issued {
 pub struct Holdings {
     /// Unfinished uploads.
     pub uploads: u64,
-    /// Bytes of finished files.
+    /// Finished files…
+    pub stored_files: u64,
+    /// …and their bytes.
     pub stored_bytes: u64,
 }
 
@@ -135,8 +137,9 @@ pub(super) async fn users(state: &State, what: &str, query: &str, by: &By) -> An
             let name = name(&query)?;
             let user = access.user(&name).await.map_err(UserError::from)?;
             user.ok_or(UserError::Unknown)?;
-            let Usage { uploads, stored_bytes, .. } = state.engine.usage(&name).await?;
-            Ok(json(&Holdings { uploads, stored_bytes }))
+            let Usage { uploads, stored_bytes, stored_files, .. } =
+                state.engine.usage(&name).await?;
+            Ok(json(&Holdings { uploads, stored_files, stored_bytes }))
         }
         "remove" => remove(state, &name(&query)?, by).await,
         _ => Err(Problem::not_found()),

@@ -25,5 +25,4 @@ pub(crate) use self::{
     machine::{Machine, idle},
     outbox::{Outbox, code_in},
     store::StagedStore,
-    trickle::Trickle,
 };

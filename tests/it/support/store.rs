@@ -1,9 +1,6 @@
 //! A store that does what the test says at a later operation of a sort: waits, panics, damages.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -19,7 +16,6 @@ use super::{Gate, stages::Stages};
 pub(crate) struct StagedStore {
     inner: Arc<dyn ChunkStore>,
     stages: Stages<StoreOp, Stage>,
-    bytes_read: AtomicU64,
 }
 
 enum Stage {
@@ -33,12 +29,7 @@ enum Stage {
 
 impl StagedStore {
     pub(crate) fn new(inner: Arc<dyn ChunkStore>) -> Self {
-        Self { inner, stages: Stages::new(), bytes_read: AtomicU64::new(0) }
-    }
-
-    /// How many bytes of uploads and finished files were asked for so far.
-    pub(crate) fn bytes_read(&self) -> u64 {
-        self.bytes_read.load(Ordering::Relaxed)
+        Self { inner, stages: Stages::new() }
     }
 
     /// The next operation of this sort waits before it begins.
@@ -139,7 +130,6 @@ impl ChunkStore for StagedStore {
     }
 
     async fn read(&self, upload: UploadId, range: ByteRange) -> Result<Bytes, StoreError> {
-        self.bytes_read.fetch_add(range.len(), Ordering::Relaxed);
         self.call_and(StoreOp::Read, self.inner.read(upload, range), rotten).await
     }
 
@@ -168,7 +158,6 @@ impl ChunkStore for StagedStore {
         name: &PublishedName,
         range: ByteRange,
     ) -> Result<Bytes, StoreError> {
-        self.bytes_read.fetch_add(range.len(), Ordering::Relaxed);
         self.call_and(StoreOp::Read, self.inner.read_published(name, range), rotten).await
     }
 
