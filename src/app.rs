@@ -1,6 +1,7 @@
 //! The composition root: builds everything once, runs it, and stops it in order.
 
 mod access;
+mod backup;
 mod catalog;
 mod certificate;
 mod control;
@@ -39,7 +40,7 @@ use crate::{
     config::Config,
     engine::{Clock, Engine, Parts, UploadError},
     http::{
-        control::Control,
+        control::{Control, Cutter},
         cors::CorsOrigins,
         cross_site::Sites,
         middleware,
@@ -88,6 +89,8 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 pub struct App {
     config: Config,
     state: Arc<State>,
+    /// What makes the cuts of backups, where the data are on the local disk.
+    cutter: Option<Arc<dyn Cutter>>,
     control: Option<ControlSocket>,
     certificate: Option<Certificate>,
     /// Dropped last: see there.
@@ -121,16 +124,18 @@ impl App {
         // Behind the folders: a new database is as a rule in a folder that is made with them.
         let database = passed.lock(&config.database)?;
         let catalog = catalog::open(&config).map_err(StartError::of(&config.database))?;
+        let (store, clock) = (Arc::new(store), Clock::system(config.time_zone.clone()));
+        let cuts = backup::Cuts::new(&config, store.clone(), clock.clone());
         let parts = Parts {
-            store: Arc::new(store),
+            store,
             catalog: Arc::new(catalog),
-            clock: Clock::system(config.time_zone.clone()),
+            clock,
             metrics: Arc::new(Metrics::with_lost_lines(telemetry::lost_lines())),
             options: options(&config),
         };
         let epoch = disk_epoch(&config.incomplete_dir);
         let app = Self::with_epoch(config, parts, (&epoch, purpose), None).await?;
-        Ok(Self { _database: Some(database), ..app })
+        Ok(Self { cutter: Some(Arc::new(cuts)), _database: Some(database), ..app })
     }
 
     /// As [`Self::open`], on a store, a catalog and a clock of the caller's choice.
@@ -165,7 +170,7 @@ impl App {
         let rates = Rates::new(terms.rates);
         let readiness = Readiness::default();
         let streams = Streams::new(config.max_streams, config.max_streams_per_caller);
-        let state = State {
+        let state = Arc::new(State {
             engine,
             access,
             rates,
@@ -176,8 +181,8 @@ impl App {
             readiness,
             streams,
             stopping,
-        };
-        Ok(Self { config, state: Arc::new(state), control: None, certificate, _database: None })
+        });
+        Ok(Self { config, state, cutter: None, control: None, certificate, _database: None })
     }
 
     /// Listens to the operator's tools, too, from now on: at `control_socket`, unless it cannot be
@@ -210,7 +215,10 @@ impl App {
     #[must_use]
     pub fn control(&self) -> middleware::Stack {
         let nobody_else = CorsOrigins::new([]);
-        middleware::stack(Control::new(self.state.clone()), &self.around(nobody_else))
+        middleware::stack(
+            Control::new(self.state.clone(), self.cutter.clone()),
+            &self.around(nobody_else),
+        )
     }
 
     fn around(&self, cors: CorsOrigins) -> middleware::Options {

@@ -61,6 +61,14 @@ fn run(cli: &Cli) -> Result<ExitCode, Failure> {
             telemetry::start(config.log_format, &quiet())?;
             answer(operate::trash(&config, &command))
         }
+        Command::Backup { dir, json } => {
+            telemetry::start(config.log_format, &quiet())?;
+            answer(operate::backup(&config, &dir, json))
+        }
+        Command::Restore { dir, verify, hard_links, json } => {
+            telemetry::start(config.log_format, &quiet())?;
+            answer(operate::restore(&config, &dir, (verify, hard_links), json))
+        }
         Command::Sweep { dry_run, json } => {
             telemetry::start(config.log_format, &quiet())?;
             answer(operate::sweep(&config, dry_run, json))

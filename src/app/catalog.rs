@@ -17,12 +17,16 @@ pub fn migrate(config: &Config) -> Result<Vec<Migration>, StartError> {
     Ok(before)
 }
 
+/// Who may use the database beside the server, as it is set.
+pub(super) fn access(config: &Config) -> Access {
+    if config.database_exclusive { Access::Exclusive } else { Access::Shared }
+}
+
 /// Opens it, and warns if it would end the server when there is no room. Blocks.
 pub(super) fn open(config: &Config) -> Result<SqliteCatalog, CatalogError> {
-    let shared = !config.database_exclusive;
-    let access = if shared { Access::Shared } else { Access::Exclusive };
+    let access = access(config);
     let catalog = SqliteCatalog::open_for(&config.database, access)?;
-    if shared && cannot_map_when_full(&config.database) {
+    if access == Access::Shared && cannot_map_when_full(&config.database) {
         tracing::warn!(
             database = %config.database.display(),
             "The database is on btrfs, where a full disk or quota would end the server: set \

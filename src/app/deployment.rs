@@ -6,9 +6,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::StartError;
+use super::{StartError, catalog};
 use crate::{
-    catalog::{Access, CatalogSurvey, DatabaseLock},
+    catalog::{CatalogSurvey, DatabaseLock},
     config::Config,
     store::FolderSurvey,
     upload::Mark,
@@ -96,8 +96,7 @@ pub(super) fn check(config: &Config) -> Result<Passed, StartError> {
     let completed = FolderSurvey::of_completed(&config.completed_dir)?;
     let trash = FolderSurvey::of_trash(&config.trash_dir)?;
     let lock = DatabaseLock::of_existing(database).map_err(&of_it)?;
-    let access = if config.database_exclusive { Access::Exclusive } else { Access::Shared };
-    let catalog = CatalogSurvey::of(database, access).map_err(&of_it)?;
+    let catalog = CatalogSurvey::of(database, catalog::access(config)).map_err(&of_it)?;
     let known = catalog.unwrap_or_default();
     let folder = |path, survey, has_known| Folder { path, survey, has_known };
     let folders = [

@@ -27,8 +27,8 @@ pub use self::error::CatalogError;
 pub use self::memory::MemoryCatalog;
 pub use self::query::{CreativeQuery, Resemblance, UploadQuery};
 pub use self::sqlite::{
-    Access, CatalogSurvey, CatalogView, DatabaseLock, Migration, Received, SqliteCatalog,
-    cannot_map_when_full, migrations,
+    Access, CatalogSnapshot, CatalogSurvey, CatalogView, DatabaseLock, Migration, Received,
+    SqliteCatalog, cannot_map_when_full, migrations,
 };
 pub use self::trail::{AuditQuery, Trail};
 use crate::upload::{

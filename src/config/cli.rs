@@ -103,6 +103,30 @@ pub enum Command {
         #[command(subcommand)]
         command: TrashCommand,
     },
+    /// Copy all data to a folder, as they are at one moment, while the server serves on
+    #[command(after_help = STATUS_OF_BACKUP)]
+    Backup {
+        /// Where to; a folder that has a backup of these data is brought up to date
+        dir: std::path::PathBuf,
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// Put a backup into empty data folders; then start the server
+    #[command(after_help = STATUS_OF_RESTORE)]
+    Restore {
+        /// The folder of the backup
+        dir: std::path::PathBuf,
+        /// First read every finished file of the backup and compare its digests
+        #[arg(long)]
+        verify: bool,
+        /// Do not copy finished files: let them be those of the backup under a second name
+        #[arg(long)]
+        hard_links: bool,
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
     /// Remove now what has expired
     #[command(after_help = STATUS_OF_TOOLS)]
     Sweep {
@@ -161,6 +185,15 @@ pub(super) const STATUS_OF_TOOLS: &str = "Works while the server runs and while 
 const STATUS_OF_AUDIT: &str = "Works while the server runs and while it does not, and changes \
                                nothing.\n\nExit status: 0, or 2 if there is no answer.";
 
+const STATUS_OF_BACKUP: &str = "Works while the server runs and while it does not. If it is \
+                                interrupted, run it again: it goes on where it stopped.\n\nExit \
+                                status: 0 if all is in the backup, 1 if the service has lost \
+                                files (they are named, and all others are in the backup) or a \
+                                backup is being taken already, 2 if there is no backup.";
+const STATUS_OF_RESTORE: &str = "The server must not run. If it is interrupted, run it again: it \
+                                 goes on where it stopped.\n\nExit status: 0 if it was done, 2 \
+                                 if it was not.";
+
 fn upload_state() -> impl TypedValueParser<Value = UploadState> {
     let words = UploadState::ALL.map(UploadState::as_str);
     PossibleValuesParser::new(words)
@@ -180,6 +213,8 @@ impl Command {
             | Self::Token { .. }
             | Self::Audit(_)
             | Self::Trash { .. }
+            | Self::Backup { .. }
+            | Self::Restore { .. }
             | Self::Sweep { .. } => true,
         }
     }

@@ -152,6 +152,14 @@ impl From<Snapshot> for Upload {
     }
 }
 
+impl CreativeBody {
+    /// The path at which it is described.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("/creatives/{}", self.id)
+    }
+}
+
 impl From<Creative> for CreativeBody {
     fn from(creative: Creative) -> Self {
         Self {

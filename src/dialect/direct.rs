@@ -16,7 +16,7 @@ use super::{
     rejection::rejection_in,
 };
 use crate::{
-    engine::{BodyError, Class, Engine, Intent, Piece, Refused, Spooled, UploadError},
+    engine::{BodyError, Class, Engine, Intent, Keeping, Piece, Refused, Spooled, UploadError},
     upload::{Day, DeclaredDigest, FileName, Identity, Plan, UploadId, limits::HEAD_LEN},
 };
 
@@ -71,7 +71,7 @@ async fn read(engine: &Engine, grant: &Grant, mut form: Form<'static>) -> Result
             Part::Field { .. } => {}
             Part::File(part) => {
                 let name = named(engine, grant, part.filename.unwrap_or_default())?;
-                let file = keep(engine, form, max, Some(&grant.principal)).await;
+                let file = keep(engine, form, max, Keeping::Whole(&grant.principal)).await;
                 let file = file.map_err(|error| refusal(&error))?;
                 form = file.0;
                 kept = Some((name, file.1));

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::upload::{
     Accept, Allowance, ByteRange, Creative, CreativeId, Day, EndReason, IdentityKey, NotPermitted,
-    Permit, Timestamp, UploadId, UploadRecord, UploadState,
+    Permit, Sha256Digest, Timestamp, UploadId, UploadRecord, UploadState,
 };
 
 /// What a request is to do with the upload that ended under its identity.
@@ -22,11 +22,18 @@ enum Verdict {
     Free,
 }
 
+/// What a request says of its file besides its identity.
+#[derive(Debug, Clone, Copy)]
+struct Terms {
+    day: Option<Day>,
+    sha256: Option<Sha256Digest>,
+}
+
 /// Decides about an upload that has ended.
 fn verdict(
     record: &UploadRecord,
     creative: Option<&Creative>,
-    day: Option<Day>,
+    terms: Terms,
     now: Timestamp,
     options: &Options,
 ) -> Verdict {
@@ -38,8 +45,12 @@ fn verdict(
             Some(creative) if within(options.result_ttl) => {
                 let asked = record.scheduled.unwrap_or(creative.scheduled);
                 // Another day is another creative: the user wants the file on both.
-                let same = day.is_none_or(|day| day == asked || day == creative.scheduled);
-                if same { Verdict::Answers } else { Verdict::Free }
+                let same_day =
+                    terms.day.is_none_or(|day| day == asked || day == creative.scheduled);
+                let known = creative.digest.sha256.or(record.declared_sha256);
+                // A file of which nobody knows that it is the same is another one.
+                let same_file = terms.sha256.is_none_or(|sha256| known == Some(sha256));
+                if same_day && same_file { Verdict::Answers } else { Verdict::Free }
             }
             Some(_) | None => Verdict::Free,
         },
@@ -54,9 +65,16 @@ fn verdict(
 }
 
 impl Shared {
-    fn judge(&self, live: &Live, day: Option<Day>) -> Verdict {
+    fn judge(&self, live: &Live, terms: Terms) -> Verdict {
         let state = live.lock();
-        verdict(&state.record, state.creative.as_ref(), day, self.clock.now(), &self.options)
+        verdict(&state.record, state.creative.as_ref(), terms, self.clock.now(), &self.options)
+    }
+
+    /// Errors: an upload has ended without a file, and refuses this request.
+    pub(super) fn check_wanted(&self, live: &Live, intent: &Intent) -> Result<(), UploadError> {
+        let state = live.upload_state();
+        let refuses = !state.is_running() && self.judge(live, intent.terms()) == Verdict::Refuses;
+        if refuses { Err(UploadError::Gone(state)) } else { Ok(()) }
     }
 
     /// The newest upload of this identity, if there is one.
@@ -124,7 +142,7 @@ impl Shared {
         if state.is_running() {
             return shared.join(live, intent);
         }
-        match shared.judge(&live, intent.scheduled) {
+        match shared.judge(&live, intent.terms()) {
             Verdict::Answers => Ok(live),
             Verdict::Refuses => Err(UploadError::Gone(state)),
             Verdict::Free => Self::open(shared, intent).await,
@@ -223,6 +241,10 @@ impl Shared {
 }
 
 impl Intent {
+    fn terms(&self) -> Terms {
+        Terms { day: self.scheduled, sha256: self.sha256 }
+    }
+
     /// The largest file that may come so, in bytes, where at most `max` may come at all.
     fn max_size(&self, max: u64) -> u64 {
         self.permit.as_ref().map_or(max, |permit| permit.at_most(max))
@@ -265,7 +287,7 @@ impl Engine {
     pub async fn would_begin(&self, intent: &Intent) -> Result<bool, UploadError> {
         let Some(live) = Shared::find(&self.shared, intent).await? else { return Ok(true) };
         let has_ended = !live.upload_state().is_running();
-        Ok(has_ended && self.shared.judge(&live, intent.scheduled) == Verdict::Free)
+        Ok(has_ended && self.shared.judge(&live, intent.terms()) == Verdict::Free)
     }
 
     /// How the upload of this identity stands, if it runs or is complete, with the pieces that are
@@ -290,9 +312,11 @@ impl Engine {
         }
         if live.upload_state().is_running() {
             self.shared.check_length(&live).await?;
+            // Chunks of another file are not here, whatever is.
+            live.check_sha256(intent.sha256).map_err(UploadError::Conflict)?;
             return Ok(Some(live));
         }
-        match self.shared.judge(&live, intent.scheduled) {
+        match self.shared.judge(&live, intent.terms()) {
             Verdict::Answers => Ok(Some(live)),
             Verdict::Refuses => {
                 self.shared.catalog.release(live.id).await?;

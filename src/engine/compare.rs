@@ -3,30 +3,42 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use tokio::sync::MutexGuard;
 
 use super::{
-    Body, Piece, Shared, UploadError,
+    Piece, Shared, UploadError,
+    incoming::Incoming,
     live::Live,
     load::{Source, slices},
     sink::Seen,
 };
 use crate::{
     store::StoreError,
-    upload::{ByteRange, StoredRange, UploadState},
+    upload::{ByteRange, Checksum, StoredRange, UploadState},
 };
 
 /// The detail of the conflict.
 pub(super) const OTHER_BYTES: &str = "other bytes are stored for this chunk; \
     if the file has changed, cancel the upload or choose another `flowIdentifier`";
 
-/// The detail of the conflict with a complete upload whose file somebody took away.
-const NO_FILE: &str = "the file of this upload is missing on the server; \
+/// The detail of the conflict with a complete upload whose file is not what it was.
+const NO_FILE: &str = "the file of this upload is missing or damaged on the server; \
     delete its creative and send it again";
 
+/// How a part of a body relates to what is stored of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stored {
+    /// The same bytes are stored.
+    Same,
+    /// Other bytes are stored.
+    Other,
+    /// What is stored cannot be read, however often it is tried.
+    Lost,
+}
+
 impl Shared {
-    /// Reads a body to its end and compares it with what is stored.
+    /// Reads a body to its end and compares it with what is stored, as it comes: never more is read
+    /// from the store than has come, and nothing after the first difference.
     ///
     /// Errors: it is not the same, or what is stored is not what it was: then the range is
     /// forgotten, and the client may send it again.
@@ -34,100 +46,114 @@ impl Shared {
         self: &Arc<Self>,
         live: &Arc<Live>,
         piece: Piece,
-        mut body: Body,
+        body: &mut Incoming,
     ) -> Result<(), UploadError> {
         let mut seen = Seen::new(piece);
-        while let Some(frame) = body.next().await {
-            let frame = frame?;
+        let mut differs = false;
+        while let Some(frame) = body.next().await? {
             let offset = piece.range.offset() + seen.len();
             seen.take(&frame)?;
+            if differs {
+                // What the whole body hashes to shows who is wrong. See `contradiction`.
+                continue;
+            }
             let span = ByteRange::new(offset, frame.len() as u64)
                 .expect("it lies inside the range, whose length was just checked");
-            let stored = match self.is_stored(live, span, &frame).await {
-                Ok(stored) => stored,
-                Err(error) => return Err(self.unreadable(live, piece.range, error).await),
-            };
-            if !stored {
-                if !piece.digest.is_empty() {
-                    // Bytes that were damaged on the way are no other file: they are sent again.
-                    while let Some(frame) = body.next().await {
-                        seen.take(&frame?)?;
-                    }
-                    seen.finish()?;
-                }
-                return Err(self.contradiction(live, piece.range).await);
+            match self.compare_span(live, span, &frame, body).await? {
+                Stored::Same => {}
+                Stored::Other => differs = true,
+                Stored::Lost => return Err(self.lose_stored(live, piece.range).await),
             }
         }
-        seen.finish().map(drop)
+        let came = seen.finish()?;
+        if differs { Err(self.contradiction(live, piece.range, came).await) } else { Ok(()) }
     }
 
-    async fn is_stored(
+    /// Compares what came with what is stored of it. Requests for one upload take turns: many of
+    /// them do not read the same chunk side by side. A client that leaves gives up its turn.
+    async fn compare_span(
         &self,
         live: &Live,
         span: ByteRange,
         frame: &Bytes,
-    ) -> Result<bool, StoreError> {
+        body: &mut Incoming,
+    ) -> Result<Stored, UploadError> {
+        let _turn = body.until(self, live.comparing.lock()).await?;
         let mut rest = &frame[..];
         for part in slices(span) {
-            let stored = self.read_wherever(live, part).await?;
+            let Some(stored) = self.read_wherever(live, part).await? else {
+                return Ok(Stored::Lost);
+            };
             let (head, tail) = rest.split_at(stored.len());
             if head != &stored[..] {
-                return Ok(false);
+                return Ok(Stored::Other);
             }
             rest = tail;
         }
-        Ok(true)
+        Ok(Stored::Same)
     }
 
-    /// Reads of an upload that may be published at any moment.
-    async fn read_wherever(&self, live: &Live, part: ByteRange) -> Result<Bytes, StoreError> {
+    /// Reads of an upload that may be published at any moment. Nothing if it is lost.
+    async fn read_wherever(
+        &self,
+        live: &Live,
+        part: ByteRange,
+    ) -> Result<Option<Bytes>, StoreError> {
+        let published = Source::Published(live.published_name());
         if live.has_evidence() {
-            return self.store.read_published(&live.published_name(), part).await;
+            return self.read_or_lose(&published, part).await;
         }
-        match self.store.read(live.id, part).await {
-            Err(StoreError::NotFound { .. }) => {
-                self.store.read_published(&live.published_name(), part).await
-            }
-            result => result,
+        match self.read_or_lose(&Source::Upload(live.id), part).await? {
+            Some(bytes) => Ok(Some(bytes)),
+            None => self.read_or_lose(&published, part).await,
         }
     }
 
-    /// What is stored cannot be read. If it is lost it is asked for again.
-    async fn unreadable(
+    /// The client sent other bytes than those that are stored. A body that does not hash to what
+    /// was acknowledged is another one; only for one that does is the stored range read.
+    async fn contradiction(
         self: &Arc<Self>,
         live: &Arc<Live>,
         range: ByteRange,
-        error: StoreError,
+        came: Checksum,
     ) -> UploadError {
-        let is_gone = matches!(error, StoreError::NotFound { .. });
-        if is_gone && live.upload_state() == UploadState::Complete {
-            return UploadError::Conflict(NO_FILE);
-        }
-        match self.contradiction(live, range).await {
-            // It could be read in the end, or there is nothing that could be forgotten.
-            UploadError::Conflict(_) => error.into(),
-            other => other,
+        let checksum = live.lock().coverage.get(range).copied();
+        let Some(checksum) = checksum.filter(|stored| *stored == came) else {
+            return UploadError::Conflict(OTHER_BYTES);
+        };
+        let sound = async {
+            let _turn = live.comparing.lock().await;
+            self.is_sound_wherever(live, StoredRange { range, checksum }).await
+        };
+        let sound = tokio::select! {
+            biased;
+            gone = live.gone() => return gone,
+            sound = sound => sound,
+        };
+        match sound {
+            Ok(true) => UploadError::Conflict(OTHER_BYTES),
+            Ok(false) => self.lose_stored(live, range).await,
+            Err(error) => error.into(),
         }
     }
 
-    /// Who is wrong: the client, or our disk?
-    async fn contradiction(self: &Arc<Self>, live: &Arc<Live>, range: ByteRange) -> UploadError {
-        let checksum = live.lock().coverage.get(range).copied();
-        let Some(checksum) = checksum else { return UploadError::Conflict(OTHER_BYTES) };
+    /// A stored range is damaged, or cannot be read: it is asked for again.
+    async fn lose_stored(self: &Arc<Self>, live: &Arc<Live>, range: ByteRange) -> UploadError {
+        match live.upload_state() {
+            UploadState::Receiving | UploadState::Stitching => {}
+            UploadState::Complete => return UploadError::Conflict(NO_FILE),
+            ended @ (UploadState::Failed | UploadState::Cancelled | UploadState::Expired) => {
+                return UploadError::Gone(ended);
+            }
+        }
         if live.has_evidence() {
             // Whoever examines the finished file decides; nothing may be forgotten behind it.
             return UploadError::unavailable("the finished file is being examined");
         }
-        match self.is_sound_wherever(live, StoredRange { range, checksum }).await {
-            Ok(true) => UploadError::Conflict(OTHER_BYTES),
-            Ok(false) => {
-                tracing::error!(upload.id = %live.id, %range, "A stored range is not what it was");
-                match self.forget_while_receiving(live, range).await {
-                    Ok(()) => UploadError::unavailable("a stored range is not what it was"),
-                    Err(error) => error,
-                }
-            }
-            Err(error) => error.into(),
+        tracing::error!(upload.id = %live.id, %range, "A stored range is not what it was");
+        match self.forget_while_receiving(live, range).await {
+            Ok(()) => UploadError::unavailable("a stored range is not what it was"),
+            Err(error) => error,
         }
     }
 

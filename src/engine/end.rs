@@ -80,6 +80,7 @@ impl Shared {
             state.record.released = false;
         }
         drop(ledger);
+        live.dismiss();
         live.announce();
         tracing::info!(upload.id = %live.id, state = how.as_str(), "Ended upload {}", live.id);
         // Only now that the tombstone is durable may the bytes go (invariant 7).
@@ -151,10 +152,14 @@ impl Shared {
             return Ok(false);
         };
         let creative = self.catalog.creative(record.creative_id).await?;
+        let is_complete = record.state == UploadState::Complete;
         {
             let mut state = live.lock();
             (state.record, state.creative) = (record, creative);
             state.retry_at = None;
+        }
+        if !is_complete {
+            live.dismiss();
         }
         live.announce();
         Ok(true)

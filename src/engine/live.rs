@@ -12,9 +12,10 @@ use std::{
 };
 
 use tokio::{sync::watch, time::Instant};
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    Class, Refused, UploadError,
+    Refused,
     claim::{Claim, ClaimSlot},
     ender::Ender,
     evidence::Evidence,
@@ -27,6 +28,11 @@ use crate::upload::{
     Allowance, By, ByteRange, Checksum, Coverage, Creative, Day, Plan, Sha256Digest, StoredRange,
     UploadId, UploadRecord, UploadState, Visitor,
 };
+
+/// The detail of a conflict about the digest of the whole file.
+const OTHER_SHA256: &str = "this upload was begun with another `sha256` of the whole file; to send \
+    another file, choose another `flowIdentifier`, or cancel this upload, probe, and send it from \
+    its first chunk";
 
 /// An upload that somebody uses, or used a moment ago.
 #[derive(Debug)]
@@ -54,6 +60,10 @@ pub(super) struct Live {
     pub(super) flushed: AtomicBool,
     /// How many want to end it: a stitch that runs lets go of its claim soon.
     enders: watch::Sender<usize>,
+    /// Cancelled when it has ended without a file: see [`super::incoming`].
+    pub(super) gone: CancellationToken,
+    /// Held by whoever compares bytes that came with bytes that are stored: one at a time.
+    pub(super) comparing: tokio::sync::Mutex<()>,
 }
 
 /// What changes of it, under one lock that is never held across an await.
@@ -181,6 +191,8 @@ impl Live {
             warm: Warm::default(),
             flushed: AtomicBool::new(!persisted),
             enders: watch::Sender::new(0),
+            gone: CancellationToken::new(),
+            comparing: tokio::sync::Mutex::default(),
         }
     }
 
@@ -221,18 +233,6 @@ impl Live {
 
     pub(super) fn upload_state(&self) -> UploadState {
         self.lock().record.state
-    }
-
-    /// What a fault of the store means: bytes of an upload that ended meanwhile came too late.
-    pub(super) fn explain(&self, error: UploadError) -> UploadError {
-        match self.upload_state() {
-            state @ (UploadState::Failed | UploadState::Cancelled | UploadState::Expired)
-                if error.class() == Class::Unavailable =>
-            {
-                UploadError::Gone(state)
-            }
-            _ => error,
-        }
     }
 
     /// Asks for the exclusive right to write `range`.
@@ -294,12 +294,9 @@ impl Live {
         day: Option<Day>,
         sha256: Option<Sha256Digest>,
     ) -> Result<(), &'static str> {
+        self.check_sha256(sha256)?;
         let mut state = self.lock();
-        let known = state.record.declared_sha256;
-        if sha256.is_some_and(|new| known.is_some_and(|known| known != new)) {
-            return Err("this upload was begun with another `sha256` of the whole file");
-        }
-        if sha256.is_some() && known.is_none() {
+        if sha256.is_some() && state.record.declared_sha256.is_none() {
             state.record.declared_sha256 = sha256;
             state.terms_changed = true;
         }
@@ -308,6 +305,15 @@ impl Live {
             state.terms_changed = true;
         }
         Ok(())
+    }
+
+    /// Errors: it is another one than what the client said before, so this is another file.
+    pub(super) fn check_sha256(&self, sha256: Option<Sha256Digest>) -> Result<(), &'static str> {
+        let known = self.lock().record.declared_sha256;
+        match (known, sha256) {
+            (Some(known), Some(new)) if known != new => Err(OTHER_SHA256),
+            _ => Ok(()),
+        }
     }
 
     /// Whether the upload is full, and nothing of it was forgotten since a pass that had last begun

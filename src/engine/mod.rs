@@ -20,6 +20,7 @@ mod ender;
 mod error;
 mod evidence;
 mod facts;
+mod incoming;
 mod live;
 mod load;
 mod operator;
@@ -42,6 +43,7 @@ mod sweep;
 mod trash;
 mod uploads;
 mod visit;
+mod wanted;
 mod warm;
 mod watch;
 
@@ -66,7 +68,7 @@ pub use self::{
     receive::Received,
     restore::{Emptied, Restored},
     snapshot::{Missing, Snapshot},
-    spool::Spooled,
+    spool::{Keeping, Spooled},
     uploads::Cancelled,
     visit::{Cookie, HandedOut, Visit},
     watch::Watch,

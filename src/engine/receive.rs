@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use tokio::{sync::oneshot, time::timeout};
 
 use super::{
@@ -11,6 +10,7 @@ use super::{
     accept::Head,
     claim::Claim,
     commit::Pending,
+    incoming::Incoming,
     live::{Admission, Live},
     sink::{Seen, Sink},
     warm::Frames,
@@ -69,6 +69,7 @@ impl Engine {
     ) -> Result<Received, UploadError> {
         let shared = &self.shared;
         let live = Shared::admit(shared, intent).await?;
+        let mut body = Incoming::new(live.clone(), body);
         let filled = loop {
             match live.admit(piece.range) {
                 Admission::Claimed(claim) => match shared.write(&live, claim, piece, body).await {
@@ -77,9 +78,9 @@ impl Engine {
                         return Err(shared.give_up(&live, live.explain(error)).await);
                     }
                 },
-                Admission::Busy(slot) => slot.wait().await,
+                Admission::Busy(slot) => body.until(shared, slot.wait()).await?,
                 Admission::Stored | Admission::Ended(UploadState::Complete) => {
-                    let compared = shared.compare(&live, piece, body).await;
+                    let compared = shared.compare(&live, piece, &mut body).await;
                     compared.map_err(|error| live.explain(error))?;
                     shared.commit_terms(&live).await?;
                     shared.metrics.count_chunk(ChunkResult::Duplicate);
@@ -127,7 +128,7 @@ impl Shared {
         live: &Arc<Live>,
         claim: Claim,
         piece: Piece,
-        mut body: Body,
+        mut body: Incoming,
     ) -> Result<bool, UploadError> {
         claim.at_work(true);
         // Looked at first: the lock is held while others are being recorded.
@@ -145,11 +146,11 @@ impl Shared {
                     drop(claim);
                     return self.follow(live, sink.into_seen(), body).await;
                 }
-                frame = body.next() => frame,
-                () = self.budget.pressure(), if sink.holds_memory() => Some(Ok(Bytes::new())),
+                frame = body.next() => frame?,
+                () = self.budget.pressure(), if sink.holds_memory() => Some(Bytes::new()),
             };
             claim.at_work(true);
-            if let Some(Ok(frame)) = &frame {
+            if let Some(frame) = &frame {
                 claim.brought(frame.len());
                 if let Some(begun) = head.as_mut().and_then(|head| head.take(frame)) {
                     let (name, accept) = live.kind();
@@ -159,9 +160,8 @@ impl Shared {
             }
             match frame {
                 // What stands for memory pressure, and so means: write out what is here.
-                Some(Ok(frame)) if frame.is_empty() => sink.let_go().await?,
-                Some(Ok(frame)) => sink.take(frame).await?,
-                Some(Err(error)) => return Err(error.into()),
+                Some(frame) if frame.is_empty() => sink.let_go().await?,
+                Some(frame) => sink.take(frame, &mut body).await?,
                 None => break,
             }
         }
@@ -213,17 +213,17 @@ impl Shared {
         &self,
         live: &Arc<Live>,
         mut seen: Seen,
-        mut body: Body,
+        mut body: Incoming,
     ) -> Result<bool, UploadError> {
-        while let Some(frame) = body.next().await {
-            seen.take(&frame?)?;
+        while let Some(frame) = body.next().await? {
+            seen.take(&frame)?;
         }
         let range = seen.piece.range;
         let checksum = seen.finish()?;
         loop {
             match live.admit(range) {
                 // Not taken over: these bytes are gone, and nobody would be left to store any.
-                Admission::Busy(slot) => slot.wait_patiently().await,
+                Admission::Busy(slot) => body.until(self, slot.wait_patiently()).await?,
                 Admission::Stored => break,
                 Admission::Claimed(_) => {
                     return Err(UploadError::unavailable("the chunk was sent twice at once"));

@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 
-use super::{Piece, Shared, UploadError, budget::Lease, live::Live, warm::Frames};
+use super::{
+    Piece, Shared, UploadError, budget::Lease, incoming::Incoming, live::Live, warm::Frames,
+};
 use crate::upload::{
     Checking, Checksum, UploadId,
     limits::{SMALL_FRAME_LEN, WRITE_BATCH_LEN_MAX},
@@ -88,7 +90,12 @@ impl<'a> Sink<'a> {
         self.flush().await
     }
 
-    pub(super) async fn take(&mut self, mut frame: Bytes) -> Result<(), UploadError> {
+    /// Takes what `body` brought; the rest of it is what a wait for memory may end with.
+    pub(super) async fn take(
+        &mut self,
+        mut frame: Bytes,
+        body: &mut Incoming,
+    ) -> Result<(), UploadError> {
         if frame.len() < SMALL_FRAME_LEN {
             // It may be all that is used of a buffer many times as large.
             frame = Bytes::copy_from_slice(&frame);
@@ -100,7 +107,8 @@ impl<'a> Sink<'a> {
             // Nothing may be held while more is waited for: see `budget`.
             self.warm = None;
             self.flush_before(frame.len()).await?;
-            self.shared.budget.lease(frame.len(), || self.shared.cool()).await
+            let lease = self.shared.budget.lease(frame.len(), || self.shared.cool());
+            body.until(self.shared, lease).await?
         };
         self.batch_len += frame.len();
         self.batch.push(frame);

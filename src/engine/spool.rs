@@ -9,11 +9,34 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 
-use super::{Body, BodyError, Engine, Shared, UploadError, budget::Lease, quota::Charge};
+use super::{
+    Body, BodyError, Engine, Intent, Shared, UploadError, budget::Lease, quota::Charge,
+    wanted::Wanted,
+};
 use crate::upload::{
     ByteRange, Principal, UploadId,
     limits::{READ_LEN_MAX, SPOOL_MEMORY_LEN_MAX, WRITE_BATCH_LEN_MAX},
 };
+
+/// What a body is kept for.
+#[derive(Debug, Clone, Copy)]
+pub enum Keeping<'a> {
+    /// It is a whole file of this principal, whose quotas bound it as it grows.
+    Whole(&'a Principal),
+    /// It is a chunk of the upload of this intent, and is wanted no longer than that.
+    Chunk(&'a Intent),
+    /// What it is, is named after it.
+    Unknown,
+}
+
+impl Keeping<'_> {
+    fn too_long(self, len: u64, max: u64) -> UploadError {
+        match self {
+            Self::Whole(_) | Self::Unknown => UploadError::TooLarge { len, max },
+            Self::Chunk(_) => UploadError::WrongLength { expected: max, got: len },
+        }
+    }
+}
 
 /// A whole body that is kept. Forgotten when dropped.
 #[derive(Debug)]
@@ -44,25 +67,30 @@ impl Drop for SpoolFile {
 }
 
 impl Engine {
-    /// Reads `body` to its end and keeps it, if it is at most `max` bytes long. A whole file names
-    /// its principal, whose quotas then bound it as it grows.
+    /// Reads `body` to its end and keeps it, if it is at most `max` bytes long.
     ///
-    /// Errors: it is longer ([`UploadError::TooLarge`]) or over a quota, it breaks, or there is no
-    /// room.
+    /// Errors: it is longer ([`UploadError::TooLarge`], or [`UploadError::WrongLength`] of a chunk,
+    /// as soon as the first byte too many has come) or over a quota, its upload has ended
+    /// ([`UploadError::Gone`]), it breaks, or there is no room.
     pub async fn spool(
         &self,
         mut body: Body,
         max: u64,
-        whole_of: Option<&Principal>,
+        keeping: Keeping<'_>,
     ) -> Result<Spooled, UploadError> {
-        let charge = match whole_of {
-            Some(principal) => Some(self.shared.begin_to_keep(principal).await?),
-            None => None,
-        };
+        let (mut charge, mut wanted) = (None, None);
+        match keeping {
+            Keeping::Whole(principal) => {
+                charge = Some(self.shared.begin_to_keep(principal).await?);
+            }
+            Keeping::Chunk(intent) => wanted = Some(Wanted::by(&self.shared, intent).await?),
+            Keeping::Unknown => {}
+        }
         let mut spool = Spool::new(self.shared.clone(), charge);
         loop {
             let frame = tokio::select! {
                 biased;
+                gone = gone(wanted.as_ref()) => return Err(gone),
                 frame = body.next() => frame,
                 () = self.shared.budget.pressure(), if spool.holds_memory() => {
                     spool.spill().await?;
@@ -73,10 +101,19 @@ impl Engine {
             let frame = frame?;
             let len = spool.len + frame.len() as u64;
             if max < len {
-                return Err(UploadError::TooLarge { len, max });
+                return Err(keeping.too_long(len, max));
             }
+            wanted.as_mut().map_or(Ok(()), Wanted::look)?;
             spool.take(frame).await?;
         }
+    }
+}
+
+/// Ends when the upload that a body is kept for has ended, if it is known.
+async fn gone(wanted: Option<&Wanted<'_>>) -> UploadError {
+    match wanted {
+        Some(wanted) => wanted.gone().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -120,7 +120,8 @@ async fn clear(shared: &Arc<Shared>) -> Result<(), UploadError> {
             shared.settle_doubt(&shared.ledger.lock().await, &live).await?;
         }
     }
-    super::recover::bury(shared).await
+    super::recover::bury(shared).await?;
+    Ok(shared.store.tidy().await?)
 }
 
 /// Ends uploads whose last byte came too long ago.

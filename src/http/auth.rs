@@ -145,7 +145,8 @@ async fn open(state: &State, parts: &request::Parts, body: RequestBody) -> Answe
     let by = by::of(state, parts, Means::Code);
     let (token, record) = state.access.sign_in(email.trim(), code.trim(), &by).await?;
     let ends = record.expires_at.unwrap_or(Timestamp::MAX);
-    Ok(body::json(StatusCode::CREATED, &Session::new(&state.access, token.reveal(), ends)))
+    let session = Session::new(&state.access, token.reveal(), ends);
+    Ok(body::created("/auth/session", &session))
 }
 
 /// `POST /auth/session`, with a session.

@@ -96,6 +96,14 @@ pub fn json(status: StatusCode, value: &impl Serialize) -> Response {
     json_as("application/json", status, value)
 }
 
+/// 201: what was made has the address `location`, which is a path of ours.
+pub fn created(location: &str, value: &impl Serialize) -> Response {
+    let mut response = json(StatusCode::CREATED, value);
+    let location = HeaderValue::from_str(location).expect("our paths are ASCII");
+    response.headers_mut().insert(header::LOCATION, location);
+    response
+}
+
 /// A JSON answer of a more special media type.
 pub(super) fn json_as(
     content_type: &'static str,
@@ -116,9 +124,16 @@ pub(super) fn json_as(
 /// Bounded by [`limits::DRAIN_LEN_MAX`] and [`limits::DRAIN_TIMEOUT`]; a body that is known to be
 /// longer is not touched. Nor is one whose client waits for a `100 Continue` (the first read would
 /// send it): such a client takes the answer instead.
+///
+/// A slow client does not delay its own answer: after [`limits::DRAIN_AHEAD`] this returns, and the
+/// rest is read and dropped while the answer is sent.
 pub async fn drain(headers: &HeaderMap, body: RequestBody) {
-    if !expects_continue(headers) {
-        drain_within(body, limits::DRAIN_LEN_MAX, limits::DRAIN_TIMEOUT).await;
+    if expects_continue(headers) {
+        return;
+    }
+    let mut rest = Box::pin(drain_within(body, limits::DRAIN_LEN_MAX, limits::DRAIN_TIMEOUT));
+    if timeout(limits::DRAIN_AHEAD, &mut rest).await.is_err() {
+        tokio::spawn(rest);
     }
 }
 
@@ -140,7 +155,7 @@ async fn drain_within(mut body: RequestBody, len_max: u64, wait_max: Duration) {
             len += frame.data_ref().map_or(0, |data| data.len() as u64);
         }
     };
-    // Past the time the answer is sent regardless: that it may be lost is all that is lost.
+    // Past the time the connection is closed: that the answer may be lost is all that is lost.
     let _ = timeout(wait_max, read).await;
 }
 

@@ -3,6 +3,7 @@
 //! It is reached through a socket that only the server's user may open, or from within the same
 //! process; so there is no other check of who asks.
 
+mod backup;
 mod creatives;
 mod people;
 mod trash;
@@ -14,6 +15,7 @@ use http::{Method, StatusCode, request};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    backup::{Cut, CutError, Cutter},
     creatives::Given,
     people::{Holdings, Issued, Person, TokenBody},
     trash::{EmptiedBody, RestoredBody},
@@ -82,13 +84,17 @@ impl Sweep {
 
 /// The service: answers every request, be it with a problem.
 #[derive(Debug, Clone)]
-pub struct Control(Arc<State>);
+pub struct Control {
+    state: Arc<State>,
+    /// What makes the cuts of backups.
+    cutter: Option<Arc<dyn Cutter>>,
+}
 
 impl Control {
     /// The service on this state.
     #[must_use]
-    pub fn new(state: Arc<State>) -> Self {
-        Self(state)
+    pub fn new(state: Arc<State>, cutter: Option<Arc<dyn Cutter>>) -> Self {
+        Self { state, cutter }
     }
 }
 
@@ -105,13 +111,13 @@ impl tower::Service<Request> for Control {
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let state = self.0.clone();
+        let (state, cutter) = (self.state.clone(), self.cutter.clone());
         Box::pin(async move {
             let id = request_id::of(request.extensions()).to_owned();
             let own = state.clone();
             // To its end, whether or not the tool waits for it: half a change is worse than none.
             let (parts, _) = request.into_parts();
-            let exchange = async move { dispatch(&own, &parts).await };
+            let exchange = async move { dispatch(&own, cutter.as_deref(), &parts).await };
             let exchange = tracing::Instrument::in_current_span(exchange);
             let answer = state.engine.detach(exchange).await;
             let answer = answer.unwrap_or_else(|| Err(Problem::internal()));
@@ -125,13 +131,13 @@ fn stopped() -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "shutting_down", detail)
 }
 
-async fn dispatch(state: &State, request: &request::Parts) -> Answer {
+async fn dispatch(state: &State, cutter: Option<&dyn Cutter>, request: &request::Parts) -> Answer {
     let path = request.uri.path();
     let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     let known = matches!(
         segments[..],
         ["uploads", _, "cancel" | "retry"]
-            | ["sweep"]
+            | ["sweep" | "backup"]
             | ["users" | "tokens" | "trash" | "creatives", _]
     );
     if known && request.method != Method::POST {
@@ -151,6 +157,7 @@ async fn dispatch(state: &State, request: &request::Parts) -> Answer {
             let retry = retry(&state.engine, id(upload)?);
             state.stopping.run_until_cancelled(retry).await.unwrap_or_else(|| Err(stopped()))
         }
+        ["backup"] => backup::cut(cutter, query).await,
         ["sweep"] => {
             let query = Parameters::read(query, &["dry_run"])?;
             let dry_run = query.get("dry_run", "`true` or `false`")?.unwrap_or(false);

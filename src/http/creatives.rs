@@ -82,7 +82,9 @@ pub(super) async fn upload(
     let body = frames(body);
     let status = direct::upload_creative(&state.engine, grant, content_type, digest, body).await?;
     Ok(match (status.upload.state, &status.creative) {
-        (Standing::Complete, Some(creative)) => one(StatusCode::CREATED, creative),
+        (Standing::Complete, Some(creative)) => {
+            body::created(&creative.address(), &OneCreative { creative })
+        }
         // It is safe and will be complete; the status says where to ask.
         _ => body::json(StatusCode::ACCEPTED, &status),
     })

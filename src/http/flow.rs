@@ -43,10 +43,17 @@ fn query<'a>(gate: &FlowGate<'a>) -> &'a str {
 }
 
 fn answer(answer: Result<flow::Answer, Refusal>) -> Answer {
-    let json = |status, body: Box<Status>| body::json(status, &body);
     Ok(match answer? {
-        flow::Answer::Here(status) => json(StatusCode::OK, status),
-        flow::Answer::Completed(status) => json(StatusCode::CREATED, status),
+        flow::Answer::Here(status) => body::json(StatusCode::OK, &status),
+        flow::Answer::Completed(status) => body::created(&made(&status), &status),
         flow::Answer::Missing => body::no_content(),
     })
+}
+
+/// The address of what an upload has become: of its creative, unless that is deleted already.
+fn made(status: &Status) -> String {
+    match &status.creative {
+        Some(creative) => creative.address(),
+        None => format!("/uploads/{}", status.upload.id),
+    }
 }

@@ -11,7 +11,7 @@ use std::{
     io,
     pin::Pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, ready},
@@ -38,6 +38,8 @@ use crate::{
 pub(super) struct Intake {
     /// Whether a request has come and its answer is not written.
     in_request: AtomicBool,
+    /// Lives as long as somebody may read the body of the last request.
+    body: Mutex<Weak<()>>,
     /// Whether the caller of this request was let in.
     is_admitted: AtomicBool,
     /// Whether a line of the head ended with a bare LF.
@@ -57,6 +59,23 @@ impl Intake {
         let lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner).take();
         let has_bare_lf = self.has_bare_lf.swap(false, Ordering::AcqRel);
         (lease.map(|lease| HeadLease(Arc::new(lease))), has_bare_lf)
+    }
+
+    /// The body of the request that has begun can be read for as long as what is given here lives.
+    /// It may outlive the answer: the rest of a refused body is not the next head.
+    pub(super) fn begin_body(&self) -> Arc<()> {
+        let coming = Arc::new(());
+        *self.body.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(&coming);
+        coming
+    }
+
+    /// Whether what comes belongs to a request whose head is whole.
+    fn is_in_request(&self) -> bool {
+        let is_body = || {
+            let body = self.body.lock().unwrap_or_else(PoisonError::into_inner);
+            body.strong_count() != 0
+        };
+        self.in_request.load(Ordering::Acquire) || is_body()
     }
 
     /// The caller was let in: what it sends is read in large steps.
@@ -137,7 +156,7 @@ impl<T: AsyncRead> Reader<T> {
 
     /// How many bytes may be read now. Pending while there is no memory for them.
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<u64> {
-        if self.intake.in_request.load(Ordering::Acquire) {
+        if self.intake.is_in_request() {
             if self.head.len != 0 {
                 self.head = Head::new(self.pace);
             }
@@ -162,7 +181,7 @@ impl<T: AsyncRead> Reader<T> {
     /// Whether a head has begun and brings too little.
     fn poll_too_slow(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let head = &mut self.head;
-        let in_request = self.intake.in_request.load(Ordering::Acquire);
+        let in_request = self.intake.is_in_request();
         let patience = head.credit.patience().filter(|_| head.len != 0 && !in_request);
         let Some(patience) = patience else { return Poll::Pending };
         let begin = || (Instant::now(), Box::pin(sleep(patience)));
@@ -172,7 +191,7 @@ impl<T: AsyncRead> Reader<T> {
 
     /// So much of a head has come.
     fn take(&mut self, bytes: &[u8]) {
-        if self.intake.in_request.load(Ordering::Acquire) {
+        if self.intake.is_in_request() {
             return;
         }
         let waited = self.head.waiting.take();
@@ -239,6 +258,7 @@ mod tests {
     use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 
     use super::*;
+    use crate::upload::limits::KIB;
 
     const PACE: Pace =
         Pace { idle: Duration::from_secs(30), progress: Some(64), window: Duration::from_mins(1) };
@@ -306,6 +326,28 @@ mod tests {
         assert!(began.elapsed().as_secs().abs_diff(60) <= 2, "{:?}", began.elapsed());
         drop(ours);
         dripping.await.expect("no panic");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_rest_of_a_body_whose_answer_was_written_is_not_taken_for_a_head() {
+        let memory = Allowance::new(KIB);
+        let (mut ours, mut theirs, intake) = reader(&memory);
+        intake.begin_request();
+        let coming = intake.begin_body();
+        intake.end_request();
+        // More than a head may have for nothing, and more slowly than one may come.
+        let rest = vec![b'x'; 2 * HEAD_FREE_LEN];
+        let _all_memory = memory.try_lease(1).expect("nobody has it");
+        theirs.write_all(&rest).await.expect("there is room");
+        ours.read_exact(&mut rest.clone()).await.expect("it needs no memory");
+        let silent = tokio::time::timeout(Duration::from_mins(5), ours.read_u8()).await;
+        assert!(silent.is_err(), "it is not held to the pace of a head");
+        drop(coming);
+        theirs.write_all(&rest).await.expect("there is room");
+        let waits = tokio::time::timeout(Duration::from_secs(1), async {
+            ours.read_exact(&mut rest.clone()).await
+        });
+        assert!(waits.await.is_err(), "a head waits for memory");
     }
 
     #[test]

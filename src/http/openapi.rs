@@ -141,7 +141,7 @@ impl Say {
 
     fn flow(&mut self) -> Value {
         let here = self.json::<Status>("The chunk is safely here, or the upload is complete.");
-        let completed = self.json::<Status>("This request completed the upload.");
+        let completed = made(self.json::<Status>("This request completed the upload."));
         let missing = json!({ "description": "To a probe: the chunk is not here." });
         let probed = json!({ "200": here, "204": missing });
         let sent = json!({ "200": here, "201": completed, "204": missing });
@@ -160,7 +160,7 @@ impl Say {
     }
 
     fn upload_creative(&mut self) -> Value {
-        let created = self.json::<OneCreative>("The creative.");
+        let created = made(self.json::<OneCreative>("The creative."));
         let accepted = self.json::<Status>("Safe, and still being checked: ask for the upload.");
         let answers = json!({ "201": created, "202": accepted });
         let summary = "Upload one picture in one request";
@@ -284,6 +284,14 @@ fn operation(id: &str, summary: &str, parameters: Value, answers: Value) -> Valu
 
 fn answer(description: &str, content_type: &str, schema: Value) -> Value {
     json!({ "description": description, "content": { content_type: { "schema": schema } } })
+}
+
+/// An answer whose header has the address of what was made.
+fn made(mut answer: Value) -> Value {
+    let description = "The path of what was made.";
+    let location = json!({ "required": true, "schema": text(), "description": description });
+    answer["headers"] = json!({ "Location": location });
+    answer
 }
 
 fn body(content: &Value) -> Value {

@@ -15,7 +15,12 @@
 
 use std::{error::Error, io, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use http_body_util::BodyExt;
+use hyper::{
+    body::{Body, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -249,7 +254,7 @@ impl<S: Handler> Connection<S> {
             }
         }));
         let service = service_fn(move |request: http::Request<Incoming>| {
-            let mut request = request.map(body::boxed);
+            let mut request = request.map(|body| coming(body, &intake));
             if let Some(peer) = peer {
                 let client = proxies.client(peer, request.headers());
                 request.extensions_mut().insert(Peer(client));
@@ -276,6 +281,19 @@ impl<S: Handler> Connection<S> {
             debug!(error = &error as &dyn Error, "A connection ended early");
         }
     }
+}
+
+/// A body of which the reader of its connection knows whether it is still coming.
+fn coming(body: Incoming, intake: &Intake) -> body::RequestBody {
+    if body.is_end_stream() {
+        return body::empty();
+    }
+    let coming = intake.begin_body();
+    // The way to give a body something to drop at its end, and change nothing else of it.
+    body::boxed(body.map_err(move |error| {
+        let _ = &coming;
+        error
+    }))
 }
 
 /// Hands a request what the reader of its connection knows of it.

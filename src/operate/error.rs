@@ -3,7 +3,14 @@
 use std::io;
 
 use crate::{
-    app::StartError, catalog::CatalogError, engine::UploadError, http::BoxError, store::StoreError,
+    app::StartError,
+    catalog::CatalogError,
+    engine::UploadError,
+    http::BoxError,
+    store::{
+        OpenError, StoreError,
+        backup::{RestoreError, VaultError},
+    },
 };
 
 /// Why a tool has no answer.
@@ -54,6 +61,15 @@ pub enum Failure {
     /// The answer cannot be written.
     #[error("cannot write the answer")]
     Output(#[from] io::Error),
+    /// The folder of the backup.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The data folders.
+    #[error(transparent)]
+    Place(#[from] OpenError),
+    /// The backup, or where it is to go.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
     /// A mistake of ours.
     #[error("a part of the work panicked: please report it")]
     Panicked(#[from] tokio::task::JoinError),

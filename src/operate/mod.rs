@@ -6,6 +6,7 @@
 //! this one: see `control`.
 
 mod audit;
+mod backup;
 mod control;
 mod creatives;
 mod data;
@@ -22,6 +23,7 @@ mod verify;
 
 use std::{
     io::{self, IsTerminal, Write},
+    path::Path,
     sync::Arc,
 };
 
@@ -120,6 +122,30 @@ pub async fn sweep(config: &Config, dry_run: bool, as_json: bool) -> Result<bool
         }
         Answer::Refused(why) => refuse(&why, as_json).map(|()| false),
     }
+}
+
+/// `flowstitch backup`. Returns whether all that the catalog speaks of is in it.
+pub async fn backup(config: &Config, to: &Path, as_json: bool) -> Result<bool, Failure> {
+    let progress = Progress::new(!as_json && io::stderr().is_terminal());
+    match backup::backup(config, to, progress).await? {
+        Answer::Done(saved) => {
+            tell(&saved, backup::Saved::as_text, as_json)?;
+            Ok(saved.lost.is_empty())
+        }
+        Answer::Refused(why) => refuse(&why, as_json).map(|()| false),
+    }
+}
+
+/// `flowstitch restore`. Returns whether it was done.
+pub async fn restore(
+    config: &Config,
+    from: &Path,
+    (verify, linked): (bool, bool),
+    as_json: bool,
+) -> Result<bool, Failure> {
+    let progress = Progress::new(!as_json && io::stderr().is_terminal());
+    let restored = backup::restore(config, from, (verify, linked), progress).await?;
+    tell(&restored, backup::Restored::as_text, as_json).map(|()| true)
 }
 
 /// What `verify` found so far. As text it is told at once, as JSON all together.

@@ -16,7 +16,10 @@ use super::{
     name::Name,
     open_files::{OpenFile, OpenFiles},
 };
-use crate::upload::{Mark, UploadId, limits};
+use crate::{
+    store::backup::cuts::Cuts,
+    upload::{Mark, UploadId, limits},
+};
 
 /// The folders and what is known of the files in them. All calls block.
 #[derive(Debug)]
@@ -28,18 +31,44 @@ pub(super) struct Disk {
     /// The uploads whose names may not be on the disk yet, and what [`Folder::sync`] must know of
     /// them. Never held during an operation on the disk.
     unnamed: Mutex<HashMap<UploadId, Failures>>,
+    /// What is to be kept for a backup.
+    cuts: Cuts,
 }
 
 impl Disk {
     pub(super) fn new(incomplete: Folder, completed: Folder, trash: Folder) -> Self {
-        let open_files = OpenFiles::new(limits::OPEN_FILES_MAX);
-        Self { incomplete, completed, bin: Bin::new(trash), open_files, unnamed: Mutex::default() }
+        let (open_files, bin) = (OpenFiles::new(limits::OPEN_FILES_MAX), Bin::new(trash));
+        let (unnamed, cuts) = (Mutex::default(), Cuts::default());
+        Self { incomplete, completed, bin, open_files, unnamed, cuts }
+    }
+
+    /// Goes on with the cut of a backup that is still being taken.
+    pub(super) fn with_cuts(self, cuts: Cuts) -> Self {
+        Self { cuts, ..self }
+    }
+
+    /// See [`Cuts::begin`].
+    pub(super) fn begin_cut<T>(
+        &self,
+        id: &str,
+        snapshot: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<T> {
+        self.cuts.begin(&self.incomplete, id, snapshot)
+    }
+
+    /// See [`Cuts::clear`].
+    pub(super) fn clear_cuts(&self) -> io::Result<()> {
+        self.cuts.clear(&self.incomplete)
     }
 
     pub(super) fn create(&self, upload: UploadId, total: u64) -> io::Result<()> {
         self.open_files.forget(upload);
         let since = self.incomplete.failures();
-        let file = self.incomplete.create(&Name::of_upload(upload), total)?;
+        let name = Name::of_upload(upload);
+        if self.incomplete.len(&name)?.is_none() {
+            self.cuts.note_new(&name);
+        }
+        let file = self.incomplete.create(&name, total)?;
         self.unnamed().insert(upload, since);
         self.open_files.keep(upload, OpenFile::new(file)?);
         Ok(())
@@ -134,14 +163,16 @@ impl Disk {
     fn finish(&self, upload: UploadId, name: &PublishedName) -> io::Result<()> {
         self.sync_bytes(upload)?;
         let (old, new) = (Name::of_upload(upload), Name::of_published(name));
-        self.incomplete.rename(&old, &self.completed, &new)
+        self.incomplete.rename(&old, &self.completed, &new)?;
+        self.cuts.note_renamed(&old, &new);
+        Ok(())
     }
 
     /// Its folder is not synced: if power is lost and the file comes back, it is an upload that
     /// nobody knows, and goes the way of those. Nothing was promised on its being gone.
     pub(super) fn discard(&self, upload: UploadId) -> io::Result<()> {
         self.unnamed().remove(&upload);
-        let removed = self.incomplete.remove(&Name::of_upload(upload));
+        let removed = self.cuts.take_away(&self.incomplete, &Name::of_upload(upload));
         // Only now: whoever opened it anew before it was removed would keep its blocks.
         self.open_files.forget(upload);
         removed
@@ -168,12 +199,14 @@ impl Disk {
     /// The folder is synced even if the file is not there: a former call may not have come so far.
     pub(super) fn unpublish(&self, name: &PublishedName) -> io::Result<()> {
         let since = self.completed.failures();
-        self.completed.remove(&Name::of_published(name))?;
+        self.cuts.take_away(&self.completed, &Name::of_published(name))?;
         self.completed.sync(since)
     }
 
     pub(super) fn set_aside(&self, key: &TrashKey, note: &Bytes) -> io::Result<bool> {
-        let was_there = self.bin.set_aside(self.folder_of(key), key, note)?;
+        let (from, name) = (self.folder_of(key), Name::of_origin(&key.origin));
+        let set_aside = || self.bin.set_aside(from, key, note);
+        let was_there = self.cuts.move_away((from, &name), set_aside)?;
         // Only now, as in `discard`.
         if let Origin::Incomplete(upload) = key.origin {
             self.unnamed().remove(&upload);
@@ -206,6 +239,8 @@ impl Disk {
     }
 
     pub(super) fn space(&self) -> io::Result<Space> {
+        // What a backup needs no more is room. If it cannot be removed now, the sweep says so.
+        self.clear_cuts().ok();
         self.incomplete.space()
     }
 

@@ -47,8 +47,23 @@ impl FsStore {
         for place in [&uploads, &finished, &trash] {
             place.make_durable()?;
         }
-        let disk = Arc::new(Disk::new(uploads.folder, finished.folder, trash.folder));
+        let cuts = uploads.cuts()?;
+        let disk = Disk::new(uploads.folder, finished.folder, trash.folder).with_cuts(cuts);
+        let disk = Arc::new(disk);
         Ok(Self { disk, writers: Default::default() })
+    }
+
+    /// Begins a cut for a backup, and takes its snapshot: from then on files that the snapshot may
+    /// name are kept, for as long as somebody has the folder of the cut locked. Blocks.
+    ///
+    /// Errors: of the kind `WouldBlock` if a backup is being taken already, `NotFound` if nobody
+    /// has the folder of this cut locked.
+    pub fn begin_cut<T>(
+        &self,
+        id: &str,
+        snapshot: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<T> {
+        self.disk.begin_cut(id, snapshot)
     }
 
     /// Works on a blocking thread, to its end even if nobody waits for it any more.
@@ -255,6 +270,10 @@ impl ChunkStore for FsStore {
 
     async fn space(&self) -> Result<Space, StoreError> {
         self.work("ask for the free space", Disk::space).await
+    }
+
+    async fn tidy(&self) -> Result<(), StoreError> {
+        self.work("remove what was kept for a backup", Disk::clear_cuts).await
     }
 
     async fn check_writable(&self) -> Result<(), StoreError> {

@@ -3,6 +3,7 @@
 //! A store knows uploads by [`UploadId`] and finished files by [`PublishedName`]; both are made by
 //! us. It knows nothing of users, names, checksums or states, and nobody above it sees a path.
 
+pub mod backup;
 mod bin;
 #[cfg(any(test, feature = "testing"))]
 pub mod contract;
@@ -151,6 +152,11 @@ pub trait ChunkStore: fmt::Debug + Send + Sync + 'static {
     /// How much room there is. What was given to the uploads that are here is not free, written or
     /// not.
     async fn space(&self) -> Result<Space, StoreError>;
+
+    /// Removes what was kept for a backup that has ended. Every sweep asks for it.
+    async fn tidy(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// Whether the store can be written to at this moment: creates, syncs and removes a probe.
     async fn check_writable(&self) -> Result<(), StoreError>;

@@ -1,4 +1,4 @@
-//! Folders inside a folder: the days of the trash.
+//! Folders inside a folder: the days of the trash, the cuts of backups.
 
 use std::{io, os::fd::OwnedFd};
 
@@ -12,6 +12,7 @@ use super::{
     made::{FOLDER_MODE, set_mode},
     name::Name,
 };
+use crate::owner::give_to_owner_of;
 
 impl Folder {
     /// Opens a folder inside this one; nothing if there is none of that name.
@@ -28,7 +29,9 @@ impl Folder {
         let since = self.failures();
         match rustix::fs::mkdirat(self.handle(), &name.0, FOLDER_MODE) {
             Ok(()) => {
-                set_mode(self.open_within(name)?, FOLDER_MODE)?;
+                let made = self.open_within(name)?;
+                set_mode(&made, FOLDER_MODE)?;
+                give_to_owner_of(self.handle(), &made)?;
                 self.sync(since)?;
             }
             Err(Errno::EXIST) => {}
@@ -43,6 +46,17 @@ impl Folder {
             Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST) => Ok(()),
             Err(errno) => Err(errno.into()),
         }
+    }
+
+    /// The names of the folders in it, and of whatever else is no file.
+    pub(super) fn folders(&self) -> io::Result<Vec<String>> {
+        let mut folders = Vec::new();
+        for entry in self.entries()? {
+            let entry = entry?;
+            let name = entry.name.into_string().ok().filter(|_| !entry.is_regular);
+            folders.extend(name.filter(|name| ![".", ".."].contains(&name.as_str())));
+        }
+        Ok(folders)
     }
 
     fn open_within(&self, name: &Name) -> Result<OwnedFd, Errno> {

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{durable::Folder, name::Name};
+use super::{backup::cuts::Cuts, durable::Folder, name::Name};
 
 /// Why a server cannot keep its files where it was told to.
 ///
@@ -72,6 +72,16 @@ pub enum OpenError {
         from: PathBuf,
         /// Where they are to go.
         to: PathBuf,
+    },
+    /// A restore was begun and did not end.
+    #[error(
+        "a restore into {} was interrupted: run `flowstitch restore` again, which goes on where it \
+         stopped, or empty the data folders",
+        path.display()
+    )]
+    HalfRestored {
+        /// Which folder.
+        path: PathBuf,
     },
     /// Two servers would write to the same uploads.
     #[error(
@@ -145,6 +155,11 @@ impl<'a> Place<'a> {
             _ => other.not_writable(source),
         })?;
         other.folder.remove(&probe).map_err(|source| other.not_writable(source))
+    }
+
+    /// What is kept for a backup that is being taken; what others have left is removed.
+    pub(super) fn cuts(&self) -> Result<Cuts, OpenError> {
+        Cuts::adopt(&self.folder).map_err(|source| self.not_writable(source))
     }
 
     /// A server that was killed may have made or moved files whose names were not synced yet: from

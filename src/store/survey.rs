@@ -4,6 +4,7 @@ use std::{io, path::Path};
 
 use super::{
     OpenError, PublishedName,
+    backup::RESTORING,
     durable::{Entry, Folder},
     name::Name,
 };
@@ -45,6 +46,10 @@ impl FolderSurvey {
         };
         if !folder.try_lock().map_err(unusable)? {
             return Err(OpenError::InUse { path: path.into() });
+        }
+        // What is half restored is no data yet.
+        if folder.len(&Name::of_entry(RESTORING)).map_err(unusable)?.is_some() {
+            return Err(OpenError::HalfRestored { path: path.into() });
         }
         let mark = folder.mark().map_err(|source| OpenError::Mark { path: path.into(), source })?;
         for entry in folder.entries().map_err(unusable)? {

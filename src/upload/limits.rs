@@ -202,8 +202,10 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub const ACCEPT_WARN_INTERVAL: Duration = Duration::from_mins(1);
 /// How long a client may take nothing of its answer before its connection is cut.
 pub const RESPONSE_STALL_TIMEOUT: Duration = Duration::from_mins(1);
-/// How long the rest of a refused body is read and dropped before the answer is sent regardless.
+/// How long the rest of a refused body is read and dropped.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the answer to a refused request waits for the rest of its body.
+pub const DRAIN_AHEAD: Duration = Duration::from_millis(250);
 /// How often an event stream tells of changes at most; of the end it tells at once.
 pub const EVENT_INTERVAL: Duration = Duration::from_millis(250);
 /// How often an event stream that has nothing to say shows that it is alive.
@@ -237,6 +239,19 @@ pub const CONTROL_ANSWER_LEN_MAX: usize = 16 * 1024 * 1024;
 /// How often a progress bar is drawn.
 pub const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
+/// How often a backup tries to lock a folder for its cut that a server removes at that moment.
+pub const CUT_CLAIMS_MAX: usize = 5;
+/// Files that are remembered as newer than the cut of a backup. Of those beyond, the server keeps
+/// what it need not keep.
+pub const CUT_NEWER_MAX: usize = 100_000;
+/// How long ago a file must have changed for its time to tell whether it has changed since: file
+/// systems count in steps, of two seconds at most.
+pub const COPY_SETTLED: Duration = Duration::from_secs(2);
+/// Bytes of a line in the manifest of a backup.
+pub const MANIFEST_LINE_LEN_MAX: u64 = 4 * KIB;
+/// Pages of the catalog that are copied at a time into its snapshot.
+pub const SNAPSHOT_PAGES: i32 = 1024;
+
 /// Free bytes under which the service says that it is not ready.
 pub const READY_FREE_MIN: u64 = 64 * MIB;
 /// How long the result of a readiness check is given to everybody who asks.
@@ -267,7 +282,7 @@ pub const CONNECTIONS_MAX: usize = 10_000;
 /// Default of `upload_ttl`: how long an upload waits for its next byte.
 pub const UPLOAD_TTL: Duration = Duration::from_hours(24);
 /// Default of `result_ttl`: how long a finished upload answers for its identity.
-pub const RESULT_TTL: Duration = Duration::from_hours(1);
+pub const RESULT_TTL: Duration = Duration::from_mins(10);
 /// Default of `cancel_grace`: how long late chunks of an ended upload are refused.
 pub const CANCEL_GRACE: Duration = Duration::from_secs(30);
 /// Default of `tombstone_ttl`: how long anything at all is known of an ended upload.

@@ -2,6 +2,7 @@
 
 mod access;
 mod at_rest;
+mod backup;
 mod crash;
 mod deployment;
 mod logs;

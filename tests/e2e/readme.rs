@@ -31,6 +31,8 @@ enum How {
     Settings,
     /// The flags of a server.
     Flags,
+    /// A backup of a server that runs, and a restore to another place.
+    Backup,
     /// What `verify --json` prints.
     Document,
     /// A target of the Makefile.
@@ -42,7 +44,7 @@ enum How {
 }
 
 /// The blocks, in their order, each by its language and the words that it begins with.
-const BLOCKS: [(&str, &str, How); 26] = [
+const BLOCKS: [(&str, &str, How); 27] = [
     ("sh", "cargo run --release\n", How::NotRun("the binary under test is built already")),
     ("sh", "curl -F flowIdentifier", How::Curl(whole_file)),
     ("sh", "curl -F scheduled_at", How::Curl(picture_for_a_day)),
@@ -62,6 +64,7 @@ const BLOCKS: [(&str, &str, How); 26] = [
     ("toml", "scan_command", How::Settings),
     ("sh", "flowstitch verify", How::Tools),
     ("json", "{", How::Document),
+    ("sh", "flowstitch backup", How::Backup),
     ("nginx", "location", How::NotRun("`torture nginx-unbuffered` runs a real nginx like it")),
     ("sh", "flowstitch --tls-cert", How::Flags),
     ("sh", "make test", How::Make),
@@ -134,6 +137,7 @@ fn the_commands_of_the_operator_do_what_is_said_of_them() {
         for line in block.lines().filter(|line| line.starts_with("flowstitch ")) {
             prepare(&server, line);
             let line = line.replace(" ID", &format!(" {}", id_for(&server, line)));
+            let line = line.replace(" DIR", " backup");
             let output = shell(&line, dir, &server);
             let text = [&output.stdout[..], &output.stderr].concat();
             let text = String::from_utf8_lossy(&text);
@@ -213,6 +217,25 @@ fn a_ticket_is_made_and_used_as_is_said() {
     upload("https://other.example.com").assert_status(403);
     let answer = upload(origin);
     assert_eq!(answer.assert_status(201).header("access-control-allow-origin"), Some(origin));
+}
+
+#[test]
+fn a_backup_is_taken_and_restored_as_is_said() {
+    let readme = readme();
+    let (server, other) = (Server::start(), tempfile::tempdir().expect("a directory"));
+    let creative = FlowFile::new("cat.bin", bytes(1, 100), 50).upload(&server);
+    for (block, _) in held(&readme, |how| matches!(how, How::Backup)) {
+        for line in block.lines() {
+            let place = |path: &str| other.path().join(path).display().to_string();
+            let line = line.replace("/backup/uploads", &place("backup"));
+            let line = line.replace("/srv/restored", &place("restored"));
+            let output = shell(&line, server.setup().dir(), &());
+            assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+    let id = creative["id"].as_str().expect("an id");
+    let file = other.path().join("restored/completed").join(format!("{id}.bin"));
+    assert_eq!(fs::read(file).expect("restored"), bytes(1, 100));
 }
 
 #[test]

@@ -176,6 +176,38 @@ async fn two_checksums_of_one_file_are_a_conflict() {
 }
 
 #[tokio::test]
+async fn a_file_with_another_sha256_is_not_taken_for_the_one_that_is_here() {
+    let app = TestApp::start().await;
+    let with = |content: &str| app.flow(content).with("sha256", sha256_hex(content.as_bytes()));
+    let (first, edited) = (with("hello world"), with("hello earth"));
+    first.send([1]).await;
+    for reply in [edited.probe(1).await, edited.lookup().await, edited.post(1).await] {
+        let detail = reply.assert_problem(409, "conflict");
+        assert!(detail.contains("another `flowIdentifier`"), "{detail}");
+    }
+    first.upload().await;
+    // Complete: the same file is not sent again, and the edited one is.
+    assert_eq!(first.probe(1).await.json()["complete"], true);
+    assert_eq!(app.flow("hello world").probe(1).await.json()["complete"], true);
+    edited.probe(1).await.assert_missing();
+    edited.lookup().await.assert_problem(404, "not_found");
+    edited.upload().await;
+    app.assert_ends_with(2).await;
+}
+
+/// Without a digest of its own the server knows of a file what its client said.
+#[tokio::test]
+async fn a_sha256_that_nobody_can_compare_is_of_another_file() {
+    let app = TestApp::builder().flag("--digest=none").start().await;
+    let file = app.flow("hello world");
+    let named = file.clone().with("sha256", sha256_hex(b"hello world"));
+    file.assert_arrived(&file.send([1, 2]).await);
+    named.probe(1).await.assert_missing();
+    named.upload().await;
+    assert_eq!(named.probe(2).await.json()["complete"], true);
+}
+
+#[tokio::test]
 async fn a_content_digest_is_checked() {
     let app = TestApp::start().await;
     for octet in [false, true] {

@@ -21,6 +21,7 @@ mod ranges;
 mod readers;
 mod resembling;
 mod session;
+mod snapshot;
 #[cfg(test)]
 mod steps;
 mod survey;
@@ -43,6 +44,7 @@ pub use self::{
     connection::Access,
     file::{DatabaseLock, cannot_map_when_full},
     migrate::{Migration, migrations},
+    snapshot::CatalogSnapshot,
     survey::CatalogSurvey,
     view::{CatalogView, Received},
 };

@@ -67,6 +67,12 @@ impl CatalogView {
         Ok(self.db().query_row(SQL, [], |row| row.get(0))?)
     }
 
+    /// How many bytes all finished files have together.
+    pub fn stored_bytes(&self) -> Result<u64> {
+        const SQL: &str = "SELECT coalesce(sum(size), 0) FROM creatives";
+        Ok(self.db().query_row(SQL, [], |row| row.get(0))?)
+    }
+
     /// The creative with this id.
     pub fn creative(&self, id: CreativeId) -> Result<Option<Creative>> {
         creatives::by_id(&self.db(), id)

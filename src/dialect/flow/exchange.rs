@@ -19,7 +19,7 @@ use crate::{
         form::{BodyKind, BoxError, Form, FormError, Part, keep},
         rejection::rejection_in,
     },
-    engine::{Body, BodyError, Engine, Intent, Piece, Spooled, UploadError},
+    engine::{Body, BodyError, Engine, Intent, Keeping, Piece, Spooled, UploadError},
     upload::{FileName, limits},
 };
 
@@ -164,22 +164,23 @@ impl<'a> Multipart<'a> {
         resolved: Result<FlowRequest<Post>, Rejection>,
     ) -> Result<Answer, Refusal> {
         const SMALL: u64 = limits::SPOOL_MEMORY_LEN_MAX as u64;
-        let (max, whole_of, too_long) = match resolved {
+        let intent;
+        let (max, keeping, too_long) = match &resolved {
             Ok(FlowRequest { addressed: Post::Whole(whole), .. }) => {
                 check_name(self.engine, grant, whole.filename())?;
                 let max = grant.at_most(self.engine.options().max_file_size);
-                (max, Some(&grant.principal), None)
+                (max, Keeping::Whole(&grant.principal), None)
             }
-            // It is short: what is long is not it, and must not fill the disk.
-            Ok(FlowRequest { addressed: Post::Chunk(chunk), .. }) => {
+            // A longer one is refused at the first byte too many, not when all of it has come.
+            Ok(post @ FlowRequest { addressed: Post::Chunk(chunk), .. }) => {
                 let expected = chunk.range.len();
-                let error = UploadError::WrongLength { expected, got: SMALL + 1 };
-                (SMALL, None, Some(refusal(&error)))
+                intent = chunk_intent(grant, post, chunk);
+                (expected, Keeping::Chunk(&intent), None)
             }
             // Perhaps the fields that are missing come behind the file.
-            Err(rejection) => (SMALL, None, Some(rejection.into())),
+            Err(rejection) => (SMALL, Keeping::Unknown, Some(rejection.clone().into())),
         };
-        let kept = keep(self.engine, self.form, max, whole_of).await;
+        let kept = keep(self.engine, self.form, max, keeping).await;
         let (form, spooled) = kept.map_err(|error| match (error, too_long) {
             (UploadError::TooLarge { .. }, Some(too_long)) => too_long,
             (error, _) => refusal(&error),
@@ -293,7 +294,7 @@ async fn take(
         Post::Whole(whole) => {
             check_name(engine, grant, whole.filename())?;
             let max = grant.at_most(engine.options().max_file_size);
-            let spooled = engine.spool(body, max, Some(&grant.principal)).await;
+            let spooled = engine.spool(body, max, Keeping::Whole(&grant.principal)).await;
             take_spooled((engine, gate), grant, post, spooled.map_err(|error| refusal(&error))?)
                 .await
         }

@@ -5,18 +5,14 @@ use std::sync::{Arc, Mutex};
 use futures_util::{StreamExt, stream};
 
 use super::Form;
-use crate::{
-    engine::{Body, BodyError, Engine, Spooled, UploadError},
-    upload::Principal,
-};
+use crate::engine::{Body, BodyError, Engine, Keeping, Spooled, UploadError};
 
 /// Keeps the file that the form is at, if it is at most `max` bytes long, and gives the form back.
-/// A whole file names its principal.
 pub(in crate::dialect) async fn keep(
     engine: &Engine,
     form: Form<'static>,
     max: u64,
-    whole_of: Option<&Principal>,
+    keeping: Keeping<'_>,
 ) -> Result<(Form<'static>, Spooled), UploadError> {
     // The engine wants a body of its own, and the form is needed again afterwards.
     let form = Arc::new(Mutex::new(form));
@@ -25,7 +21,7 @@ pub(in crate::dialect) async fn keep(
         lent.lock().expect("nobody panics while reading a form").poll_file(context)
     });
     let body: Body = frames.map(|frame| frame.map_err(BodyError::from)).boxed();
-    let kept = engine.spool(body, max, whole_of).await?;
+    let kept = engine.spool(body, max, keeping).await?;
     let form = Arc::into_inner(form).expect("the engine has let go of the body");
     Ok((form.into_inner().expect("nobody panics while reading a form"), kept))
 }

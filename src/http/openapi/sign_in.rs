@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Say, body, get, operation};
+use super::{Say, body, get, made, operation};
 use crate::http::auth;
 
 impl Say {
@@ -21,7 +21,7 @@ impl Say {
     }
 
     pub(super) fn session(&mut self) -> Value {
-        let begun = self.json::<auth::Session>("Signed in.");
+        let begun = made(self.json::<auth::Session>("Signed in."));
         let renewed = self.json::<auth::Session>("The session that was shown lasts longer.");
         let answers = json!({ "200": renewed, "201": begun });
         let request = self.schema::<auth::SessionRequest>();

@@ -13,7 +13,7 @@ pub(crate) use self::{
     half::{HalfSent, PATIENT},
     http::{Answer, Connection, request},
     log::Log,
-    server::{Server, Setup, output, run, write_secret},
+    server::{Server, Setup, Tool, output, run, write_secret},
 };
 
 /// Longer than anything takes: what comes later than this never comes. No test passes by waiting.

@@ -12,11 +12,11 @@ use std::{
     thread,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Answer, Connection, Log, PATIENCE, request};
+use super::{Answer, Connection, Log, PATIENCE, request, until};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_flowstitch");
 
@@ -48,6 +48,56 @@ pub(crate) fn output(command: &mut Command) -> Output {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let child = child.expect("the binary starts");
     watched(child.id(), || child.wait_with_output()).expect("our child")
+}
+
+/// A run of the binary that is not waited for yet. Killed when it is dropped.
+pub(crate) struct Tool(Option<Child>);
+
+impl Tool {
+    /// Runs the binary, with no setting but these.
+    #[track_caller]
+    pub(crate) fn start(dir: &Path, args: &[&str]) -> Self {
+        let mut command = command(BINARY, dir);
+        let child = command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        Self(Some(child.expect("the binary starts")))
+    }
+
+    fn child(&self) -> &Child {
+        self.0.as_ref().expect("not waited for")
+    }
+
+    /// Stops it, as a debugger does, as soon as something is so. False if it ends before that.
+    #[track_caller]
+    pub(crate) fn stop_when(&self, is_so: impl Fn() -> bool) -> bool {
+        let id = Pid::from_child(self.child());
+        let is_over = || {
+            let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+            waitid(WaitId::Pid(id), options).expect("our child").is_some()
+        };
+        until(|| is_so() || is_over());
+        kill_process(id, Signal::STOP).expect("not waited for");
+        let options = WaitIdOptions::EXITED | WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT;
+        let status = waitid(WaitId::Pid(id), options).expect("our child");
+        status.is_some_and(|status| status.stopped())
+    }
+
+    /// Lets it go on, and waits for its end.
+    #[track_caller]
+    pub(crate) fn ended(mut self) -> Output {
+        let child = self.0.take().expect("not waited for");
+        kill_process(Pid::from_child(&child), Signal::CONT).expect("not waited for");
+        watched(child.id(), || child.wait_with_output()).expect("our child")
+    }
+}
+
+impl Drop for Tool {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            // It may have ended; that is all that can go wrong.
+            child.kill().ok();
+            child.wait().ok();
+        }
+    }
 }
 
 /// Waits for a process to end. One that does not is ended, and the test fails.

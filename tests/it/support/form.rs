@@ -39,6 +39,17 @@ impl Form {
         self.part(&head, bytes.as_ref())
     }
 
+    /// The bytes of the form up to the first byte of a file, which is not in it.
+    pub(crate) fn up_to_file(self, name: &str) -> Vec<u8> {
+        let mut bytes = self.file(name, b"").0;
+        bytes.truncate(bytes.len() - b"\r\n".len());
+        bytes
+    }
+
+    pub(crate) fn content_type() -> String {
+        format!("multipart/form-data; boundary={BOUNDARY}")
+    }
+
     /// A part with a head of the test's own.
     pub(crate) fn part(mut self, head: &str, bytes: &[u8]) -> Self {
         self.0.extend_from_slice(format!("--{BOUNDARY}\r\n{head}\r\n\r\n").as_bytes());
@@ -56,7 +67,7 @@ impl Form {
         Request::builder()
             .method(method)
             .uri(path)
-            .header("content-type", format!("multipart/form-data; boundary={BOUNDARY}"))
+            .header("content-type", Self::content_type())
             .body(Bytes::from(self.0))
             .expect("a request")
     }

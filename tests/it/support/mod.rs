@@ -25,4 +25,5 @@ pub(crate) use self::{
     machine::{Machine, idle},
     outbox::{Outbox, code_in},
     store::StagedStore,
+    trickle::Trickle,
 };

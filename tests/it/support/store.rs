@@ -1,6 +1,9 @@
 //! A store that does what the test says at a later operation of a sort: waits, panics, damages.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -16,6 +19,7 @@ use super::{Gate, stages::Stages};
 pub(crate) struct StagedStore {
     inner: Arc<dyn ChunkStore>,
     stages: Stages<StoreOp, Stage>,
+    bytes_read: AtomicU64,
 }
 
 enum Stage {
@@ -29,7 +33,12 @@ enum Stage {
 
 impl StagedStore {
     pub(crate) fn new(inner: Arc<dyn ChunkStore>) -> Self {
-        Self { inner, stages: Stages::new() }
+        Self { inner, stages: Stages::new(), bytes_read: AtomicU64::new(0) }
+    }
+
+    /// How many bytes of uploads and finished files were asked for so far.
+    pub(crate) fn bytes_read(&self) -> u64 {
+        self.bytes_read.load(Ordering::Relaxed)
     }
 
     /// The next operation of this sort waits before it begins.
@@ -130,6 +139,7 @@ impl ChunkStore for StagedStore {
     }
 
     async fn read(&self, upload: UploadId, range: ByteRange) -> Result<Bytes, StoreError> {
+        self.bytes_read.fetch_add(range.len(), Ordering::Relaxed);
         self.call_and(StoreOp::Read, self.inner.read(upload, range), rotten).await
     }
 
@@ -158,6 +168,7 @@ impl ChunkStore for StagedStore {
         name: &PublishedName,
         range: ByteRange,
     ) -> Result<Bytes, StoreError> {
+        self.bytes_read.fetch_add(range.len(), Ordering::Relaxed);
         self.call_and(StoreOp::Read, self.inner.read_published(name, range), rotten).await
     }
 

@@ -6,7 +6,7 @@ use futures_util::{StreamExt, stream};
 use http::{Method, Request};
 use tokio::sync::mpsc;
 
-use super::{FlowFile, Reply, TestApp};
+use super::{FlowFile, Form, Reply, TestApp};
 
 /// The client's end of a body. Dropped, the body ends.
 #[derive(Debug)]
@@ -33,6 +33,17 @@ impl<'a> FlowFile<'a> {
         let app: &'a TestApp = self.app();
         app.trickle(&self.query_string(number))
     }
+
+    /// The POST of a chunk as a form, in pieces: first come the fields, up to the file.
+    pub(crate) fn trickle_form(
+        &self,
+        number: usize,
+    ) -> (Trickle, impl Future<Output = Reply> + use<'a>) {
+        let (client, answer) = self.app().trickle_as("/upload", &Form::content_type());
+        let begin = Form::new().fields(&self.fields(number)).up_to_file("a.bin");
+        client.0.try_send(Ok(begin.into())).expect("there is room for one frame");
+        (client, answer)
+    }
 }
 
 impl TestApp {
@@ -41,6 +52,14 @@ impl TestApp {
         &'a self,
         query: &str,
     ) -> (Trickle, impl Future<Output = Reply> + use<'a>) {
+        self.trickle_as(&format!("/upload?{query}"), "application/octet-stream")
+    }
+
+    fn trickle_as<'a>(
+        &'a self,
+        uri: &str,
+        content_type: &str,
+    ) -> (Trickle, impl Future<Output = Reply> + use<'a>) {
         let (sender, receiver) = mpsc::channel(1);
         let frames = stream::unfold(receiver, async |mut receiver| {
             let frame = receiver.recv().await?;
@@ -48,8 +67,8 @@ impl TestApp {
         });
         let request = Request::builder()
             .method(Method::POST)
-            .uri(format!("/upload?{query}"))
-            .header("content-type", "application/octet-stream")
+            .uri(uri)
+            .header("content-type", content_type)
             .body(body::stream(frames.fuse()))
             .expect("a request");
         (Trickle(sender), self.send_streaming(request))

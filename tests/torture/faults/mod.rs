@@ -2,6 +2,7 @@
 //! [`all`].
 
 mod aborted;
+mod backup;
 mod cancel;
 mod clock;
 mod cut;
@@ -61,6 +62,7 @@ pub(crate) fn all() -> Vec<Box<dyn Fault>> {
     all.extend(points::POINTS.map(|point| Box::new(point) as Box<dyn Fault>));
     all.push(Box::new(recovery::Recovery));
     all.push(Box::new(restore::Restore));
+    all.push(Box::new(backup::Backup));
     all.push(Box::new(missing::Missing));
     all.push(Box::new(power::Shutdown));
     all.push(Box::new(power::Image));
