@@ -14,11 +14,11 @@ mod options;
 mod secret;
 mod tickets;
 
-use std::{error::Error, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, error::Error, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     net::{TcpListener, TcpSocket},
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -48,6 +48,7 @@ use crate::{
         server::{self, Outcome},
         service::Service,
         state::State,
+        stop::Stop,
         streams::Streams,
         visitors::Visitors,
     },
@@ -61,7 +62,8 @@ use crate::{
 /// How the service ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
-    /// Everything that had begun was brought to its end.
+    /// All work that had begun was brought to its end. Connections whose clients took no answer may
+    /// have been cut.
     InOrder,
     /// The deadline came first: what is left is resumed at the next start.
     AtDeadline,
@@ -165,7 +167,7 @@ impl App {
         let sites =
             Sites::new(&config.cors_origins, config.public_url.clone(), certificate.is_some());
         let visitors = Visitors::new(certificate.is_some() || config.public_url.is_encrypted());
-        let stopping = CancellationToken::new();
+        let stop = Stop::new(for_requests(&config));
         let terms = options::terms(&config);
         let rates = Rates::new(terms.rates);
         let readiness = Readiness::default();
@@ -180,7 +182,7 @@ impl App {
             sites,
             readiness,
             streams,
-            stopping,
+            stop,
         });
         Ok(Self { config, state, cutter: None, control: None, certificate, _database: None })
     }
@@ -227,7 +229,7 @@ impl App {
 
     /// Stops in order without having served: see 3 to 5 of [`Self::run`].
     pub async fn close(self) -> Result<(), UploadError> {
-        self.state.stopping.cancel();
+        self.state.stop.begun.cancel();
         self.state.access.stop().await;
         self.state.engine.stop().await
     }
@@ -235,30 +237,28 @@ impl App {
     /// Serves until `stop`, and then stops in this order:
     ///
     /// 1. `/readyz` turns 503, and no connection is accepted any more;
-    /// 2. requests in flight finish;
+    /// 2. requests in flight finish; those whose bodies come too slowly are answered 503;
     /// 3. commits drain, and codes that the mail server is taking are handed over;
     /// 4. the stitches that run end;
     /// 5. the catalog is checkpointed and closed.
     ///
-    /// All of it within `shutdown_timeout`. A client that stalls is cut a moment earlier, so that 3
-    /// to 5 are still done in order. What has not ended by then the next start resumes.
+    /// All of it within `shutdown_timeout`. A client that takes no answer is cut a moment earlier,
+    /// so that 3 to 5 are still done in order. What has not ended by then the next start resumes.
     ///
     /// A panic in one of the engine's own tasks stops it, too: better to be started anew than to go
     /// on in part.
     pub async fn run(mut self, listener: TcpListener, stop: CancellationToken) -> Ended {
         let (control, certificate) = (self.control.take(), self.certificate.take());
         let state = &self.state;
-        let in_all = self.config.shutdown_timeout;
-        let for_engine = (in_all / 4).min(limits::ENGINE_STOP_TIMEOUT);
-        let for_requests = in_all.saturating_sub(for_engine);
+        let (in_all, for_requests) = (self.config.shutdown_timeout, for_requests(&self.config));
         let serving = self.serve(listener, certificate, for_requests);
         let controlling = async {
             if let Some(control) = control {
-                control.serve(self.control(), state.stopping.clone(), for_requests).await;
+                control.serve(self.control(), state.stop.begun.clone(), for_requests).await;
             }
         };
         let mailing = async {
-            state.stopping.cancelled().await;
+            state.stop.begun.cancelled().await;
             // What is not sent by then is sent after the next start.
             let _ = timeout(for_requests, state.access.stop()).await;
         };
@@ -270,19 +270,26 @@ impl App {
             if failed {
                 tracing::error!("A task of the engine panicked: stopping; the next start recovers");
             }
-            state.stopping.cancel();
+            state.stop.begun.cancel();
             (failed, Instant::now() + in_all)
         };
-        let (outcome, (), (), (failed, deadline)) =
-            tokio::join!(serving, controlling, mailing, told);
+        let ended = async { tokio::join!(serving, controlling, mailing, told) };
+        let (outcome, (), (), (failed, deadline)) = tokio::select! {
+            ended = ended => ended,
+            never = end_bodies(&state.stop) => match never {},
+        };
         let closed = timeout_at(deadline, state.engine.stop()).await;
         if let Ok(Err(error)) = &closed {
             tracing::error!(error = error as &dyn Error, "The catalog was not closed in order");
         }
+        if outcome.cut != 0 {
+            let connections = outcome.cut;
+            tracing::warn!(connections, "Cut connections whose clients took no answer in time");
+        }
         if failed || matches!(closed, Ok(Err(_))) {
             Ended::InTrouble
-        } else if outcome.cut != 0 || closed.is_err() {
-            tracing::warn!(cut = outcome.cut, "Stopped at the deadline; the next start resumes");
+        } else if closed.is_err() {
+            tracing::warn!("Stopped at the deadline; the next start resumes");
             Ended::AtDeadline
         } else {
             Ended::InOrder
@@ -296,7 +303,7 @@ impl App {
         certificate: Option<Certificate>,
         deadline: Duration,
     ) -> Outcome {
-        let (service, stop) = (self.service(), self.state.stopping.clone());
+        let (service, stop) = (self.service(), self.state.stop.begun.clone());
         let options = options::server_options(&self.config, self.state.engine.allowance());
         let Some(certificate) = certificate else {
             return server::serve(listener, service, options, stop, deadline).await;
@@ -307,6 +314,21 @@ impl App {
             never = certificate.keep_fresh() => match never {},
         }
     }
+}
+
+/// How much of the time of a stop requests have; the rest is the engine's.
+fn for_requests(config: &Config) -> Duration {
+    let in_all = config.shutdown_timeout;
+    in_all.saturating_sub((in_all / 4).min(limits::ENGINE_STOP_TIMEOUT))
+}
+
+/// Ends all bodies that are still coming a moment before their connections would be cut, so that
+/// their clients are answered.
+async fn end_bodies(stop: &Stop) -> Infallible {
+    stop.begun.cancelled().await;
+    sleep(stop.within.saturating_sub(stop.within / limits::STOP_PATIENCE_PART)).await;
+    stop.over.cancel();
+    std::future::pending().await
 }
 
 #[cfg(test)]
@@ -357,6 +379,35 @@ mod tests {
         let (answer, ended) = tokio::join!(service.oneshot(upload), run(app, &nobody_stops_it));
         let status = answer.expect("it always answers").status();
         assert_eq!((status, ended), (StatusCode::SERVICE_UNAVAILABLE, Ended::InTrouble));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_answers_slow_bodies_and_ends_in_order() {
+        let forever = futures_util::stream::repeat(());
+        let drips = futures_util::StreamExt::then(forever, async |()| {
+            sleep(Duration::from_millis(100)).await;
+            Ok("x".into())
+        });
+        let silent = body::stream(futures_util::stream::pending());
+        for body in [silent, body::stream(drips)] {
+            let store = Arc::new(MemoryStore::new());
+            let (app, upload) = app(&store).await;
+            let (mut upload, _) = upload.into_parts();
+            let larger = "/upload?flowIdentifier=a&flowFilename=a&flowTotalSize=1000000";
+            upload.uri = larger.parse().expect("an address");
+            let upload = Request::from_parts(upload, body);
+            let (service, stop) = (app.service(), CancellationToken::new());
+            let time = app.config.shutdown_timeout;
+            stop.cancel();
+            let begun = Instant::now();
+            let answer = async {
+                let answer = service.oneshot(upload).await.expect("it always answers");
+                assert!(begun.elapsed() < time / 10, "{:?}", begun.elapsed());
+                (answer.status(), answer.headers().contains_key("retry-after"))
+            };
+            let (answer, ended) = tokio::join!(answer, run(app, &stop));
+            assert_eq!((answer, ended), ((StatusCode::SERVICE_UNAVAILABLE, true), Ended::InOrder));
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 //! The same engine with the same guarantees; what differs is what is said and how it is answered.
 //! There is nothing to resume, so each request is an upload of its own.
 
-use std::{error::Error, time::Duration};
+use std::error::Error;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -17,7 +17,10 @@ use super::{
 };
 use crate::{
     engine::{BodyError, Class, Engine, Intent, Keeping, Piece, Refused, Spooled, UploadError},
-    upload::{Day, DeclaredDigest, FileName, Identity, Plan, UploadId, limits::HEAD_LEN},
+    upload::{
+        Day, DeclaredDigest, FileName, Identity, Plan, UploadId,
+        limits::{HEAD_LEN, RETRY_AFTER},
+    },
 };
 
 /// What may be uploaded: extensions, and the media type that the content must then have.
@@ -139,7 +142,7 @@ fn schedule(detail: impl Into<String>) -> Refusal {
 }
 
 fn form_refusal(error: FormError) -> Refusal {
-    refusal(&UploadError::Body(error.into()))
+    refusal(&BodyError::from(error).into())
 }
 
 /// The engine's trouble for a script: it follows the meaning of a status, not flow.js's habits.
@@ -149,7 +152,6 @@ fn refusal(error: &UploadError) -> Refusal {
     }
     let detail = error.to_string();
     let new = |status, code| Refusal::new(status, code, detail.clone());
-    let pause = Duration::from_secs(2);
     match error.class() {
         Class::Malformed => new(StatusCode::BAD_REQUEST, "invalid_length"),
         Class::Damaged | Class::Refused(Refused::Checksum) => {
@@ -167,12 +169,14 @@ fn refusal(error: &UploadError) -> Refusal {
         Class::Interrupted => new(StatusCode::BAD_REQUEST, "incomplete_body"),
         Class::TimedOut => new(StatusCode::REQUEST_TIMEOUT, "request_timeout"),
         Class::NoSpace | Class::Unavailable => {
-            tracing::error!(error = error as &dyn Error, "A request could not be carried out");
+            if !matches!(error, UploadError::Stopping) {
+                tracing::error!(error = error as &dyn Error, "A request could not be carried out");
+            }
             let no_space = error.class() == Class::NoSpace;
             if no_space {
-                new(StatusCode::INSUFFICIENT_STORAGE, "no_space").retry_after(pause)
+                new(StatusCode::INSUFFICIENT_STORAGE, "no_space").retry_after(RETRY_AFTER)
             } else {
-                new(StatusCode::SERVICE_UNAVAILABLE, "unavailable").retry_after(pause)
+                new(StatusCode::SERVICE_UNAVAILABLE, "unavailable").retry_after(RETRY_AFTER)
             }
         }
     }

@@ -18,6 +18,9 @@ pub enum BodyError {
     /// Nothing came for too long.
     #[error("the body brought nothing for too long")]
     TimedOut,
+    /// The server stops, and does not wait for a body that comes too slowly.
+    #[error("the server is stopping")]
+    Stopping,
     /// There is no memory to read it into.
     #[error("there is no memory for the fields of the form at the moment")]
     NoMemory,
@@ -91,6 +94,9 @@ pub enum UploadError {
     /// The whole file was refused.
     #[error("the file was refused: {}", .1.0)]
     Refused(Refused, EndReason),
+    /// The server stops, and the body came too slowly to be waited for.
+    #[error("the server is stopping: send this again in a moment")]
+    Stopping,
     /// The body ended early.
     #[error("the chunk did not arrive whole")]
     Body(#[source] BodyError),
@@ -165,7 +171,9 @@ impl UploadError {
             Self::Body(BodyError::TimedOut) => Class::TimedOut,
             Self::Body(BodyError::Broken(_)) => Class::Interrupted,
             Self::NoSpace(_) | Self::OverShare { .. } => Class::NoSpace,
-            Self::Unavailable(_) | Self::Body(BodyError::NoMemory) => Class::Unavailable,
+            Self::Unavailable(_)
+            | Self::Stopping
+            | Self::Body(BodyError::NoMemory | BodyError::Stopping) => Class::Unavailable,
         }
     }
 
@@ -215,7 +223,10 @@ impl UploadError {
 
 impl From<BodyError> for UploadError {
     fn from(error: BodyError) -> Self {
-        Self::Body(error)
+        match error {
+            BodyError::Stopping => Self::Stopping,
+            error => Self::Body(error),
+        }
     }
 }
 

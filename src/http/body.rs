@@ -19,7 +19,7 @@ use http_body_util::{
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
 
-use super::{pace::is_timeout, problem::Problem};
+use super::{pace::is_timeout, problem::Problem, stop::is_stop};
 use crate::upload::limits;
 
 /// Whatever can go wrong with a body.
@@ -182,6 +182,8 @@ fn unreadable(error: &(dyn Error + 'static)) -> Problem {
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
     } else if is_timeout(error) {
         Problem::request_timeout()
+    } else if is_stop(error) {
+        Problem::unavailable(limits::RETRY_AFTER)
     } else {
         Problem::bad_request("incomplete_body", "The body ended early: send the request again.")
     }

@@ -155,7 +155,7 @@ async fn dispatch(state: &State, cutter: Option<&dyn Cutter>, request: &request:
         ["uploads", upload, "retry"] => {
             // A stop does not wait for somebody who does nothing but wait.
             let retry = retry(&state.engine, id(upload)?);
-            state.stopping.run_until_cancelled(retry).await.unwrap_or_else(|| Err(stopped()))
+            state.stop.begun.run_until_cancelled(retry).await.unwrap_or_else(|| Err(stopped()))
         }
         ["backup"] => backup::cut(cutter, query).await,
         ["sweep"] => {

@@ -48,7 +48,7 @@ pub(super) async fn follow(
         _stream: state.streams.open(principal, gate::peer(request))?,
     };
     let events =
-        stream::unfold((events, state.stopping.clone()), async |(mut events, stopping)| {
+        stream::unfold((events, state.stop.begun.clone()), async |(mut events, stopping)| {
             let next = stopping.run_until_cancelled(events.next()).await??;
             Some((Ok(next), (events, stopping)))
         });

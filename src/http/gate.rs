@@ -151,7 +151,7 @@ pub(super) fn peer(parts: &request::Parts) -> Option<IpAddr> {
 /// Waits until then, but keeps no stop waiting.
 async fn wait(state: &State, moment: Instant) {
     if Instant::now() < moment {
-        state.stopping.run_until_cancelled(sleep_until(moment)).await;
+        state.stop.begun.run_until_cancelled(sleep_until(moment)).await;
     }
 }
 

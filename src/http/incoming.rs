@@ -7,7 +7,7 @@ use futures_util::{Stream, TryStreamExt};
 use http::{HeaderMap, HeaderName};
 use http_body_util::BodyExt;
 
-use super::{body::RequestBody, pace};
+use super::{body::RequestBody, pace, stop};
 use crate::engine::BodyError;
 
 /// The digest of the bytes that a request brings (RFC 9530).
@@ -28,6 +28,8 @@ pub(super) fn frames(
     body.into_data_stream().map_err(|error| {
         if pace::is_timeout(error.as_ref()) {
             BodyError::TimedOut
+        } else if stop::is_stop(error.as_ref()) {
+            BodyError::Stopping
         } else {
             BodyError::Broken(error)
         }

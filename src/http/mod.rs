@@ -46,6 +46,7 @@ pub mod service;
 mod slots;
 mod stall;
 pub mod state;
+pub mod stop;
 pub mod streams;
 mod strict;
 mod tickets;

@@ -26,7 +26,7 @@ pub(super) fn health() -> Response {
 
 /// `GET /readyz`: uploads can be taken.
 pub(super) async fn ready(state: &Arc<State>) -> Answer {
-    if state.stopping.is_cancelled() {
+    if state.stop.begun.is_cancelled() {
         return Err(not_ready("shutting_down"));
     }
     state.readiness.ask(state).await.map_err(not_ready)?;

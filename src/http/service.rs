@@ -16,7 +16,7 @@ use super::{
     request_id,
     route::Route,
     state::{Answer, State},
-    tickets, uploads,
+    stop, tickets, uploads,
     visitors::Greeting,
 };
 use crate::metrics::RequestLabels;
@@ -51,8 +51,9 @@ impl tower::Service<Request> for Service {
     }
 }
 
-async fn answer(state: Arc<State>, mut request: Request) -> Response {
+async fn answer(state: Arc<State>, request: Request) -> Response {
     let begun = Instant::now();
+    let mut request = request.map(|body| stop::stoppable(body, &state.stop));
     let greeting = Greeting::new(state.engine.clock());
     request.extensions_mut().insert(gate::Begun(begun));
     request.extensions_mut().insert(greeting.clone());

@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
-
 use super::{
     body::Response, cross_site::Sites, limits::Terms, problem::Problem, readiness::Readiness,
-    streams::Streams, visitors::Visitors,
+    stop::Stop, streams::Streams, visitors::Visitors,
 };
 use crate::{
     access::{Access, Rates},
@@ -35,8 +33,8 @@ pub struct State {
     pub readiness: Readiness,
     /// Who follows an upload.
     pub streams: Streams,
-    /// Cancelled when the service is to stop: it is not ready any more then.
-    pub stopping: CancellationToken,
+    /// The stop of the service. From its beginning on the service is not ready any more.
+    pub stop: Stop,
 }
 
 /// What an answer is before it is known for which request it is.

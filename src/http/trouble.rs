@@ -1,6 +1,6 @@
 //! The troubles of the layers below as problems.
 
-use std::{error::Error, time::Duration};
+use std::error::Error;
 
 use http::StatusCode;
 
@@ -8,10 +8,8 @@ use super::problem::Problem;
 use crate::{
     dialect::Refusal,
     engine::{Class, UploadError},
+    upload::limits::RETRY_AFTER,
 };
-
-/// When a client may try again what failed for a moment.
-const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// What a dialect refuses is told as the dialect says it.
 impl From<Refusal> for Problem {

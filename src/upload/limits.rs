@@ -204,6 +204,8 @@ pub const ACCEPT_WARN_INTERVAL: Duration = Duration::from_mins(1);
 pub const RESPONSE_STALL_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long the rest of a refused body is read and dropped.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// When a client may try again what failed for a moment.
+pub const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// How long the answer to a refused request waits for the rest of its body.
 pub const DRAIN_AHEAD: Duration = Duration::from_millis(250);
 /// How often an event stream tells of changes at most; of the end it tells at once.

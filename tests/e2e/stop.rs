@@ -104,17 +104,21 @@ fn a_second_signal_exits_at_once() {
 }
 
 #[test]
-fn a_stalled_upload_is_cut_at_the_deadline_and_resumed_by_the_next_start() {
+fn a_stop_answers_an_upload_that_stalls_and_the_next_start_resumes_it() {
     for durability in ["strict", "relaxed"] {
         let durability = format!("--durability={durability}");
         let setup = Setup::new().flag("--shutdown-timeout=1s").flag(durability);
         let server = setup.start();
         let mut half = HalfSent::begin(&server);
         let (status, log) = server.terminated();
-        assert_eq!(status.code(), Some(1));
-        assert!(log.whole().iter().any(|line| line.contains("Stopped at the deadline")));
+        assert_eq!(status.code(), Some(0));
+        assert!(!log.whole().iter().any(|line| line.contains("Stopped at the deadline")));
+        let answer = half.connection.answer().expect("an answer");
+        answer.assert_status(503);
+        assert_eq!(answer.json()["code"], "unavailable");
+        assert!(answer.header("retry-after").is_some());
+        assert_eq!(answer.header("connection"), Some("close"));
         assert!(half.connection.is_closed_by_peer());
-        // All but that client was brought to its end all the same.
         assert_eq!(setup.journal_len(), 0, "the journal was not folded in");
 
         let server = setup.start();

@@ -346,5 +346,5 @@ fn refusal(error: &UploadError) -> Refusal {
 }
 
 fn form_refusal(error: FormError) -> Refusal {
-    refusal(&UploadError::Body(error.into()))
+    refusal(&BodyError::from(error).into())
 }

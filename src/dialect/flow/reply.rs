@@ -4,17 +4,15 @@
 //! 501, and takes every other status as «not this time»: to a probe it then sends the chunk, to a
 //! chunk it tries again as often as it was told to (by default: never).
 
-use std::{error::Error, time::Duration};
+use std::error::Error;
 
 use http::StatusCode;
 
 use crate::{
     dialect::{Refusal, Rejection, RejectionKind, Status, refusal::answer_to},
     engine::{Class, Received, Snapshot, UploadError},
+    upload::limits::RETRY_AFTER,
 };
-
-/// When a client may try again what failed for a moment.
-const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// An answer that says yes, or «not here».
 #[derive(Debug)]
@@ -86,5 +84,8 @@ pub(super) fn refusal(error: &UploadError) -> Refusal {
 
 /// The operator sees the whole chain of causes; the client does not.
 fn log(error: &UploadError) {
+    if matches!(error, UploadError::Stopping) {
+        return;
+    }
     tracing::error!(error = error as &dyn Error, "A request could not be carried out");
 }

@@ -9,3 +9,8 @@ pub const LOG_QUEUE_LEN: usize = 1024 * 1024;
 pub const LOG_FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long after `shutdown_timeout` a process that was asked to stop ends itself.
 pub const STOP_GRACE: Duration = Duration::from_secs(3);
+/// How long a stop waits for a body that brings too little: one part in so many of the time that
+/// the stop leaves to requests.
+pub const STOP_PATIENCE_PART: u32 = 20;
+/// Bytes in a second that a body must bring on average while the service stops.
+pub const STOP_PROGRESS_MIN: u64 = 16 * super::KIB;
