@@ -18,17 +18,24 @@ use tokio::{
 };
 
 /// All attacks; the first is none, and what the others are compared with.
-pub(crate) const ATTACKS: [Attack; 6] = [
+pub(crate) const ATTACKS: [Attack; 7] = [
     Attack::Nothing,
     Attack::Heads,
     Attack::Bodies,
     Attack::Idle,
     Attack::IdleOfOne,
     Attack::ProbesByHand,
+    Attack::WrongBytes,
 ];
 
 /// Attackers who probe by hand: each asks again as soon as it is answered.
 const PROBES_AT_ONCE: usize = 16;
+/// Attackers who send a wrong byte for a stored chunk, and leave.
+const WRONG_AT_ONCE: usize = 20;
+/// How long each of them waits before it does so again.
+const WRONG_AGAIN: Duration = Duration::from_millis(100);
+/// Bytes of the chunk that is stored for them.
+pub(crate) const STORED_LEN: usize = 64 << 20;
 /// How often an attacker sends a byte.
 const DRIP: Duration = Duration::from_secs(5);
 /// How long an attacker whose connection was closed waits before it comes again.
@@ -54,6 +61,8 @@ pub(crate) enum Attack {
     IdleOfOne,
     /// Probes that name one field only, on a catalog with many ended uploads.
     ProbesByHand,
+    /// The first bytes of a stored chunk, one of them wrong, from clients that leave at once.
+    WrongBytes,
 }
 
 /// An attack that goes on.
@@ -71,6 +80,7 @@ impl Attack {
             Self::Idle => "idle connections",
             Self::IdleOfOne => "idle connections, one address",
             Self::ProbesByHand => "probes by hand",
+            Self::WrongBytes => "wrong bytes",
         }
     }
 
@@ -83,7 +93,12 @@ impl Attack {
             Self::Heads | Self::Bodies => connections * 4 / 10,
             Self::Idle | Self::IdleOfOne => connections,
             Self::ProbesByHand => PROBES_AT_ONCE,
+            Self::WrongBytes => WRONG_AT_ONCE,
         };
+        if self == Self::WrongBytes {
+            store_chunk(server).await.expect("the server answers");
+        }
+        let pause = if self == Self::WrongBytes { WRONG_AGAIN } else { AGAIN };
         let (mut tasks, open) = (JoinSet::new(), Arc::new(AtomicUsize::new(0)));
         let (connecting, tried) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::new(Semaphore::new(0)));
         for number in 0..count {
@@ -92,7 +107,7 @@ impl Attack {
             let from = Ipv4Addr::new(127, 0, 1, u8::try_from(number % addresses + 1).unwrap_or(1));
             tasks.spawn(async move {
                 let mut first = true;
-                let mut again = interval(AGAIN);
+                let mut again = interval(pause);
                 loop {
                     again.tick().await;
                     let connecting = connecting.acquire().await.expect("never closed");
@@ -119,6 +134,12 @@ impl Attack {
     async fn hold(self, mut stream: TcpStream, number: usize) {
         let begin = match self {
             Self::ProbesByHand => return probe_by_hand(stream, number).await,
+            Self::WrongBytes => {
+                // Whether all of it was sent does not matter: the next attempt comes soon.
+                stream.write_all(stored_chunk("yx").as_bytes()).await.ok();
+                stream.write_all(&[b'x'; 350]).await.ok();
+                return;
+            }
             Self::Heads => "GET / HTTP/1.1\r\nhost: localhost\r\nx-drip: ".to_owned(),
             Self::Bodies => format!(
                 "POST /upload?flowIdentifier=drip-{number}&flowFilename=drip-{number}\
@@ -138,6 +159,30 @@ impl Attack {
             open = answered.is_err() && stream.write_all(b"x").await.is_ok();
         }
     }
+}
+
+/// The head of a request that brings the stored chunk, and the first bytes of its body. It is not
+/// the first chunk, which the server would read in order to hash it.
+fn stored_chunk(begin: &str) -> String {
+    format!(
+        "POST /upload?flowIdentifier=stored&flowFilename=stored.bin&flowChunkNumber=2\
+         &flowTotalChunks=3&flowChunkSize={STORED_LEN}&flowTotalSize={} HTTP/1.1\r\n\
+         host: localhost\r\ncontent-type: application/octet-stream\r\n\
+         content-length: {STORED_LEN}\r\n\r\n{begin}",
+        3 * STORED_LEN
+    )
+}
+
+/// Sends the chunk for which wrong bytes will come.
+async fn store_chunk(server: SocketAddr) -> std::io::Result<()> {
+    let mut stream = TcpStream::connect(server).await?;
+    stream.write_all(stored_chunk("").as_bytes()).await?;
+    stream.write_all(&vec![b'x'; STORED_LEN]).await?;
+    let mut answer = [0; 4096];
+    let len = stream.read(&mut answer).await?;
+    let answer = String::from_utf8_lossy(&answer[..len]);
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    Ok(())
 }
 
 /// Asks for what is not there, by fields that many ended uploads share.

@@ -21,6 +21,8 @@ pub(crate) struct Upload {
     pub(crate) first_answer: Duration,
     /// Processor time of the server meanwhile: that is its own, whatever else the machine does.
     pub(crate) cpu: Duration,
+    /// Bytes that the server read from files meanwhile.
+    pub(crate) read: u64,
     /// Connections that the attackers held when it ended.
     pub(crate) open: usize,
 }
@@ -28,7 +30,7 @@ pub(crate) struct Upload {
 /// Uploads a file of so many MiB, and sees that it completes.
 pub(crate) fn upload(server: &Server, mib: usize, open: impl Fn() -> usize) -> Upload {
     let (next, completed) = (AtomicUsize::new(1), AtomicUsize::new(0));
-    let (begun, cpu_before) = (Instant::now(), cpu(server));
+    let (begun, cpu_before, read_before) = (Instant::now(), cpu(server), read(server));
     // As the page does before it sends: is it there already?
     server.connect().ask(&request("GET", &path(1, mib), &[], b"")).expect("answered");
     let first_answer = begun.elapsed();
@@ -54,7 +56,8 @@ pub(crate) fn upload(server: &Server, mib: usize, open: impl Fn() -> usize) -> U
     });
     let took = begun.elapsed();
     assert_eq!(completed.into_inner(), 1, "it completes, once");
-    Upload { took, first_answer, cpu: cpu(server).saturating_sub(cpu_before), open: open() }
+    let cpu = cpu(server).saturating_sub(cpu_before);
+    Upload { took, first_answer, cpu, read: read(server) - read_before, open: open() }
 }
 
 /// The processor time that a server has had. (Linux counts it in hundredths of a second here.)
@@ -64,6 +67,14 @@ fn cpu(server: &Server) -> Duration {
     let fields = fields.split_whitespace().skip(11).take(2);
     let ticks: u64 = fields.map(|field| field.parse::<u64>().expect("a count")).sum();
     Duration::from_millis(10 * ticks)
+}
+
+/// How many bytes a server has read from files, whether or not they were in memory. (Linux does not
+/// count what comes from sockets there.)
+fn read(server: &Server) -> u64 {
+    let io = fs::read_to_string(server.proc("io")).expect("Linux tells");
+    let read = io.lines().find_map(|line| line.strip_prefix("rchar: "));
+    read.and_then(|bytes| bytes.parse().ok()).expect("a count")
 }
 
 fn path(number: usize, mib: usize) -> String {

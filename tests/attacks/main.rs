@@ -1,4 +1,5 @@
-//! What attacks by sheer patience cost an honest upload: slow heads, slow bodies, idle connections.
+//! What attacks by sheer patience cost an honest upload: slow heads, slow bodies, idle connections,
+//! probes that name little, wrong bytes for stored chunks.
 //!
 //! Without arguments, as `cargo test` runs it, it is quick and small, and sees that the upload ends
 //! under each attack. `make bench-attacks` gives it rounds, in each of which every attack has its
@@ -22,7 +23,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{runtime::Runtime, time::timeout};
 
 use crate::{
-    attack::{ATTACKS, Attack},
+    attack::{ATTACKS, Attack, STORED_LEN},
     honest::{Upload, upload},
     support::Setup,
 };
@@ -119,6 +120,11 @@ fn measure(
     });
     let upload = upload(&server, mib, || attackers.open());
     runtime.block_on(attackers.stop());
+    if attack == Attack::WrongBytes {
+        // The stitch may read what the honest client sent. Twenty attackers send a few KiB.
+        let bound = ((mib << 20) + STORED_LEN / 2) as u64;
+        assert!(upload.read <= bound, "{} bytes were read from files", upload.read);
+    }
     upload
 }
 
@@ -139,9 +145,10 @@ fn affordable(connections: usize) -> usize {
 
 /// A row for each attack, in medians.
 fn table(attacks: &[Attack], uploads: &[Vec<Upload>], mib: usize) -> String {
-    let columns = ["attack", "connections held", "first answer", "server's CPU", "MiB/s"];
+    let columns =
+        ["attack", "connections held", "first answer", "server's CPU", "MiB read", "MiB/s"];
     let head =
-        format!("| {} | of the speed without |\n{}|", columns.join(" | "), "| --- ".repeat(6));
+        format!("| {} | of the speed without |\n{}|", columns.join(" | "), "| --- ".repeat(7));
     let own = attacks.iter().zip(uploads);
     let rows = own.map(|(attack, own)| row(*attack, own, &uploads[0], mib));
     std::iter::once(head).chain(rows).collect::<Vec<_>>().join("\n")
@@ -156,8 +163,11 @@ fn row(attack: Attack, uploads: &[Upload], without: &[Upload], mib: usize) -> St
     let (name, open) = (attack.name(), of(&|upload| upload.open as f64));
     let first = of(&|upload| upload.first_answer.as_secs_f64() * 1000.0);
     let cpu = of(&|upload| upload.cpu.as_secs_f64());
+    let read = of(&|upload| upload.read as f64 / f64::from(1 << 20));
     let (speed, percent) = (mib as f64 / of(&took), median(ratios.collect()) * 100.0);
-    format!("| {name} | {open:.0} | {first:.0} ms | {cpu:.2} s | {speed:.0} | {percent:.0} % |")
+    format!(
+        "| {name} | {open:.0} | {first:.0} ms | {cpu:.2} s | {read:.0} | {speed:.0} | {percent:.0} % |"
+    )
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
