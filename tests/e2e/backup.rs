@@ -376,6 +376,47 @@ fn a_backup_is_restored_into_empty_folders_only() {
     fs::write(database.dir().join("flowstitch.db"), "precious").expect("written");
     refused(&run(database.dir(), &["restore", &kept.text()]), "restored into empty folders only");
     assert_eq!(fs::read(database.dir().join("flowstitch.db")).expect("read"), b"precious");
+    for folder in ["incomplete", "completed", "trash"] {
+        let setup = Setup::new();
+        fs::create_dir(setup.dir().join(folder)).expect("made");
+        // Every ext4 file system has this one.
+        fs::create_dir(setup.dir().join(folder).join("lost+found")).expect("made");
+        let file = setup.dir().join(folder).join("precious.txt");
+        fs::write(&file, "precious").expect("written");
+        refused(&run(setup.dir(), &["restore", &kept.text()]), "restored into empty folders only");
+        fs::remove_file(&file).expect("it is still there");
+        done(&run(setup.dir(), &["restore", &kept.text(), "--json"]));
+        assert_sound(&setup);
+    }
+}
+
+#[test]
+fn what_the_service_has_lost_is_named_and_all_the_rest_is_saved() {
+    let (server, kept) = (Server::start(), Kept::new());
+    let file = |n: u64| FlowFile::new(&format!("{n}.bin"), bytes(n, 3000), 1000);
+    let [missing, short, _whole] = [1, 2, 3].map(|n| file(n).upload(&server));
+    file(4).post(&mut server.connect(), 2).expect("an answer").assert_status(200);
+    let dir = server.setup().dir().to_owned();
+    let path = |creative: &Value| {
+        dir.join("completed").join(format!("{}.bin", creative["id"].as_str().expect("an id")))
+    };
+    fs::remove_file(path(&missing)).expect("removed");
+    fs::write(path(&short), b"short").expect("written");
+    let part = server.setup().files("incomplete");
+    fs::remove_file(dir.join("incomplete").join(&part[0])).expect("removed");
+
+    let output = run(&dir, &["backup", &kept.text(), "--json"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    let saved: Value = serde_json::from_slice(&output.stdout).expect("one document");
+    let lost = saved["lost"].as_array().expect("a list");
+    let of = |key: &str, id: &Value| lost.iter().filter(|it| it[key] == *id).count();
+    assert_eq!((of("creative_id", &missing["id"]), of("creative_id", &short["id"])), (1, 1));
+    assert_eq!(of("upload_id", &part[0].trim_end_matches(".part").into()), 1, "{saved}");
+    assert_eq!(lost.len(), 3, "{saved}");
+    let output = run(&dir, &["backup", &kept.text()]);
+    assert!(text(&output).contains("so it is not in the backup"), "{}", text(&output));
+    let restored = restored(&kept, &["--verify"]);
+    assert_eq!(restored.files("completed").len(), 1);
 }
 
 #[test]
@@ -420,22 +461,36 @@ fn server_of(kept: &Kept) -> Server {
 
 #[test]
 fn a_restore_that_was_interrupted_is_no_service_yet_and_goes_on() {
-    let kept = Kept::new();
-    let server = server_of(&kept);
-    let half = FlowFile::new("half.bin", bytes(2, 3000), 1000);
-    half.post(&mut server.connect(), 2).expect("an answer").assert_status(200);
-    let id = backup(server.setup(), &kept)["id"].as_str().expect("an id").to_owned();
-    drop(server);
-    let setup = Setup::new();
-    for folder in ["incomplete", "completed", "trash"] {
-        fs::create_dir(setup.dir().join(folder)).expect("made");
+    let (server, kept) = (Server::start(), Kept::new());
+    for n in 0..30 {
+        FlowFile::new(&format!("{n}.bin"), bytes(n, 3000), 1000).upload(&server);
     }
-    fs::write(setup.dir().join("incomplete/.restore"), id).expect("written");
-    let output = crate::support::output(&mut setup.command());
-    assert!(text(&output).contains("run `flowstitch restore` again"), "{}", text(&output));
+    let half = FlowFile::new("half.bin", bytes(99, 3000), 1000);
+    half.post(&mut server.connect(), 2).expect("an answer").assert_status(200);
+    backup(server.setup(), &kept);
+    drop(server);
+    let interrupted = || {
+        let setup = Setup::new();
+        let has = |name: &str| setup.dir().join(name).exists();
+        let tool = Tool::start(setup.dir(), &["restore", &kept.text()]);
+        let is_between = tool
+            .stop_when(|| has("completed") && !setup.files("completed").is_empty())
+            && !has("flowstitch.db");
+        // It is killed.
+        drop(tool);
+        is_between.then_some(setup)
+    };
+    // Unless it is always faster than we.
+    let setup = (0..20).find_map(|_| interrupted()).expect("a restore that can be interrupted");
+    for flags in [&[][..], &["--adopt"]] {
+        let output = crate::support::output(setup.command().args(flags));
+        assert!(text(&output).contains("run `flowstitch restore` again"), "{}", text(&output));
+    }
     done(&run(setup.dir(), &["restore", &kept.text(), "--json"]));
     assert_sound(&setup);
-    assert_eq!(finish(&half, &setup.start()), [1, 3]);
+    let server = setup.start();
+    assert_eq!(server.creatives().len(), 30);
+    assert_eq!(finish(&half, &server), [1, 3]);
 }
 
 #[test]
