@@ -1,6 +1,10 @@
 //! Loss of power, while files are uploaded to a file system of the round's own.
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 
@@ -16,6 +20,8 @@ use crate::{
     volume::{Format, Volume},
 };
 
+/// The file in each data folder that says which database it belongs to.
+const MARK: &str = ".flowstitch-deployment";
 /// Files that are uploaded at a time.
 const FILES: usize = 4;
 
@@ -95,11 +101,13 @@ impl Scene {
             let mut crew = round.send_all(&server, &style);
             in_time("the moment to lose power", self.moment.come(round, &mut crew)).await??;
             let before = round.ledger.snapshot();
+            let marks = Marks::to_spare(round)?;
             disks.cut_power()?;
             server.kill().await?;
             // Refusals, too: a dying disk is a cause.
             crew.stopped().await;
             disks.remount()?;
+            marks.put_back()?;
             let Some(begun) = start_again(round, &setup).await? else { return Ok(()) };
             server = begun;
             judge(round, &server, &before, self.strict).await?;
@@ -132,8 +140,10 @@ impl Scene {
         crew.stopped().await;
         let before = round.ledger.snapshot();
         if round.rng.bool() {
+            let marks = Marks::to_spare(round)?;
             disks.cut_power()?;
             disks.remount()?;
+            marks.put_back()?;
         }
         let Some(server) = start_again(round, setup).await? else { return Ok(None) };
         judge(round, &server, &before, true).await?;
@@ -141,8 +151,42 @@ impl Scene {
     }
 }
 
+/// The marker files of the data folders. A server whose syncs were taken out is spared the loss of
+/// them: it would refuse to start, and what else was lost would never be asked for.
+#[derive(Default)]
+struct Marks(Vec<(PathBuf, Vec<u8>)>);
+
+impl Marks {
+    fn to_spare(round: &Round) -> Result<Self, Failure> {
+        if round.without.is_none() {
+            return Ok(Self::default());
+        }
+        let folders = ["incomplete", "completed", "trash"].into_iter();
+        let marks = folders.map(|folder| round.setup.data().join(folder).join(MARK));
+        let read = |mark: PathBuf| std::fs::read(&mark).map(|text| (mark, text));
+        Ok(Self(marks.map(read).collect::<std::io::Result<_>>()?))
+    }
+
+    /// A folder that is gone stays so: that is a loss of its own.
+    fn put_back(self) -> Result<(), Failure> {
+        for (mark, text) in self.0 {
+            if mark.parent().is_some_and(Path::is_dir) {
+                std::fs::write(mark, text)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Starts a server on what is left. If it refuses to start, all is lost: a violation, and nothing.
+///
+/// One whose syncs were taken out is told to go on with folders and a database that do not belong
+/// together any more, so that it is asked for what it lost.
 async fn start_again(round: &Round, setup: &Setup) -> Result<Option<Server>, Failure> {
+    let setup = match round.without {
+        Some(_) => setup.flag("--adopt"),
+        None => setup.clone(),
+    };
     match setup.launch().await? {
         Start::Serving(server) => Ok(Some(*server)),
         Start::Ended(status, log) => {
