@@ -52,6 +52,8 @@
     const status = await lookupWhole(flowFile, base);
     // `retry()` and `cancel()` replace the chunks; an answer about the old ones is void.
     if (status === undefined || flowFile.chunks !== chunks) return undefined;
+    // Chunks are being read back after a power cut. A probe has its own chunk read back at once.
+    if (status?.upload.verifying) return undefined;
 
     const present = presence(status, chunks.length);
     const message = JSON.stringify(status);

@@ -129,8 +129,8 @@ fn upload(all: &Transaction<'_>, folder: &Path, number: u64) -> rusqlite::Result
     let key = identity.expect("short names").key();
     all.prepare_cached(
         "INSERT INTO uploads (id, principal, identifier, relative_path, total, stride, pieces,
-            identity, filename, creative_id, state, suspect, released, created_at, touched_at)
-         VALUES (?1, 'anonymous', ?2, ?3, ?4, ?5, ?6, ?7, ?3, ?8, 'receiving', 0, 0, ?9, ?9)",
+            identity, filename, creative_id, state, released, created_at, touched_at)
+         VALUES (?1, 'anonymous', ?2, ?3, ?4, ?5, ?6, ?7, ?3, ?8, 'receiving', 0, ?9, ?9)",
     )?
     .execute(params![
         id.as_bytes(),

@@ -98,6 +98,7 @@ where
         usage::what_is_asked_for_besides_is_left_out,
         sessions::a_session_of_the_same_epoch_suspects_nothing,
         sessions::a_session_of_another_epoch_suspects_what_runs,
+        sessions::suspicion_belongs_to_a_range,
         sessions::after_the_end_nothing_is_available,
         deployment::generations_are_counted_in_step_with_the_folders,
         deployment::after_a_restore_what_runs_is_suspect,

@@ -4,6 +4,7 @@ mod deployment;
 mod directory;
 mod facts;
 mod lists;
+mod sessions;
 mod trail;
 mod visit;
 mod visitors;
@@ -151,13 +152,20 @@ impl Catalog for MemoryCatalog {
         self.change(|facts| facts.forget(upload, ranges))
     }
 
+    async fn unverified(&self, id: UploadId) -> Result<Vec<StoredRange>, CatalogError> {
+        self.visit(|facts| facts.unverified(id))
+    }
+
+    async fn verified(&self, upload: UploadId, ranges: &[ByteRange]) -> Result<(), CatalogError> {
+        self.visit(|facts| facts.verified(upload, ranges))
+    }
+
+    async fn trust(&self, upload: UploadId) -> Result<(), CatalogError> {
+        self.visit(|facts| facts.trust(upload))
+    }
+
     async fn hold_up(&self, upload: UploadId, trouble: &Trouble) -> Result<(), CatalogError> {
-        self.change(|facts| {
-            let full = |record: &&mut UploadRecord| record.state == UploadState::Stitching;
-            if let Some(record) = facts.uploads.get_mut(&upload).filter(full) {
-                record.trouble = Some(trouble.clone());
-            }
-        })
+        self.change(|facts| facts.hold_up(upload, trouble))
     }
 
     async fn hand_over(
@@ -170,13 +178,7 @@ impl Catalog for MemoryCatalog {
     }
 
     async fn release(&self, upload: UploadId) -> Result<(), CatalogError> {
-        self.change(|facts| {
-            let without_file =
-                |u: &&mut UploadRecord| !u.state.is_running() && u.state != UploadState::Complete;
-            if let Some(record) = facts.uploads.get_mut(&upload).filter(without_file) {
-                record.released = true;
-            }
-        })
+        self.change(|facts| facts.release(upload))
     }
 
     async fn current(&self, key: &IdentityKey) -> Result<Option<UploadRecord>, CatalogError> {
@@ -248,10 +250,9 @@ impl Catalog for MemoryCatalog {
     }
 
     async fn purgeable(&self, before: Timestamp) -> Result<u64, CatalogError> {
-        let before = to_millis(before);
+        let has_ended = |at| at < to_millis(before);
         self.visit(|facts| {
-            let uploads = facts.uploads.values();
-            uploads.filter(|u| u.ended_at.is_some_and(|at| at < before)).count() as u64
+            facts.uploads.values().filter(|u| u.ended_at.is_some_and(has_ended)).count() as u64
         })
     }
 

@@ -139,8 +139,8 @@ pub struct Committed {
 pub trait Catalog: fmt::Debug + Send + Sync + 'static {
     /// Begins a session on the machine that is in its `epoch` (a text that changes when the
     /// machine restarts). If the former session did not [`Self::close`] and was in another epoch,
-    /// all running uploads become suspect. Returns whether the former session was closed; true
-    /// if there was none.
+    /// all running uploads become suspect, and all their ranges unverified; that takes no longer
+    /// the more there are. Returns whether the former session was closed; true if there was none.
     async fn open_session(&self, epoch: &str) -> Result<bool, CatalogError>;
 
     /// Ends the session: everything is flushed and the journal folded in. Every call that comes
@@ -193,8 +193,22 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
     ) -> Result<bool, CatalogError>;
 
     /// Takes back ranges of a running upload whose bytes are not what they were, and makes it
-    /// `receiving` if any range was taken back and it was `stitching`. It is not suspect any more.
+    /// `receiving` if any range was taken back and it was `stitching`.
     async fn forget(&self, upload: UploadId, ranges: &[ByteRange]) -> Result<(), CatalogError>;
+
+    /// The ranges of a suspect upload that must be read back before they are believed, by offset:
+    /// those that were neither stored nor verified since it became suspect. None of any other.
+    async fn unverified(&self, id: UploadId) -> Result<Vec<StoredRange>, CatalogError>;
+
+    /// These ranges of a running upload were read back, and their bytes are what they were.
+    ///
+    /// Survives the death of the process, and need not survive loss of power: after that nothing is
+    /// believed.
+    async fn verified(&self, upload: UploadId, ranges: &[ByteRange]) -> Result<(), CatalogError>;
+
+    /// No range of a running upload is unverified any more: it is not suspect. As durable as
+    /// [`Self::verified`].
+    async fn trust(&self, upload: UploadId) -> Result<(), CatalogError>;
 
     /// Writes down what holds up the completion of an upload that is `stitching`. No effect in any
     /// other state; with the next state it is forgotten.

@@ -30,17 +30,22 @@ pub struct Upload {
     pub filename: String,
     /// The size of the file, in bytes.
     pub total_size: u64,
-    /// How many bytes of it are safely here.
+    /// How many bytes of it are safely here, without those that have yet to be verified.
     pub received_bytes: u64,
     /// The nominal size of a chunk, in bytes.
     pub chunk_size: u64,
     /// How many chunks there are.
     pub total_chunks: u64,
-    /// How many chunks are safely here. In every answer.
+    /// How many chunks are safely here, without those that have yet to be verified. In every
+    /// answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub received_chunks: Option<u64>,
-    /// Inclusive pairs of the numbers (from 1) of chunks that are not here, in order; at most
-    /// 1,000. In lookups and in the status of one upload only.
+    /// There if chunks were stored before the machine stopped uncleanly and have yet to be read
+    /// back: how far that is. A probe of such a chunk reads it back and tells whether it is here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verifying: Option<Verifying>,
+    /// Inclusive pairs of the numbers (from 1) of chunks that are known not to be here, in order;
+    /// at most 1,000. In lookups and in the status of one upload only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing_chunks: Option<Vec<(u64, u64)>>,
     /// True if more chunks are missing behind the last pair: ask again with `from_chunk` one higher
@@ -55,6 +60,15 @@ pub struct Upload {
     pub expires_at: String,
     /// Why it ended without a file, or why its completion is held up.
     pub error: Option<String>,
+}
+
+/// How far the chunks of an upload are verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Verifying {
+    /// Bytes that are verified.
+    pub bytes: u64,
+    /// Bytes that are stored, verified or not.
+    pub of: u64,
 }
 
 /// Where an upload stands, as its client is told.
@@ -143,6 +157,7 @@ impl From<Snapshot> for Upload {
             chunk_size: snapshot.plan.stride(),
             total_chunks: snapshot.plan.count(),
             received_chunks: Some(snapshot.received_pieces),
+            verifying: snapshot.verifying.map(|it| Verifying { bytes: it.bytes, of: it.of }),
             missing_chunks: snapshot.missing.as_ref().map(numbered),
             missing_truncated: snapshot.missing.is_some_and(|missing| missing.truncated),
             created_at: snapshot.created_at.to_string(),

@@ -262,9 +262,10 @@ impl Engine {
         range: ByteRange,
     ) -> Result<Option<Snapshot>, UploadError> {
         let Some(live) = self.look(intent).await? else { return Ok(None) };
+        Shared::verify_range(&self.shared, &live, range).await?;
         let is_here = || {
             let state = live.lock();
-            let stored = state.record.state.is_running() && state.coverage.contains(range);
+            let stored = state.record.state.is_running() && state.is_verified(range);
             stored || state.record.state == UploadState::Complete
         };
         if live.has_evidence() {
@@ -311,7 +312,7 @@ impl Engine {
             drop(self.settled(&live).await);
         }
         if live.upload_state().is_running() {
-            self.shared.check_length(&live).await?;
+            Shared::attend(&self.shared, &live).await?;
             // Chunks of another file are not here, whatever is.
             live.check_sha256(intent.sha256).map_err(UploadError::Conflict)?;
             return Ok(Some(live));

@@ -13,9 +13,12 @@ use std::{
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::live::Live;
+use super::{
+    evidence::Evidence,
+    live::{Live, LiveState},
+};
 use crate::upload::{
-    ByteRange,
+    ByteRange, UploadState,
     limits::{CLAIM_PROGRESS_LEN, CLAIM_STALL},
 };
 
@@ -36,6 +39,8 @@ pub(super) struct ClaimSlot {
     pace: Mutex<Pace>,
     takeover: CancellationToken,
     released: CancellationToken,
+    /// Cancelled when somebody waits for the range.
+    wanted: CancellationToken,
 }
 
 impl ClaimSlot {
@@ -45,6 +50,7 @@ impl ClaimSlot {
             pace: Mutex::new(Pace { waited: Duration::ZERO, waits_since, brought: 0 }),
             takeover: CancellationToken::new(),
             released: CancellationToken::new(),
+            wanted: CancellationToken::new(),
         }
     }
 
@@ -63,6 +69,7 @@ impl ClaimSlot {
     ///
     /// Bounded by how long a body may bring nothing. Cancel safety: may be dropped.
     pub(super) async fn wait_patiently(&self) {
+        self.wanted.cancel();
         self.released.cancelled().await;
     }
 
@@ -70,6 +77,7 @@ impl ClaimSlot {
     ///
     /// Bounded by the writer's stall and its work on the disk. Cancel safety: may be dropped.
     pub(super) async fn wait(&self) {
+        self.wanted.cancel();
         loop {
             let look_again_at = self.stalls_at().unwrap_or_else(|| Instant::now() + CLAIM_STALL);
             tokio::select! {
@@ -99,6 +107,21 @@ impl Claim {
         Self { live, range, slot, epoch }
     }
 
+    /// The range that is claimed.
+    pub(super) fn range(&self) -> ByteRange {
+        self.range
+    }
+
+    /// Somebody waits for the range, beside its owner.
+    pub(super) fn want(&self) {
+        self.slot.wanted.cancel();
+    }
+
+    /// Ends when somebody waits for the range.
+    pub(super) async fn wanted(&self) {
+        self.slot.wanted.cancelled().await;
+    }
+
     /// So many bytes came. Few of them are no progress: whoever drips holds up others as much as
     /// whoever is silent.
     pub(super) fn brought(&self, bytes: usize) {
@@ -120,6 +143,72 @@ impl Claim {
     /// Ends when a newer request wants the range and this one has stalled.
     pub(super) async fn taken_over(&self) {
         self.slot.takeover.cancelled().await;
+    }
+}
+
+/// What is to be done about a range that a request brings.
+pub(super) enum Admission {
+    /// It is this request's to write.
+    Claimed(Claim),
+    /// Somebody writes it at the moment.
+    Busy(Arc<ClaimSlot>),
+    /// It was stored, and is this request's to read back before that is believed.
+    Unverified(Claim),
+    /// It is here.
+    Stored,
+    /// The upload has ended.
+    Ended(UploadState),
+}
+
+impl Live {
+    /// Asks for the exclusive right to write `range`.
+    pub(super) fn admit(self: &Arc<Self>, range: ByteRange) -> Admission {
+        let mut state = self.lock();
+        if let Some(unverified) = self.admit_unverified(&mut state, range) {
+            return unverified;
+        }
+        // What comes is compared with a file that is whole already, if there is one.
+        if state.coverage.contains(range) || state.evidence == Evidence::ToExamine {
+            return Admission::Stored;
+        }
+        match state.record.state {
+            UploadState::Receiving => {}
+            // Full, and yet the range is not in the coverage: a commit is being told of.
+            UploadState::Stitching
+            | UploadState::Complete
+            | UploadState::Failed
+            | UploadState::Cancelled
+            | UploadState::Expired => return Admission::Ended(state.record.state),
+        }
+        if let Some(slot) = state.claims.get(&range.offset()) {
+            return Admission::Busy(slot.clone());
+        }
+        Admission::Claimed(self.claim(&mut state, range))
+    }
+
+    /// Asks for the right to read a range back. Nothing if it need not be.
+    pub(super) fn admit_reader(self: &Arc<Self>, range: ByteRange) -> Option<Admission> {
+        self.admit_unverified(&mut self.lock(), range)
+    }
+
+    fn admit_unverified(
+        self: &Arc<Self>,
+        state: &mut LiveState,
+        range: ByteRange,
+    ) -> Option<Admission> {
+        if !state.record.state.is_running() || !state.unverified.contains(range) {
+            return None;
+        }
+        Some(match state.claims.get(&range.offset()) {
+            Some(slot) => Admission::Busy(slot.clone()),
+            None => Admission::Unverified(self.claim(state, range)),
+        })
+    }
+
+    fn claim(self: &Arc<Self>, state: &mut LiveState, range: ByteRange) -> Claim {
+        let slot = Arc::new(ClaimSlot::new());
+        state.claims.insert(range.offset(), slot.clone());
+        Claim::new(self.clone(), range, slot, state.epoch)
     }
 }
 

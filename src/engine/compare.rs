@@ -209,7 +209,7 @@ impl Shared {
         live.warm.clear();
         live.hashed.store(0, Ordering::Relaxed);
         for range in ranges {
-            state.coverage.remove(*range);
+            state.remove(*range);
         }
         if forgotten.is_err() {
             state.in_doubt.extend(ranges);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Refused, Shared, UploadError, commit::learn_whether_opened, commit::spent, live::Live,
-    stitch::Pass,
+    Refused, Shared, UploadError, commit::learn_whether_opened, commit::spent, evidence::Evidence,
+    live::Live, stitch::Pass,
 };
 use crate::{
     catalog::Doomed,
@@ -36,7 +36,8 @@ impl Shared {
     ) -> Result<bool, UploadError> {
         if live.has_evidence() {
             // Before the end: nobody looks for the file of an upload that was not full.
-            self.refute(live, TrashReason::Ended).await?;
+            self.set_finished_aside(live, TrashReason::Ended).await?;
+            live.lock().evidence = Evidence::None;
         }
         let at = self.clock.now();
         let by = by.map_or_else(|| By::server(at), |by| By { at, ..by.clone() });

@@ -15,14 +15,8 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Refused,
-    claim::{Claim, ClaimSlot},
-    ender::Ender,
-    evidence::Evidence,
-    progress::Progress,
-    quarantine::Check,
-    warm::Warm,
-    watch::Told,
+    Refused, claim::ClaimSlot, ender::Ender, evidence::Evidence, progress::Progress,
+    quarantine::Check, warm::Warm, watch::Told,
 };
 use crate::upload::{
     Allowance, By, ByteRange, Checksum, Coverage, Creative, Day, Plan, Sha256Digest, StoredRange,
@@ -82,6 +76,11 @@ pub(super) struct LiveState {
     /// Whether the client named a day or a digest that the catalog does not know yet.
     pub(super) terms_changed: bool,
     pub(super) coverage: Coverage<Checksum>,
+    /// Those ranges of the coverage that must be read back before they are believed: see
+    /// [`super::verify`].
+    pub(super) unverified: Coverage<()>,
+    /// Ranges that were read back, and of which the catalog does not know that yet.
+    pub(super) verified: Vec<ByteRange>,
     /// Ranges that the catalog may know though they are not here, because a call seemed to fail:
     /// until it has taken them back nothing is written, for a range that it knows must not be
     /// written over.
@@ -109,30 +108,29 @@ pub(super) struct LiveState {
     pub(super) retry_at: Option<Instant>,
 }
 
-/// What is to be done about a range that a request brings.
-pub(super) enum Admission {
-    /// It is this request's to write.
-    Claimed(Claim),
-    /// Somebody writes it at the moment.
-    Busy(Arc<ClaimSlot>),
-    /// It is here.
-    Stored,
-    /// The upload has ended.
-    Ended(UploadState),
-}
-
 impl LiveState {
     /// What held up the stitch is over.
     pub(super) fn calm(&mut self) {
         self.record.trouble = None;
         self.retry_at = None;
     }
+
+    /// A range is not here, whatever was said of it.
+    pub(super) fn remove(&mut self, range: ByteRange) {
+        self.coverage.remove(range);
+        self.unverified.remove(range);
+    }
+
+    /// Whether a range is here, and believed.
+    pub(super) fn is_verified(&self, range: ByteRange) -> bool {
+        self.coverage.contains(range) && !self.unverified.contains(range)
+    }
 }
 
 impl Live {
     /// An upload that nobody but this process knows yet.
     pub(super) fn opened(record: UploadRecord, allowance: Option<Allowance>, by: &By) -> Self {
-        let live = Self::build(record, Coverage::new(), None, false);
+        let live = Self::build(record, (Coverage::new(), Coverage::new()), None, false);
         {
             let mut state = live.lock();
             (state.allowance, state.opener) = (allowance, Some(Box::new(by.clone())));
@@ -140,22 +138,26 @@ impl Live {
         live
     }
 
-    /// An upload as the catalog knows it.
+    /// An upload as the catalog knows it: all its ranges, and those of them that are unverified.
     pub(super) fn loaded(
         record: UploadRecord,
-        ranges: &[StoredRange],
+        (ranges, unverified): (&[StoredRange], &[StoredRange]),
         creative: Option<Creative>,
     ) -> Self {
         let mut coverage = Coverage::new();
         for stored in ranges {
             coverage.insert(stored.range, stored.checksum);
         }
-        Self::build(record, coverage, creative, true)
+        let mut doubted = Coverage::new();
+        for stored in unverified {
+            doubted.insert(stored.range, ());
+        }
+        Self::build(record, (coverage, doubted), creative, true)
     }
 
     fn build(
         record: UploadRecord,
-        coverage: Coverage<Checksum>,
+        (coverage, unverified): (Coverage<Checksum>, Coverage<()>),
         creative: Option<Creative>,
         persisted: bool,
     ) -> Self {
@@ -171,6 +173,8 @@ impl Live {
                 offered: Vec::new(),
                 terms_changed: false,
                 coverage,
+                unverified,
+                verified: Vec::new(),
                 in_doubt: Vec::new(),
                 in_question: false,
                 evidence: Evidence::None,
@@ -233,30 +237,6 @@ impl Live {
 
     pub(super) fn upload_state(&self) -> UploadState {
         self.lock().record.state
-    }
-
-    /// Asks for the exclusive right to write `range`.
-    pub(super) fn admit(self: &Arc<Self>, range: ByteRange) -> Admission {
-        let mut state = self.lock();
-        // What comes is compared with a file that is whole already, if there is one.
-        if state.coverage.contains(range) || state.evidence == Evidence::ToExamine {
-            return Admission::Stored;
-        }
-        match state.record.state {
-            UploadState::Receiving => {}
-            // Full, and yet the range is not in the coverage: a commit is being told of.
-            UploadState::Stitching
-            | UploadState::Complete
-            | UploadState::Failed
-            | UploadState::Cancelled
-            | UploadState::Expired => return Admission::Ended(state.record.state),
-        }
-        if let Some(slot) = state.claims.get(&range.offset()) {
-            return Admission::Busy(slot.clone());
-        }
-        let slot = Arc::new(ClaimSlot::new());
-        state.claims.insert(range.offset(), slot.clone());
-        Admission::Claimed(Claim::new(self.clone(), range, slot, state.epoch))
     }
 
     /// Whether these ranges, once stored, are the last that were missing.
@@ -334,7 +314,11 @@ impl Live {
         match state.record.state {
             UploadState::Stitching => state.check != Check::Running,
             UploadState::Receiving if state.evidence == Evidence::ToExamine => true,
-            UploadState::Receiving => is_stirred && hashed + ahead <= state.coverage.prefix(),
+            // What is unverified is read back first, and not by the stitch.
+            UploadState::Receiving => {
+                let is_verified = state.unverified.count() == 0;
+                is_stirred && is_verified && hashed + ahead <= state.coverage.prefix()
+            }
             UploadState::Complete
             | UploadState::Failed
             | UploadState::Cancelled

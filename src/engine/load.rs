@@ -7,10 +7,9 @@ use super::{
 };
 use crate::{
     catalog::CatalogError,
-    store::{Origin, PublishedName, StoreError},
+    store::{PublishedName, StoreError},
     upload::{
-        ByteRange, IdentityKey, StoredRange, TrashNote, TrashReason, UploadId, UploadRecord,
-        UploadState,
+        ByteRange, IdentityKey, StoredRange, UploadId, UploadRecord, UploadState,
         limits::{READ_ATTEMPTS_MAX, READ_LEN_MAX, SWEEP_BATCH_LEN_MAX},
     },
 };
@@ -70,21 +69,18 @@ impl Shared {
     /// Brings an upload into memory. The caller holds the gate of its identity.
     pub(super) async fn load(
         shared: &Arc<Self>,
-        mut record: UploadRecord,
+        record: UploadRecord,
         newest_of: Option<IdentityKey>,
     ) -> Result<Use, UploadError> {
         let live = if record.state.is_running() {
-            let has_file = shared.has_finished_file(&record).await?;
-            let ranges = if has_file {
-                shared.catalog.ranges(record.id).await?
-            } else {
-                shared.believable_ranges(&mut record).await?
-            };
-            let live = Live::loaded(record, &ranges, None);
-            if has_file {
+            if shared.has_finished_file(&record).await? {
+                let ranges = shared.catalog.ranges(record.id).await?;
+                let live = Live::loaded(record, (&ranges, &[]), None);
                 live.lock().evidence = Evidence::ToExamine;
+                live
+            } else {
+                shared.load_running(record).await?
             }
-            live
         } else {
             let creative = match record.state {
                 UploadState::Complete => shared.catalog.creative(record.creative_id).await?,
@@ -94,7 +90,7 @@ impl Shared {
                 | UploadState::Cancelled
                 | UploadState::Expired => None,
             };
-            Live::loaded(record, &[], creative)
+            Live::loaded(record, (&[], &[]), creative)
         };
         let live = Registry::insert(shared, live, newest_of);
         Self::hint(shared, &live);
@@ -110,52 +106,36 @@ impl Shared {
         }
     }
 
-    /// The ranges of a running upload that may be believed. All the others are forgotten: bytes
-    /// that are gone, and, after an unclean end, bytes that are not what they were.
-    async fn believable_ranges(
-        &self,
-        record: &mut UploadRecord,
-    ) -> Result<Vec<StoredRange>, UploadError> {
-        let ranges = self.catalog.ranges(record.id).await?;
+    /// A running upload. What lies behind the end of its file is forgotten; which of the rest must
+    /// be read back before it is believed is only noted. Not a byte is read.
+    async fn load_running(&self, mut record: UploadRecord) -> Result<Live, UploadError> {
         let name = PublishedName::new(record.creative_id, &record.filename);
-        let source = self.source(record.id, &name).await?;
-        let (ranges, mut bad) = match &source {
-            Some(source) => cut_at(self.len(source).await?, ranges),
-            None => (Vec::new(), ranges),
+        let len = match self.source(record.id, &name).await? {
+            Some(source) => Some(self.len(&source).await?),
+            None => None,
         };
-        let mut good = match &source {
-            Some(source) if record.suspect => {
-                let (good, damaged) = self.sort(source, ranges).await?;
-                bad.extend(damaged);
-                good
-            }
-            Some(_) | None => ranges,
-        };
-        let is_whole = record.state == UploadState::Stitching && bad.is_empty();
-        let in_the_way = matches!(source, Some(Source::Published(_))) && !is_whole;
-        if in_the_way {
-            bad.append(&mut good);
-        }
-        if in_the_way {
-            // A file that was published and then found damaged; nobody was told of it. It goes as a
-            // whole, for no place is left to mend it in; and before its ranges are forgotten, or
-            // the next start would take it for one that matches.
-            let note = TrashNote::of_upload(record, TrashReason::Damaged);
-            self.set_aside(Origin::Completed(name), &note).await?;
-        }
-        if record.suspect || !bad.is_empty() {
-            let bad: Vec<ByteRange> = bad.iter().map(|stored| stored.range).collect();
-            tracing::warn!(
-                upload.id = %record.id, kept = good.len(), forgotten = bad.len(),
-                "Read an upload back after an unclean end"
+        let is_there = |stored: &StoredRange| len.is_some_and(|len| stored.range.end() <= len);
+        let ranges = self.catalog.ranges(record.id).await?;
+        let (ranges, lost): (Vec<_>, Vec<_>) = ranges.into_iter().partition(is_there);
+        if !lost.is_empty() {
+            tracing::error!(
+                upload.id = %record.id, len, kept = ranges.len(), forgotten = lost.len(),
+                "The file of an upload is too short: what is missing is asked for again"
             );
-            self.catalog.forget(record.id, &bad).await?;
-            record.suspect = false;
-            if !bad.is_empty() {
-                record.state = UploadState::Receiving;
+            let lost: Vec<ByteRange> = lost.iter().map(|stored| stored.range).collect();
+            self.catalog.forget(record.id, &lost).await?;
+            record.state = UploadState::Receiving;
+        }
+        let mut unverified = Vec::new();
+        if record.suspect {
+            unverified = self.catalog.unverified(record.id).await?;
+            unverified.retain(is_there);
+            if unverified.is_empty() {
+                self.catalog.trust(record.id).await?;
+                record.suspect = false;
             }
         }
-        Ok(good)
+        Ok(Live::loaded(record, (&ranges, &unverified), None))
     }
 
     /// Where the bytes of a running upload are, if they are anywhere.
@@ -231,20 +211,6 @@ impl Shared {
         Ok(source)
     }
 
-    /// Sorts ranges into those whose bytes are what they were, and the others.
-    async fn sort(
-        &self,
-        source: &Source,
-        ranges: Vec<StoredRange>,
-    ) -> Result<(Vec<StoredRange>, Vec<StoredRange>), UploadError> {
-        let (mut good, mut bad) = (Vec::new(), Vec::new());
-        for stored in ranges {
-            let sound = self.is_sound(source, stored).await?;
-            if sound { good.push(stored) } else { bad.push(stored) }
-        }
-        Ok((good, bad))
-    }
-
     /// Whether the bytes of a range are there, and what they were.
     pub(super) async fn is_sound(
         &self,
@@ -298,11 +264,6 @@ impl Shared {
             Source::Published(name) => self.store.read_published(name, range).await,
         }
     }
-}
-
-/// Ranges that end within a file of this length, and the others.
-fn cut_at(len: u64, ranges: Vec<StoredRange>) -> (Vec<StoredRange>, Vec<StoredRange>) {
-    ranges.into_iter().partition(|stored| stored.range.end() <= len)
 }
 
 /// A range in slices that may be read at once. An empty range has none.

@@ -12,6 +12,7 @@ mod admit;
 mod budget;
 mod claim;
 mod clock;
+mod cold;
 mod commit;
 mod compare;
 mod creatives;
@@ -42,6 +43,7 @@ mod stitch;
 mod sweep;
 mod trash;
 mod uploads;
+mod verify;
 mod visit;
 mod wanted;
 mod warm;
@@ -56,7 +58,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
     budget::Budget, commit::Pending, live::Live, quarantine::Scans, quota::Begun,
-    registry::Registry, snapshot::Lifetimes,
+    registry::Registry, snapshot::Lifetimes, verify::Verifications,
 };
 pub use self::{
     budget::{Allowance, Lease},
@@ -67,7 +69,7 @@ pub use self::{
     quota::Charge,
     receive::Received,
     restore::{Emptied, Restored},
-    snapshot::{Missing, Snapshot},
+    snapshot::{Missing, Snapshot, Verifying},
     spool::{Keeping, Spooled},
     uploads::Cancelled,
     visit::{Cookie, HandedOut, Visit},
@@ -153,6 +155,7 @@ struct Shared {
     registry: Registry,
     begun: Begun,
     scans: Scans,
+    verifications: Verifications,
     /// Turns to read and hash.
     passes: Semaphore,
     /// Whether an upload may have warm bytes.
@@ -203,6 +206,7 @@ impl Engine {
             registry: Registry::new(),
             begun: Begun::default(),
             scans: Scans::new(parts.options.stitch_workers),
+            verifications: Verifications::new(),
             passes: Semaphore::new(parts.options.stitch_workers.max(1)),
             anything_warm: AtomicBool::new(false),
             background: background.clone(),
@@ -244,6 +248,8 @@ impl Engine {
     ///
     /// Errors: the catalog could not be closed. All that is acknowledged is safe all the same.
     pub async fn stop(&self) -> Result<(), UploadError> {
+        // Requests wait for verifications, which may take long.
+        self.shared.verifications.stop();
         self.shared.requests.close();
         self.shared.requests.wait().await;
         self.shared.stop.cancel();

@@ -42,7 +42,7 @@ mod tests {
         let mut record = sample_upload("a");
         record.state = UploadState::Stitching;
         let ranges = [0, 10, 20].map(|offset| sample_range(offset, 10));
-        let live = Live::loaded(record, &ranges, None);
+        let live = Live::loaded(record, (&ranges, &[]), None);
         let progress = |hashed| Progress { hashed, ..Progress::default() };
         assert!(live.was_passed_whole(0), "it is full, and nothing was forgotten");
         assert!(!progress(20).is_whole(&live));

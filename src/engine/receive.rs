@@ -8,10 +8,10 @@ use tokio::{sync::oneshot, time::timeout};
 use super::{
     Body, Engine, Intent, Piece, Shared, Snapshot, UploadError,
     accept::Head,
-    claim::Claim,
+    claim::{Admission, Claim},
     commit::Pending,
     incoming::Incoming,
-    live::{Admission, Live},
+    live::Live,
     sink::{Seen, Sink},
     warm::Frames,
 };
@@ -69,6 +69,7 @@ impl Engine {
     ) -> Result<Received, UploadError> {
         let shared = &self.shared;
         let live = Shared::admit(shared, intent).await?;
+        Shared::verify_later(shared, &live);
         let mut body = Incoming::new(live.clone(), body);
         let filled = loop {
             match live.admit(piece.range) {
@@ -79,6 +80,13 @@ impl Engine {
                     }
                 },
                 Admission::Busy(slot) => body.until(shared, slot.wait()).await?,
+                Admission::Unverified(claim) => {
+                    body.until(shared, Shared::verify_now(shared, &live, claim)).await??;
+                    if live.lock().unverified.contains(piece.range) {
+                        let why = "the finished file of the upload is being checked";
+                        return Err(UploadError::unavailable(why));
+                    }
+                }
                 Admission::Stored | Admission::Ended(UploadState::Complete) => {
                     let compared = shared.compare(&live, piece, &mut body).await;
                     compared.map_err(|error| live.explain(error))?;
@@ -225,7 +233,7 @@ impl Shared {
                 // Not taken over: these bytes are gone, and nobody would be left to store any.
                 Admission::Busy(slot) => body.until(self, slot.wait_patiently()).await?,
                 Admission::Stored => break,
-                Admission::Claimed(_) => {
+                Admission::Claimed(_) | Admission::Unverified(_) => {
                     return Err(UploadError::unavailable("the chunk was sent twice at once"));
                 }
                 Admission::Ended(state) => return Err(UploadError::Gone(state)),

@@ -24,11 +24,13 @@ pub struct Snapshot {
     pub filename: FileName,
     /// How the file is cut.
     pub plan: Plan,
-    /// How many bytes are safely here.
+    /// How many bytes are safely here; those that are being verified are not counted.
     pub received_bytes: u64,
     /// How many pieces are safely here.
     pub received_pieces: u64,
-    /// Which pieces are not, if that was asked for: the list may be long.
+    /// How far the verification is, if ranges must be read back before they are believed.
+    pub verifying: Option<Verifying>,
+    /// Which pieces are known not to be here, if that was asked for: the list may be long.
     pub missing: Option<Missing>,
     /// When its first request came.
     pub created_at: Timestamp,
@@ -38,6 +40,15 @@ pub struct Snapshot {
     pub error: Option<String>,
     /// What came of it.
     pub creative: Option<Creative>,
+}
+
+/// How far the verification of an upload is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verifying {
+    /// Bytes that are verified.
+    pub bytes: u64,
+    /// Bytes that are stored, verified or not.
+    pub of: u64,
 }
 
 /// Pieces of an upload that are not here yet.
@@ -80,25 +91,31 @@ impl Snapshot {
         let creative = state.creative.clone();
         let open = matches!(state.check, Check::Running | Check::Undecided);
         let quarantined = open && state.record.state == UploadState::Stitching;
-        let (ranges, bytes) = (state.coverage.count() as u64, state.coverage.covered());
-        let here = Amount { ranges, bytes };
-        let shown = Self::of_record(&state.record, here, creative, lifetimes);
+        let (all, unverified) = (&state.coverage, &state.unverified);
+        let here = Amount { ranges: all.count() as u64, bytes: all.covered() };
+        let unverified = Amount { ranges: unverified.count() as u64, bytes: unverified.covered() };
+        let shown = Self::of_record(&state.record, here, unverified, creative, lifetimes);
         Self { quarantined, ..shown }
     }
 
-    /// Built from what a catalog holds.
+    /// Built from what a catalog holds: what is here, and how much of that is unverified.
     pub(super) fn of_record(
         record: &UploadRecord,
         here: Amount,
+        unverified: Amount,
         creative: Option<Creative>,
         lifetimes: Lifetimes,
     ) -> Self {
         let plan = record.identity.plan();
         let (received_bytes, received_pieces) = match record.state {
             UploadState::Complete => (plan.total(), plan.count()),
-            UploadState::Receiving | UploadState::Stitching => (here.bytes, here.ranges),
+            UploadState::Receiving | UploadState::Stitching => {
+                (here.bytes - unverified.bytes, here.ranges - unverified.ranges)
+            }
             UploadState::Failed | UploadState::Cancelled | UploadState::Expired => (0, 0),
         };
+        let is_verifying = record.state.is_running() && unverified.ranges != 0;
+        let verifying = Verifying { bytes: received_bytes, of: here.bytes };
         let (since, ttl) = match record.ended_at {
             Some(ended) => (ended, lifetimes.tombstone_ttl),
             None => (record.touched_at, lifetimes.upload_ttl),
@@ -111,6 +128,7 @@ impl Snapshot {
             plan,
             received_bytes,
             received_pieces,
+            verifying: is_verifying.then_some(verifying),
             missing: None,
             created_at: record.created_at,
             expires_at: since.saturating_add(ttl).unwrap_or(Timestamp::MAX),

@@ -19,13 +19,12 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     Shared, UploadError,
+    cold::{Cold, Turn},
     live::Live,
-    load::{Source, slices},
     progress::Progress,
 };
 use crate::upload::{
-    ByteRange, Checksum, DigestKinds, Hashing, StoredRange, TrashReason, Trouble, UploadId,
-    UploadState,
+    ByteRange, Checksum, DigestKinds, Hashing, StoredRange, Trouble, UploadId, UploadState,
     limits::{self, STITCH_AHEAD_LEN, STITCH_RETRY_MAX, STITCH_RETRY_MIN, STITCH_TICK},
 };
 
@@ -111,7 +110,7 @@ pub(super) async fn stitch(shared: Arc<Shared>, id: UploadId) {
     // Whoever comes while another works leaves: the other looks again when it is done.
     while live.has_stitch_work(1, Instant::now()) && !live.is_ending() {
         // Before the claim: whoever wants to end the upload must not wait for other uploads.
-        let turn = shared.passes.acquire().await.expect("a semaphore that is never closed");
+        let mut turn = Turn::new(&shared.passes).await;
         if shared.stop.is_cancelled() {
             return;
         }
@@ -125,7 +124,7 @@ pub(super) async fn stitch(shared: Arc<Shared>, id: UploadId) {
         }
         // Taken out, so that a panic leaves a progress that is empty, not one that is wrong.
         let mut run = std::mem::take(&mut *progress);
-        let result = shared.pass(&live, &mut run).await;
+        let result = shared.pass(&live, &mut run, &mut turn).await;
         // What is left to do waits for the disk, and costs no processor.
         drop(turn);
         live.hashed.store(run.hashed, Ordering::Relaxed);
@@ -148,7 +147,12 @@ pub(super) async fn stitch(shared: Arc<Shared>, id: UploadId) {
 
 impl Shared {
     /// Passes every range that lies next in order.
-    async fn pass(&self, live: &Live, progress: &mut Progress) -> Result<Pass, UploadError> {
+    async fn pass(
+        &self,
+        live: &Live,
+        progress: &mut Progress,
+        turn: &mut Turn<'_>,
+    ) -> Result<Pass, UploadError> {
         let (rewinds, kinds) = self.terms(live);
         // A client may name a SHA-256 late: what was passed before is missing from it.
         if (progress.rewinds, progress.hashing.kinds()) != (rewinds, kinds) {
@@ -167,16 +171,20 @@ impl Shared {
                 if range.offset() == 0 {
                     progress.head = frames.head(live.head_len());
                 }
-                Some(frames.hash(hashing).await?)
+                frames.hash(hashing).await?
             } else {
                 if source.is_none() {
                     source = Some(self.source_or_forget(live).await?);
                 }
                 let Some(Some(source)) = &source else { return Ok(Pass::Done) };
-                self.pass_cold(live, source, StoredRange { range, checksum }, hashing).await?
+                let stored = StoredRange { range, checksum };
+                match self.pass_cold(live, source, stored, hashing, turn).await? {
+                    Cold::Passed(hashing) => hashing,
+                    Cold::Lost => return Ok(Pass::Done),
+                    Cold::Interrupted => return Ok(Pass::Interrupted),
+                }
             };
-            let Some(hashing) = passed else { return Ok(Pass::Done) };
-            progress.hashing = hashing;
+            progress.hashing = passed;
             progress.hashed = range.end();
             progress.passed_empty = range.is_empty();
             live.hashed.store(progress.hashed, Ordering::Relaxed);
@@ -203,84 +211,6 @@ impl Shared {
         let state = live.lock();
         let declared = state.record.declared_sha256.is_some();
         (state.rewinds, DigestKinds::of(self.options.digest, declared))
-    }
-
-    /// Passes a range that is not in memory any more. Nothing if it was damaged, and is forgotten.
-    async fn pass_cold(
-        &self,
-        live: &Live,
-        source: &Source,
-        stored: StoredRange,
-        hashing: Hashing,
-    ) -> Result<Option<Hashing>, UploadError> {
-        let passed = self.read_back(source, stored, hashing).await?;
-        if passed.is_none() {
-            tracing::error!(
-                upload.id = %live.id, range = %stored.range,
-                "A stored range is not what it was: it is forgotten and asked for again"
-            );
-            self.lose(live, source, stored.range).await?;
-        }
-        Ok(passed)
-    }
-
-    /// Reads one range in slices, through checksum and digest, on the threads that may block.
-    /// Nothing if its bytes are not what they were.
-    async fn read_back(
-        &self,
-        source: &Source,
-        stored: StoredRange,
-        mut hashing: Hashing,
-    ) -> Result<Option<Hashing>, UploadError> {
-        let mut crc = crc32fast::Hasher::new();
-        for slice in slices(stored.range) {
-            let Some(bytes) = self.read_or_lose(source, slice).await? else { return Ok(None) };
-            let hash = move || {
-                hashing.update(&bytes);
-                crc.update(&bytes);
-                (hashing, crc)
-            };
-            (hashing, crc) = tokio::task::spawn_blocking(hash)
-                .await
-                .map_err(|error| UploadError::Unavailable(error.into()))?;
-        }
-        Ok((crc.finalize() == stored.checksum.0).then_some(hashing))
-    }
-
-    /// A range turned out to be damaged. One that is damaged where it was published goes with the
-    /// whole file: nobody was told of that yet.
-    async fn lose(
-        &self,
-        live: &Live,
-        source: &Source,
-        range: ByteRange,
-    ) -> Result<(), UploadError> {
-        match source {
-            Source::Upload(_) => self.forget(live, &[range]).await,
-            Source::Published(_) => {
-                // The file first: were it left behind, it would be in the way of the next one.
-                self.set_finished_aside(live, TrashReason::Damaged).await?;
-                self.forget_all(live).await
-            }
-        }
-    }
-
-    /// Takes back every range of an upload, and its place in the store.
-    pub(super) async fn forget_all(&self, live: &Live) -> Result<(), UploadError> {
-        let mut placed = live.placed.lock().await;
-        // Before the ranges are listed: what is being recorded at the moment must be among them.
-        let ledger = self.ledger.lock().await;
-        let ranges: Vec<ByteRange> = {
-            let mut state = live.lock();
-            // What is being written at the moment goes to a file that will not be there.
-            state.epoch += 1;
-            state.coverage.iter().map(|(range, _)| range).collect()
-        };
-        self.forget_under(&ledger, live, &ranges).await?;
-        drop(ledger);
-        self.discard(live.id).await;
-        *placed = false;
-        Ok(())
     }
 
     /// What cannot even be loaded waits as well. How often it failed is only in the catalog, and a

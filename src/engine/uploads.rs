@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::{
     Engine, Shared, Snapshot, UploadError,
-    live::Live,
     registry::{Registry, Use},
 };
 use crate::{
@@ -32,7 +31,7 @@ impl Engine {
         from: u64,
     ) -> Result<Option<Snapshot>, UploadError> {
         let Some(live) = self.own(principal, id).await? else { return Ok(None) };
-        self.shared.check_length(&live).await?;
+        Shared::attend(&self.shared, &live).await?;
         Ok(Some(self.shared.listing(&live, from)))
     }
 
@@ -105,13 +104,22 @@ impl Engine {
         let mut newest = None;
         for record in shared.catalog.resembling(query, since).await? {
             let Some(live) = Shared::by_id(shared, record.id).await? else { continue };
-            shared.check_length(&live).await?;
-            if index.is_some_and(|index| !has_piece(&live, index)) {
+            Shared::attend(shared, &live).await?;
+            if let Some(index) = index
+                && !Self::has_piece(shared, &live, index).await?
+            {
                 return Ok(None);
             }
             newest.get_or_insert(live);
         }
         Ok(newest)
+    }
+
+    async fn has_piece(shared: &Arc<Shared>, live: &Use, index: u64) -> Result<bool, UploadError> {
+        let Some(range) = live.plan.piece(index) else { return Ok(false) };
+        Shared::verify_range(shared, live, range).await?;
+        let state = live.lock();
+        Ok(state.record.state == UploadState::Complete || state.is_verified(range))
     }
 
     /// Whether everything works that an upload needs, and how much room there is. Errors: what does
@@ -167,14 +175,15 @@ impl Engine {
         if let Some(live) = Registry::by_id(shared, record.id) {
             return Ok(shared.snapshot(&live));
         }
-        // Of a suspect one nothing is believed before it is read back, and a list does not do that.
-        let here = if record.state.is_running() && !record.suspect {
+        let here = if record.state.is_running() {
             shared.catalog.amount(record.id).await?
         } else {
             Amount::default()
         };
+        // Of a suspect one nothing is believed before it is read back, and a list does not do that.
+        let unverified = if record.suspect { here } else { Amount::default() };
         let creative = self.creative_of(&record).await?;
-        Ok(Snapshot::of_record(&record, here, creative, shared.lifetimes()))
+        Ok(Snapshot::of_record(&record, here, unverified, creative, shared.lifetimes()))
     }
 
     async fn creative_of(&self, record: &UploadRecord) -> Result<Option<Creative>, UploadError> {
@@ -184,10 +193,4 @@ impl Engine {
             Ok(None)
         }
     }
-}
-
-fn has_piece(live: &Live, index: u64) -> bool {
-    let Some(range) = live.plan.piece(index) else { return false };
-    let state = live.lock();
-    state.record.state == UploadState::Complete || state.coverage.contains(range)
 }

@@ -99,10 +99,9 @@ impl Engine {
         principal: &Principal,
         id: UploadId,
     ) -> Result<Option<Watch>, UploadError> {
-        let live = self.own(principal, id).await?;
-        Ok(live.map(|live| {
-            let (changes, shared) = (live.watch(), self.shared.clone());
-            Watch { changes, live, shared, due: true, quiet_until: Instant::now(), ended: false }
-        }))
+        let Some(live) = self.own(principal, id).await? else { return Ok(None) };
+        Shared::verify_later(&self.shared, &live);
+        let (changes, shared, quiet_until) = (live.watch(), self.shared.clone(), Instant::now());
+        Ok(Some(Watch { changes, live, shared, due: true, quiet_until, ended: false }))
     }
 }

@@ -76,6 +76,13 @@ impl<T> Coverage<T> {
         Some((ByteRange::new(offset, *len).ok()?, value))
     }
 
+    /// The first range that begins at `offset` or behind it.
+    #[must_use]
+    pub fn first_from(&self, offset: u64) -> Option<ByteRange> {
+        let (offset, (len, _)) = self.ranges.range(offset..).next()?;
+        ByteRange::new(*offset, *len).ok()
+    }
+
     /// How many bytes are here.
     #[must_use]
     pub fn covered(&self) -> u64 {
@@ -224,6 +231,9 @@ mod tests {
                 prop_assert_eq!(coverage.covered(), covered as u64);
                 let end = naive.bytes.iter().rposition(|b| *b).map_or(0, |last| last as u64 + 1);
                 prop_assert_eq!(coverage.end(), end);
+                let later = naive.ranges.iter().map(|it| it.0).filter(|it| offset <= *it);
+                let first = coverage.first_from(offset).map(ByteRange::offset);
+                prop_assert_eq!(first, later.min());
                 prop_assert_eq!(coverage.is_full(64), naive.prefix() == 64);
                 prop_assert_eq!(coverage.count(), naive.ranges.len());
                 let gaps: u64 = coverage.gaps(0, 64).map(|(start, end)| end - start).sum();

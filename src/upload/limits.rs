@@ -8,10 +8,11 @@ mod catalog;
 mod process;
 mod room;
 mod trash;
+mod verify;
 
 use std::time::Duration;
 
-pub use self::{callers::*, catalog::*, process::*, room::*, trash::*};
+pub use self::{callers::*, catalog::*, process::*, room::*, trash::*, verify::*};
 
 /// One KiB, in bytes.
 pub const KIB: u64 = 1 << 10;

@@ -77,7 +77,8 @@ pub struct UploadRecord {
     pub reason: Option<EndReason>,
     /// What holds up its completion. Only ever set while it is `stitching`.
     pub trouble: Option<Trouble>,
-    /// Whether its ranges must be read back before they are believed (an unclean start).
+    /// Whether some of its ranges must be read back before they are believed (an unclean start).
+    /// The catalog says so; what is opened is never suspect.
     pub suspect: bool,
     /// Whether a probe or a lookup came after it had ended without a file, so that its identity
     /// is free again at once.

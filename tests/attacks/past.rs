@@ -10,10 +10,10 @@ pub(crate) fn make(setup: &Setup, uploads: usize) {
     const SQL: &str = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n
             WHERE i < :uploads)
         INSERT INTO uploads (id, principal, identifier, relative_path, total, stride, pieces,
-            identity, filename, creative_id, state, suspect, released, created_at, touched_at,
+            identity, filename, creative_id, state, released, created_at, touched_at,
             ended_at)
         SELECT randomblob(16), 'anonymous', 'old', 'old.bin', 30, 10, 3, zeroblob(32), 'old.bin',
-            randomblob(16), iif(i % 2, 'complete', 'failed'), 0, 0, :at, :at, :at FROM n";
+            randomblob(16), iif(i % 2, 'complete', 'failed'), 0, :at, :at, :at FROM n";
     // Makes the catalog.
     drop(setup.start().terminated());
     let catalog = setup.dir().join("flowstitch.db");

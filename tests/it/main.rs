@@ -60,5 +60,6 @@ mod tidy;
 mod trash;
 mod truth;
 mod uploads;
+mod verification;
 mod visitors;
 mod warm;

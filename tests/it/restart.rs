@@ -140,6 +140,7 @@ fn what_is_doubtful_is_not_listed_as_received_until_it_was_read_back() {
         };
         assert_eq!((received().await, is_suspect().await), (0, true));
         app.flow(CONTENT).probe(1).await.assert_status(200);
+        idle().await;
         assert_eq!((received().await, is_suspect().await), (8, false));
     });
 }

@@ -25,7 +25,6 @@ fn extreme_uploads() -> [UploadRecord; 3] {
         scheduled: Some(sample_day("9999-12-31")),
         declared_sha256: Some(Sha256Digest([255; 32])),
         accept: "image/*, .pdf,application/zip".parse().expect("kinds of file"),
-        suspect: true,
         created_at: sample_time(-1),
         ..sample_upload("said")
     };

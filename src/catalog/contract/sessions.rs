@@ -3,8 +3,8 @@
 use std::future::Future;
 
 use super::{
-    Fact, Shared, commit, find, is_unavailable, open, open_complete, open_full, sample_creative,
-    sample_range, sample_time, sample_upload,
+    Fact, Shared, commit, find, is_unavailable, open, open_complete, open_full, sample_by,
+    sample_creative, sample_range, sample_time, sample_upload,
 };
 use crate::{
     catalog::{Resemblance, UploadQuery},
@@ -34,11 +34,60 @@ pub(super) async fn a_session_of_another_epoch_suspects_what_runs(catalog: Share
     // It stays so until the upload was read back, and what is opened later is not suspect.
     let later = sample_upload("later");
     open(&*catalog, &later).await;
-    catalog.forget(full.id, &[]).await.expect("read back");
+    catalog.trust(full.id).await.expect("read back");
     assert!(!catalog.open_session("boot 2").await.expect("after a crash of the process"));
     assert!(find(&*catalog, running.id).await.suspect);
     assert!(!find(&*catalog, full.id).await.suspect);
     assert!(!find(&*catalog, later.id).await.suspect);
+}
+
+/// Which ranges of an upload must be read back, by their offsets.
+async fn unverified(catalog: &dyn super::Catalog, upload: crate::upload::UploadId) -> Vec<u64> {
+    let ranges = catalog.unverified(upload).await.expect("read");
+    ranges.iter().map(|stored| stored.range.offset()).collect()
+}
+
+pub(super) async fn suspicion_belongs_to_a_range(catalog: Shared) {
+    catalog.open_session("boot 1").await.expect("opened");
+    let record = sample_upload("x");
+    let (id, at) = (record.id, sample_time(1));
+    open(&*catalog, &record).await;
+    let store = |offset| Fact::Stored { upload: id, stored: sample_range(offset, 10), at };
+    commit(&*catalog, vec![store(10)]).await;
+    assert_eq!(unverified(&*catalog, id).await, [0; 0], "nothing is doubted before a crash");
+
+    catalog.open_session("boot 2").await.expect("after a crash of the machine");
+    assert_eq!(catalog.unverified(id).await.expect("read"), [0, 10].map(|it| sample_range(it, 10)));
+    commit(&*catalog, vec![store(20)]).await;
+    assert_eq!(unverified(&*catalog, id).await, [0, 10], "what is stored now is believed");
+    let others = [sample_range(0, 9).range, sample_range(5, 5).range];
+    catalog.verified(id, &others).await.expect("no effect");
+    catalog.verified(id, &[sample_range(10, 10).range]).await.expect("verified");
+    assert_eq!(unverified(&*catalog, id).await, [0]);
+
+    // A crash of the process keeps what was verified; to trust an upload verifies the rest.
+    catalog.open_session("boot 2").await.expect("after a crash of the process");
+    assert!(find(&*catalog, id).await.suspect);
+    assert_eq!(unverified(&*catalog, id).await, [0]);
+    catalog.trust(id).await.expect("verified");
+    assert!(!find(&*catalog, id).await.suspect);
+    assert_eq!(unverified(&*catalog, id).await, [0; 0]);
+
+    // The next crash of the machine doubts everything again; what is stored anew or is forgotten is
+    // not doubted.
+    catalog.open_session("boot 3").await.expect("after a crash of the machine");
+    assert_eq!(unverified(&*catalog, id).await, [0, 10, 20]);
+    commit(&*catalog, vec![store(0)]).await;
+    catalog.forget(id, &[sample_range(10, 10).range]).await.expect("forgotten");
+    assert_eq!(unverified(&*catalog, id).await, [20]);
+    assert!(find(&*catalog, id).await.suspect, "it is for the engine to say that all is verified");
+
+    let ended = catalog.end(id, UploadState::Cancelled, None, &sample_by(2)).await;
+    assert!(ended.expect("ended"));
+    assert!(!find(&*catalog, id).await.suspect);
+    assert_eq!(unverified(&*catalog, id).await, [0; 0]);
+    catalog.verified(id, &[sample_range(20, 10).range]).await.expect("no effect");
+    catalog.trust(id).await.expect("no effect");
 }
 
 pub(super) async fn after_the_end_nothing_is_available(catalog: Shared) {

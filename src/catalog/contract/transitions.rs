@@ -123,14 +123,13 @@ pub(super) async fn what_holds_up_a_completion_is_known_until_it_is_over(catalog
 }
 
 pub(super) async fn ranges_that_are_forgotten_are_gone(catalog: Shared) {
-    let record = UploadRecord { suspect: true, ..sample_upload("x") };
+    let record = sample_upload("x");
     open_full(&*catalog, &record).await;
     let [first, second, third] = [0, 10, 20].map(|offset| sample_range(offset, 10));
 
-    // None, or none that is here: it keeps its state, and is not suspect any more.
+    // None, or none that is here: it keeps its state.
     catalog.forget(record.id, &[]).await.expect("forgotten");
-    let found = find(&*catalog, record.id).await;
-    assert_eq!((found.state, found.suspect), (UploadState::Stitching, false));
+    assert_eq!(state(&*catalog, record.id).await, UploadState::Stitching);
     let others = [sample_range(10, 9).range, sample_range(5, 5).range];
     catalog.forget(record.id, &others).await.expect("forgotten");
     assert_eq!(state(&*catalog, record.id).await, UploadState::Stitching);
@@ -148,7 +147,7 @@ pub(super) async fn ranges_that_are_forgotten_are_gone(catalog: Shared) {
 }
 
 pub(super) async fn an_upload_that_has_ended_forgets_nothing(catalog: Shared) {
-    let record = UploadRecord { suspect: true, ..sample_upload("x") };
+    let record = sample_upload("x");
     open_ended(&*catalog, &record, UploadState::Failed).await;
     let before = find(&*catalog, record.id).await;
     catalog.forget(record.id, &[sample_range(0, 10).range]).await.expect("no effect");

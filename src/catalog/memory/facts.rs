@@ -1,14 +1,15 @@
 //! All facts of the model, and what each call makes of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::sessions::Session;
 use crate::{
     catalog::{CatalogError, Committed, Doomed, Fact, Resemblance},
     upload::{
         AccessState, Allowance, AuditEntry, By, ByteRange, CodeRecord, Creative, CreativeId, Deed,
         DeploymentId, EndReason, IdentityKey, Mark, Principal, StoredRange, TicketKey, Timestamp,
-        TokenId, TokenRecord, TrashNote, TrashReason, UploadId, UploadRecord, UploadState, User,
-        limits::FEW_RANGES,
+        TokenId, TokenRecord, TrashNote, TrashReason, Trouble, UploadId, UploadRecord, UploadState,
+        User, limits::FEW_RANGES,
     },
 };
 
@@ -19,6 +20,8 @@ pub(super) struct Facts {
     opened: Vec<UploadId>,
     /// By upload, then by offset.
     pub(super) ranges: BTreeMap<UploadId, BTreeMap<u64, StoredRange>>,
+    /// Offsets of ranges that must be read back before they are believed.
+    pub(super) unverified: BTreeMap<UploadId, BTreeSet<u64>>,
     pub(super) creatives: BTreeMap<CreativeId, Creative>,
     pub(super) doomed: BTreeMap<CreativeId, Doomed>,
     pub(super) session: Option<Session>,
@@ -33,12 +36,6 @@ pub(super) struct Facts {
     pub(super) trail: Vec<AuditEntry>,
 }
 
-#[derive(Debug, Clone)]
-pub(super) struct Session {
-    epoch: String,
-    pub(super) closed: bool,
-}
-
 /// What the catalog knows of its deployment: a new one, by default.
 #[derive(Debug, Clone)]
 pub(super) struct OwnMark(pub(super) Mark);
@@ -49,29 +46,12 @@ impl Default for OwnMark {
     }
 }
 
-impl Session {
-    /// It counts as one that did not end in order, on another epoch than any.
-    pub(super) fn doubt(&mut self) {
-        *self = Self { epoch: String::new(), closed: false };
-    }
-}
-
 impl Facts {
     /// See [`crate::catalog::Deployment::set_access`].
     pub(super) fn decide_access(&mut self, state: AccessState) {
         if self.access != Some(AccessState::Users) {
             self.access = Some(state);
         }
-    }
-
-    pub(super) fn open_session(&mut self, epoch: &str) -> bool {
-        let session = Session { epoch: epoch.into(), closed: false };
-        let Some(former) = self.session.replace(session) else { return true };
-        if !former.closed && former.epoch != epoch {
-            let running = self.uploads.values_mut().filter(|upload| upload.state.is_running());
-            running.for_each(|upload| upload.suspect = true);
-        }
-        former.closed
     }
 
     /// What can go wrong is looked for first, so that a batch is written as a whole or not at all.
@@ -118,6 +98,7 @@ impl Facts {
             }
             Fact::Opened(record) if !self.may_own(record.identity.principal()) => {}
             Fact::Opened(mut record) => {
+                record.suspect = false;
                 record.created_at = to_millis(record.created_at);
                 record.touched_at = to_millis(record.touched_at);
                 record.ended_at = record.ended_at.map(to_millis);
@@ -134,6 +115,7 @@ impl Facts {
                     record.touched_at = to_millis(at);
                     let ranges = self.ranges.entry(upload).or_default();
                     ranges.insert(stored.range.offset(), stored);
+                    self.verified(upload, &[stored.range]);
                 } else if !committed.ended.contains(&upload) {
                     committed.ended.push(upload);
                 }
@@ -176,6 +158,7 @@ impl Facts {
         }
         record.state = next;
         record.trouble = None;
+        record.suspect &= next.is_running();
         Some(record)
     }
 
@@ -253,13 +236,29 @@ impl Facts {
     }
 
     pub(super) fn forget(&mut self, upload: UploadId, ranges: &[ByteRange]) {
-        let Some(record) = self.running(upload) else { return };
-        record.suspect = false;
+        if self.running(upload).is_none() {
+            return;
+        }
         let stored = self.ranges.entry(upload).or_default();
         let count = stored.len();
         stored.retain(|_, stored| !ranges.contains(&stored.range));
         if stored.len() < count {
             self.advance(upload, UploadState::Receiving);
+        }
+    }
+
+    pub(super) fn hold_up(&mut self, upload: UploadId, trouble: &Trouble) {
+        let full = |record: &&mut UploadRecord| record.state == UploadState::Stitching;
+        if let Some(record) = self.uploads.get_mut(&upload).filter(full) {
+            record.trouble = Some(trouble.clone());
+        }
+    }
+
+    pub(super) fn release(&mut self, upload: UploadId) {
+        let without_file =
+            |u: &&mut UploadRecord| !u.state.is_running() && u.state != UploadState::Complete;
+        if let Some(record) = self.uploads.get_mut(&upload).filter(without_file) {
+            record.released = true;
         }
     }
 
@@ -299,6 +298,7 @@ impl Facts {
         self.uploads.remove(&upload);
         self.opened.retain(|opened| *opened != upload);
         self.ranges.remove(&upload);
+        self.unverified.remove(&upload);
     }
 
     pub(super) fn purge(&mut self, before: Timestamp, limit: usize) -> usize {

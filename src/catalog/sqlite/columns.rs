@@ -79,7 +79,20 @@ pub(super) fn comparable(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// A row of `uploads`.
+/// The columns of an [`UploadRecord`], as a term of a statement.
+macro_rules! upload_columns {
+    () => {
+        concat!(
+            "uploads.*, uploads.ended_at IS NULL AND uploads.session < ",
+            $crate::catalog::sqlite::session::believed_from!(),
+            " AS suspect"
+        )
+    };
+}
+
+pub(super) use upload_columns;
+
+/// A row of `uploads`, with [`upload_columns`].
 pub(super) fn upload(row: &Row<'_>) -> rusqlite::Result<UploadRecord> {
     Ok(UploadRecord {
         id: row.get("id")?,

@@ -28,6 +28,7 @@ const MIGRATIONS: &Migrations = &[
     ("bounds", include_str!("../../../migrations/0012_bounds.sql")),
     ("visitors", include_str!("../../../migrations/0013_visitors.sql")),
     ("shares", include_str!("../../../migrations/0014_shares.sql")),
+    ("sessions", include_str!("../../../migrations/0015_sessions.sql")),
 ];
 
 /// What the first migration writes into the file's header: "flst".

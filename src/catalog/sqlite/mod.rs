@@ -168,6 +168,22 @@ impl Catalog for SqliteCatalog {
         self.write(move |tx| ranges::forget(tx, upload, &ranges)).await
     }
 
+    async fn unverified(&self, id: UploadId) -> Result<Vec<StoredRange>, CatalogError> {
+        ranges::all_unverified(&self.readers, id).await
+    }
+
+    async fn verified(&self, upload: UploadId, ranges: &[ByteRange]) -> Result<(), CatalogError> {
+        // After loss of power, when it might be lost, nothing is believed anyway.
+        let ranges = ranges.to_vec();
+        let verified = move |tx: &Connection| ranges::verified(tx, upload, &ranges);
+        self.writer.transaction(Durability::Relaxed, verified).await
+    }
+
+    async fn trust(&self, upload: UploadId) -> Result<(), CatalogError> {
+        let trust = move |tx: &Connection| uploads::trust(tx, upload);
+        self.writer.transaction(Durability::Relaxed, trust).await
+    }
+
     async fn hold_up(&self, upload: UploadId, trouble: &Trouble) -> Result<(), CatalogError> {
         let trouble = trouble.clone();
         self.write(move |tx| uploads::hold_up(tx, upload, &trouble)).await
@@ -197,17 +213,7 @@ impl Catalog for SqliteCatalog {
     }
 
     async fn ranges(&self, id: UploadId) -> Result<Vec<StoredRange>, CatalogError> {
-        // In slices: a reader is not for one upload alone.
-        let mut all = Vec::new();
-        loop {
-            let from = all.last().map_or(0, |last: &StoredRange| last.range.offset() + 1);
-            let slice = self.readers.read(move |db| ranges::list(db, id, from)).await?;
-            let is_last = slice.len() < RANGES_SLICE as usize;
-            all.extend(slice);
-            if is_last {
-                return Ok(all);
-            }
-        }
+        ranges::all(&self.readers, id).await
     }
 
     async fn amount(&self, id: UploadId) -> Result<Amount, CatalogError> {

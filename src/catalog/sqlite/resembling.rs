@@ -5,7 +5,7 @@
 
 use rusqlite::{Connection, named_params};
 
-use super::columns::{self, Millis, comparable};
+use super::columns::{self, Millis, comparable, upload_columns};
 use crate::{
     catalog::{CatalogError, Resemblance},
     upload::{Timestamp, UploadRecord, UploadState, limits},
@@ -17,7 +17,9 @@ type Result<T> = std::result::Result<T, CatalogError>;
 macro_rules! among {
     ($candidates:literal) => {
         concat!(
-            "SELECT uploads.* FROM (SELECT rowid AS candidate FROM uploads
+            "SELECT ",
+            upload_columns!(),
+            " FROM (SELECT rowid AS candidate FROM uploads
                 WHERE principal = :principal",
             $candidates,
             " AND state = :state ORDER BY id DESC LIMIT :candidates) AS candidates

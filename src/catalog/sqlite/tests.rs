@@ -244,12 +244,13 @@ pub(super) async fn call_everything(catalog: &SqliteCatalog) {
     let (record, other) = (sample_upload("x"), sample_upload("y"));
     let creative = open_complete(catalog, &record).await;
     open(catalog, &other).await;
-    let facts = vec![
-        Fact::Scheduled { upload: other.id, day: sample_day("2026-12-01") },
-        Fact::Declared { upload: other.id, sha256: crate::upload::Sha256Digest([7; 32]) },
-        Fact::Full { upload: other.id },
-    ];
+    let (upload, sha256) = (other.id, crate::upload::Sha256Digest([7; 32]));
+    let scheduled = Fact::Scheduled { upload, day: sample_day("2026-12-01") };
+    let facts = vec![scheduled, Fact::Declared { upload, sha256 }, Fact::Full { upload }];
     catalog.commit(facts, Durability::Relaxed).await.expect("committed");
+    catalog.unverified(other.id).await.expect("read");
+    catalog.verified(other.id, &[sample_range(0, 10).range]).await.expect("verified");
+    catalog.trust(other.id).await.expect("trusted");
     catalog.forget(other.id, &[sample_range(0, 10).range]).await.expect("forgotten");
     catalog.end(other.id, UploadState::Failed, None, &sample_by(1)).await.expect("ended");
     catalog.release(other.id).await.expect("released");
@@ -283,11 +284,9 @@ pub(super) async fn call_everything(catalog: &SqliteCatalog) {
     let query = CreativeQuery { principal, from: None, to: None, after: None, limit: 1 };
     catalog.creatives(&query).await.expect("listed");
     catalog.usage(&record.identity.principal().clone(), &[record.id]).await.expect("added up");
-    catalog
-        .reschedule(creative.id, sample_day("2026-12-02"), &sample_by(0))
-        .await
-        .expect("rescheduled");
-    catalog.delete_creative(creative.id, &sample_by(0)).await.expect("deleted");
+    let (day, by) = (sample_day("2026-12-02"), sample_by(0));
+    catalog.reschedule(creative.id, day, &by).await.expect("rescheduled");
+    catalog.delete_creative(creative.id, &by).await.expect("deleted");
     catalog.recover(&creative).await.expect("no effect");
     assert!(catalog.restore_creative(&creative, &sample_by(0)).await.expect("restored"));
     catalog.delete_creative(creative.id, &sample_by(0)).await.expect("deleted");

@@ -9,8 +9,9 @@ use rusqlite::{Connection, OptionalExtension, ToSql, named_params, params};
 
 use super::{
     audit,
-    columns::{self, Millis, comparable},
+    columns::{self, Millis, comparable, upload_columns},
     ranges::{self, More},
+    session::number,
     tickets, users,
 };
 use crate::{
@@ -68,15 +69,19 @@ pub(super) fn commit(tx: &Connection, facts: &[Fact]) -> Result<Committed> {
 
 /// False if its principal may not own it any more: then nothing is written.
 fn open(tx: &Connection, record: &UploadRecord) -> Result<bool> {
-    const SQL: &str = "INSERT INTO uploads
+    const SQL: &str = concat!(
+        "INSERT INTO uploads
             (id, principal, visitor, identifier, relative_path, total, stride, pieces, identity,
             filename, scheduled, declared_sha256, accept, creative_id, state, reason, trouble,
-            attempts, suspect, released, created_at, touched_at, ended_at)
+            attempts, session, released, created_at, touched_at, ended_at)
         VALUES (:id, :principal, :visitor, :identifier, :relative_path, :total, :stride, :pieces,
                 :identity, :filename, :scheduled, :declared_sha256, :accept, :creative_id, :state,
-                :reason, :trouble, :attempts, :suspect, :released, :created_at, :touched_at,
+                :reason, :trouble, :attempts, ",
+        number!(),
+        ", :released, :created_at, :touched_at,
                 :ended_at)
-        ON CONFLICT (identity) WHERE ended_at IS NULL DO NOTHING";
+        ON CONFLICT (identity) WHERE ended_at IS NULL DO NOTHING"
+    );
     // Not left to the foreign key: what a user who is gone sends late is no reason to refuse what
     // came in the same batch from others.
     if !may_own(tx, record.identity.principal())? {
@@ -102,7 +107,6 @@ fn open(tx: &Connection, record: &UploadRecord) -> Result<bool> {
         ":reason": record.reason,
         ":trouble": record.trouble.as_ref().map(|trouble| &trouble.reason),
         ":attempts": record.trouble.as_ref().map_or(0, |trouble| trouble.attempts),
-        ":suspect": record.suspect,
         ":released": record.released,
         ":created_at": Millis(record.created_at),
         ":touched_at": Millis(record.touched_at),
@@ -212,17 +216,11 @@ pub(super) fn is_running(tx: &Connection, upload: UploadId) -> Result<bool> {
     Ok(state(tx, upload)?.is_some_and(UploadState::is_running))
 }
 
-/// It was read back: it is not suspect any more.
+/// Every range of it was read back: it is not suspect any more.
 pub(super) fn trust(tx: &Connection, upload: UploadId) -> Result<()> {
-    const SQL: &str = "UPDATE uploads SET suspect = 0 WHERE id = ?1 AND ended_at IS NULL";
+    const SQL: &str =
+        concat!("UPDATE uploads SET session = ", number!(), " WHERE id = ?1 AND ended_at IS NULL");
     tx.prepare_cached(SQL)?.execute([upload])?;
-    Ok(())
-}
-
-/// Believes nothing that was said of running uploads before they are read back.
-pub(super) fn suspect_all(tx: &Connection) -> Result<()> {
-    const SQL: &str = "UPDATE uploads SET suspect = 1 WHERE state IN ('receiving', 'stitching')";
-    tx.prepare_cached(SQL)?.execute([])?;
     Ok(())
 }
 
@@ -255,27 +253,38 @@ pub(super) fn amount(db: &Connection, id: UploadId) -> Result<Amount> {
 }
 
 pub(super) fn by_id(db: &Connection, id: UploadId) -> Result<Option<UploadRecord>> {
-    const SQL: &str = "SELECT * FROM uploads WHERE id = ?1";
+    const SQL: &str = concat!("SELECT ", upload_columns!(), " FROM uploads WHERE id = ?1");
     Ok(db.prepare_cached(SQL)?.query_row([id], columns::upload).optional()?)
 }
 
 pub(super) fn current(db: &Connection, key: IdentityKey) -> Result<Option<UploadRecord>> {
     // Rows are numbered in the order of their writing. Ids are not: they hold the time of a clock
     // that may have been set back since.
-    const SQL: &str = "SELECT * FROM uploads
+    const SQL: &str = concat!(
+        "SELECT ",
+        upload_columns!(),
+        " FROM uploads
         WHERE rowid = coalesce(
                 (SELECT rowid FROM uploads WHERE identity = ?1 AND ended_at IS NULL),
                 (SELECT rowid FROM uploads WHERE identity = ?1 ORDER BY rowid DESC LIMIT 1))
             AND (state <> 'complete'
-                OR EXISTS (SELECT 1 FROM creatives WHERE upload_id = uploads.id))";
+                OR EXISTS (SELECT 1 FROM creatives WHERE upload_id = uploads.id))"
+    );
     Ok(db.prepare_cached(SQL)?.query_row([key], columns::upload).optional()?)
 }
 
 pub(super) fn list(db: &Connection, query: &UploadQuery) -> Result<Vec<UploadRecord>> {
-    const IN_ANY_STATE: &str = "SELECT * FROM uploads
-        WHERE principal = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3";
-    const IN_STATE: &str = "SELECT * FROM uploads
-        WHERE principal = ?1 AND id < ?2 AND state = ?4 ORDER BY id DESC LIMIT ?3";
+    const IN_ANY_STATE: &str = concat!(
+        "SELECT ",
+        upload_columns!(),
+        " FROM uploads WHERE principal = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3"
+    );
+    const IN_STATE: &str = concat!(
+        "SELECT ",
+        upload_columns!(),
+        " FROM uploads
+        WHERE principal = ?1 AND id < ?2 AND state = ?4 ORDER BY id DESC LIMIT ?3"
+    );
     // No UUIDv7 is as large as this.
     let before = query.before.unwrap_or(UploadId::from_bytes([0xff; 16]));
     let limit = comparable(query.limit as u64);

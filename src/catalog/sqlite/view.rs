@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Params, params, types::FromSql};
 
 use super::{
     audit,
-    columns::comparable,
+    columns::{comparable, upload_columns},
     connection::{self, Access},
     creatives, migrate, purge, uploads,
 };
@@ -122,8 +122,13 @@ impl CatalogView {
 
     /// Uploads, newest first, of one state or of any.
     pub fn uploads(&self, state: Option<UploadState>, limit: usize) -> Result<Vec<UploadRecord>> {
-        const IN_ANY_STATE: &str = "SELECT * FROM uploads ORDER BY id DESC LIMIT ?1";
-        const IN_STATE: &str = "SELECT * FROM uploads WHERE state = ?2 ORDER BY id DESC LIMIT ?1";
+        const IN_ANY_STATE: &str =
+            concat!("SELECT ", upload_columns!(), " FROM uploads ORDER BY id DESC LIMIT ?1");
+        const IN_STATE: &str = concat!(
+            "SELECT ",
+            upload_columns!(),
+            " FROM uploads WHERE state = ?2 ORDER BY id DESC LIMIT ?1"
+        );
         let limit = comparable(limit as u64);
         match &state {
             None => uploads::records(&self.db(), IN_ANY_STATE, &[&limit]),

@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::FlowFile;
+use super::{FlowFile, StagedStore};
 
 /// When the tests take place: noon of a Tuesday, in UTC.
 pub(crate) const NOW: &str = "2026-12-01T12:00:00Z";
@@ -122,6 +122,12 @@ impl TestAppBuilder {
             None => App::with_parts(config, parts).await?,
         };
         Ok(TestApp { app, builder: Self { clock: Some(clock.clone()), ..self }, clock })
+    }
+
+    /// The store on disk that a start would open, with a stage in front.
+    pub(crate) fn staged_files(&self) -> Arc<StagedStore> {
+        let files = FsStore::open(app::folders(&self.config())).expect("a store");
+        Arc::new(StagedStore::new(Arc::new(files)))
     }
 
     /// As [`TestApp::files`].

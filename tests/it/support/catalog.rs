@@ -24,6 +24,8 @@ pub(crate) enum CatalogOp {
     Complete,
     End,
     Forget,
+    Verified,
+    Trust,
     Release,
     HandOver,
     HoldUp,
@@ -184,6 +186,18 @@ impl Catalog for StagedCatalog {
 
     async fn forget(&self, upload: UploadId, ranges: &[ByteRange]) -> Result<(), CatalogError> {
         self.call(CatalogOp::Forget, self.inner.forget(upload, ranges)).await
+    }
+
+    async fn unverified(&self, id: UploadId) -> Result<Vec<StoredRange>, CatalogError> {
+        self.call(CatalogOp::Look, self.inner.unverified(id)).await
+    }
+
+    async fn verified(&self, upload: UploadId, ranges: &[ByteRange]) -> Result<(), CatalogError> {
+        self.call(CatalogOp::Verified, self.inner.verified(upload, ranges)).await
+    }
+
+    async fn trust(&self, upload: UploadId) -> Result<(), CatalogError> {
+        self.call(CatalogOp::Trust, self.inner.trust(upload)).await
     }
 
     async fn hold_up(&self, upload: UploadId, trouble: &Trouble) -> Result<(), CatalogError> {
