@@ -115,6 +115,8 @@ fn migrations_are_shown_and_applied() {
         "trash",
         "bounds",
         "visitors",
+        "shares",
+        "sessions",
     ];
     let all = |state: &str| -> String {
         let lines = (1..).zip(names).map(|(number, name)| format!("{number:04} {name} {state}\n"));
