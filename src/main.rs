@@ -18,9 +18,16 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 type Failure = Box<dyn Error>;
 
+/// The status of a tool whose output nobody reads to its end, as in `flowstitch audit | head`: that
+/// of a process which SIGPIPE ended.
+const UNREAD: u8 = 128 + 13;
+
 fn main() -> ExitCode {
     let cli = Cli::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     let code = run(&cli).unwrap_or_else(|error| {
+        if is_unread(&*error) {
+            return ExitCode::from(UNREAD);
+        }
         telemetry::say(&format!("flowstitch: {}", in_one_line(&*error)));
         // Of a tool 1 is an answer: that it has none must be told from that.
         if cli.command().is_tool() { ExitCode::from(2) } else { ExitCode::FAILURE }
@@ -171,6 +178,15 @@ fn migrate(config: &Config, dry_run: bool) -> Result<ExitCode, Failure> {
         writeln!(out, "{:04} {} {state}", migration.number, migration.name)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether the output could not be written because its reader has gone: that is no fault.
+fn is_unread(error: &(dyn Error + 'static)) -> bool {
+    let written = error.downcast_ref::<io::Error>().or_else(|| match error.downcast_ref()? {
+        operate::Failure::Output(error) => Some(error),
+        _ => None,
+    });
+    written.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// The error and what caused it.

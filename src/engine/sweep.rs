@@ -23,10 +23,12 @@ pub(super) async fn run(shared: Arc<Shared>) {
     let grace = shared.options.upload_ttl.min(EXPIRY_GRACE);
     let mut patience = Patience::new(shared.clock.now(), Instant::now(), grace);
     loop {
-        tokio::select! {
+        let waits_since = Instant::now();
+        let due = tokio::select! {
             () = shared.stop.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
+            due = ticks.tick() => due,
+        };
+        patience.look_at_wait(waits_since, due, Instant::now());
         let over = patience.is_over(shared.clock.now(), Instant::now());
         let swept = if over { sweep(&shared).await } else { clear(&shared).await };
         if let Err(error) = swept {
@@ -51,6 +53,16 @@ struct Patience {
 impl Patience {
     fn new(wall: Timestamp, now: Instant, grace: Duration) -> Self {
         Self { grace, last: (wall, now), until: now + grace }
+    }
+
+    /// Looks at how late a sweep begins that was waited for. If the process stood still (SIGSTOP),
+    /// nobody could reach it meanwhile, as after a start.
+    fn look_at_wait(&mut self, since: Instant, due: Instant, now: Instant) {
+        let late = now.saturating_duration_since(due.max(since));
+        if CLOCK_JUMP_MIN < late {
+            tracing::warn!(seconds = late.as_secs(), "Stood still: nothing expires for a while");
+            self.until = now + self.grace;
+        }
     }
 
     /// Looks at both clocks; at least once a sweep.
@@ -245,6 +257,24 @@ mod tests {
         assert!(!patience.is_over(clocks.wall, clocks.now));
         clocks.jump(-25);
         assert_eq!(clocks.minutes_until_over(&mut patience), 60, "each jump counts anew");
+    }
+
+    #[test]
+    fn after_a_standstill_nothing_expires_for_the_grace_but_a_long_sweep_is_none() {
+        let mut clocks = Clocks::new();
+        let mut patience = Patience::new(clocks.wall, clocks.now, GRACE);
+        clocks.minutes_until_over(&mut patience);
+        let (since, due) = (clocks.now, clocks.now + MINUTE);
+        patience.look_at_wait(since, due, due + MINUTE);
+        assert!(patience.is_over(clocks.wall, clocks.now), "a little late is nothing");
+        // The sweep before took three days, and the next was due long ago.
+        let late = clocks.now + Duration::from_hours(72);
+        patience.look_at_wait(late, due, late);
+        assert!(patience.is_over(clocks.wall, clocks.now));
+
+        patience.look_at_wait(since, due, due + Duration::from_hours(48));
+        clocks.pass(Duration::from_hours(48) + MINUTE);
+        assert_eq!(clocks.minutes_until_over(&mut patience), 60);
     }
 
     #[test]

@@ -81,12 +81,44 @@ impl Credit {
     }
 }
 
+/// A wait for a peer, and the end of the patience with it.
+#[derive(Debug)]
+pub(super) struct Wait {
+    since: Instant,
+    end: Pin<Box<Sleep>>,
+}
+
+impl Wait {
+    pub(super) fn new(patience: Duration) -> Self {
+        Self { since: Instant::now(), end: Box::pin(sleep(patience)) }
+    }
+
+    /// How long the peer was waited for.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// Ready when the patience is over. It begins anew if the process stood still then:
+    /// nothing could be read from the peer, whatever it sent.
+    pub(super) fn poll_over(&mut self, cx: &mut Context<'_>, patience: Duration) -> Poll<()> {
+        loop {
+            ready!(self.end.as_mut().poll(cx));
+            let now = Instant::now();
+            if now.saturating_duration_since(self.end.deadline()) < limits::STANDSTILL_MIN {
+                return Poll::Ready(());
+            }
+            self.since = now;
+            self.end.as_mut().reset(now + patience);
+        }
+    }
+}
+
 struct Paced {
     body: RequestBody,
     idle: Duration,
     credit: Credit,
-    /// Since when the body has had nothing, and the end of that.
-    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
+    /// Since when the body has had nothing.
+    waiting: Option<Wait>,
 }
 
 impl Paced {
@@ -97,7 +129,7 @@ impl Paced {
 
     /// So much has come, after it was waited for, or without.
     fn earn(&mut self, len: usize) {
-        let waited = self.waiting.take().map_or(Duration::ZERO, |(since, _)| since.elapsed());
+        let waited = self.waiting.take().map_or(Duration::ZERO, |wait| wait.elapsed());
         self.credit.earn(waited, len);
     }
 }
@@ -117,9 +149,8 @@ impl Body for Paced {
             return Poll::Ready(frame);
         }
         let patience = this.patience();
-        let begin = || (Instant::now(), Box::pin(sleep(patience)));
-        let (_, waiting) = this.waiting.get_or_insert_with(begin);
-        ready!(waiting.as_mut().poll(cx));
+        let wait = this.waiting.get_or_insert_with(|| Wait::new(patience));
+        ready!(wait.poll_over(cx, patience));
         this.body = body::empty();
         Poll::Ready(Some(Err(TooSlow.into())))
     }
@@ -217,6 +248,18 @@ mod tests {
         advance(Duration::from_mins(1)).await;
         // …and what has come meanwhile is still there for it.
         assert!(body.frame().await.expect("a frame").is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_is_not_blamed_for_the_time_in_which_the_server_stood_still() {
+        let mut body = paced(silent(), PACE);
+        assert!(futures_util::poll!(Box::pin(body.frame())).is_pending());
+        // Nothing ran, not even this timer: it comes ten seconds late.
+        advance(PACE.idle + Duration::from_secs(10)).await;
+        assert!(futures_util::poll!(Box::pin(body.frame())).is_pending(), "it is waited for again");
+        let began = Instant::now();
+        assert!(is_timeout(error_of(body).await.as_ref()), "but not for ever");
+        assert_eq!(began.elapsed(), PACE.idle);
     }
 
     #[tokio::test(start_paused = true)]

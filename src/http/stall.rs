@@ -10,12 +10,9 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep, sleep},
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::pace::{Credit, Pace};
+use super::pace::{Credit, Pace, Wait};
 
 /// Ends in an error when the peer has taken nothing for `limit` while there was something to take,
 /// or has taken it more slowly than the pace. How long it may be silent is not limited here.
@@ -25,8 +22,8 @@ pub(super) struct StallGuard<T, F> {
     credit: Credit,
     /// Told whenever nothing is left to be written.
     flushed: F,
-    /// Since when the peer takes no more, and the end of the patience with it.
-    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
+    /// Since when the peer takes no more.
+    waiting: Option<Wait>,
 }
 
 impl<T: Unpin, F> StallGuard<T, F> {
@@ -44,14 +41,13 @@ impl<T: Unpin, F> StallGuard<T, F> {
         let written = write(Pin::new(&mut self.io), cx);
         if let Poll::Ready(result) = &written {
             let waited = self.waiting.take();
-            let waited = waited.map_or(Duration::ZERO, |(since, _)| since.elapsed());
+            let waited = waited.map_or(Duration::ZERO, |wait| wait.elapsed());
             self.credit.earn(waited, result.as_ref().map_or(0, len));
             return written;
         }
         let patience = self.credit.patience().map_or(self.limit, |left| left.min(self.limit));
-        let begin = || (Instant::now(), Box::pin(sleep(patience)));
-        let (_, waiting) = self.waiting.get_or_insert_with(begin);
-        waiting.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        let wait = self.waiting.get_or_insert_with(|| Wait::new(patience));
+        wait.poll_over(cx, patience).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -107,7 +103,7 @@ where
 mod tests {
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt, duplex},
-        time::advance,
+        time::{Instant, advance, sleep},
     };
 
     use super::*;

@@ -3,7 +3,9 @@
 
 use std::{
     fs,
-    process::{Child, Stdio},
+    fs::OpenOptions,
+    io,
+    process::{Child, Command, Output, Stdio},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -198,4 +200,67 @@ fn a_limit_of_file_sizes_does_not_stop_the_journal_of_the_database() {
         file.post(&mut connection, 1).expect("an answer").assert_status(201);
     }
     assert_eq!(server.terminated().0.code(), Some(0));
+}
+
+/// Runs a tool whose answer goes to `out`.
+fn tool(server: &Server, tool: &str, out: impl Into<Stdio>) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_flowstitch"));
+    command.args(tool.split(' ')).current_dir(server.setup().dir()).stdin(Stdio::null());
+    let child = command.stdout(out).stderr(Stdio::piped()).spawn().expect("the binary starts");
+    child.wait_with_output().expect("our child")
+}
+
+const TOOLS: [&str; 4] = ["uploads list", "creatives list", "verify", "sweep --dry-run --json"];
+
+#[test]
+fn a_tool_whose_output_cannot_be_written_says_so() {
+    let server = Server::start();
+    for name in TOOLS {
+        let full = OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
+        let output = tool(&server, name, full);
+        let err = String::from_utf8(output.stderr).expect("text");
+        assert_eq!(output.status.code(), Some(2), "{name}: {err}");
+        assert!(err.contains("cannot write the answer: No space left"), "{name}: {err}");
+    }
+}
+
+#[test]
+fn a_tool_whose_output_nobody_reads_ends_without_a_word() {
+    let server = Server::start();
+    for name in TOOLS {
+        let (reader, writer) = io::pipe().expect("a pipe");
+        drop(reader);
+        let output = tool(&server, name, writer);
+        let err = String::from_utf8(output.stderr).expect("text");
+        assert_eq!((output.status.code(), err.as_str()), (Some(141), ""), "{name}");
+    }
+}
+
+#[test]
+fn closed_standard_streams_are_no_files_of_the_data() {
+    let server = Setup::new().after("exec <&- >&-").start();
+    FlowFile::new("a.bin", bytes(1, 5000), 1000).upload(&server);
+    for stream in ["fd/0", "fd/1"] {
+        let open = fs::read_link(server.proc(stream)).expect("it is open");
+        assert_eq!(open.to_str(), Some("/dev/null"), "{stream}");
+    }
+    assert_eq!(server.terminated().0.code(), Some(0));
+}
+
+#[test]
+fn a_server_that_was_stopped_goes_on_when_it_is_continued() {
+    let server = Setup::new().flag(PATIENT).start();
+    let half = HalfSent::begin(&server);
+    server.signal(Signal::STOP);
+    let state = || {
+        let status = fs::read_to_string(server.proc("status")).expect("Linux tells");
+        status.lines().any(|line| line.starts_with("State:\tT"))
+    };
+    until(state);
+    server.signal(Signal::CONT);
+    until(|| !state());
+    server.get("/readyz").assert_status(200);
+    server.signal(Signal::TERM);
+    half.finish();
+    assert_eq!(server.ended().0.code(), Some(0));
 }

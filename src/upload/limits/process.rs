@@ -14,3 +14,6 @@ pub const STOP_GRACE: Duration = Duration::from_secs(3);
 pub const STOP_PATIENCE_PART: u32 = 20;
 /// Bytes in a second that a body must bring on average while the service stops.
 pub const STOP_PROGRESS_MIN: u64 = 16 * super::KIB;
+/// How late a timer must be to say that the process stood still: it was stopped (SIGSTOP), or got
+/// no processor. What its clients did meanwhile is not known.
+pub const STANDSTILL_MIN: Duration = Duration::from_secs(2);

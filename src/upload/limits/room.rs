@@ -1,6 +1,6 @@
 //! Bounds of room on the disk.
 
-use super::{GIB, MIB};
+use super::GIB;
 
 /// Default of `reserve_free`: one part in so many of the disk, …
 pub const RESERVE_FREE_PART: u64 = 20;
@@ -8,5 +8,3 @@ pub const RESERVE_FREE_PART: u64 = 20;
 pub const RESERVE_FREE_MAX: u64 = GIB;
 /// Default of `max_reserved_share` where more than one may upload, in percent.
 pub const RESERVED_SHARE_PERCENT: u8 = 25;
-/// Bytes that are reserved ahead of what has arrived, while no chunk of an upload is whole.
-pub const RESERVE_AHEAD_LEN: u64 = 16 * MIB;
