@@ -45,8 +45,9 @@ use crate::{
         cross_site::Sites,
         middleware,
         readiness::Readiness,
-        server::{self, Outcome},
+        server::{self, Outcome, ServerOptions},
         service::Service,
+        side::Side,
         state::State,
         stop::Stop,
         streams::Streams,
@@ -94,6 +95,7 @@ pub struct App {
     /// What makes the cuts of backups, where the data are on the local disk.
     cutter: Option<Arc<dyn Cutter>>,
     control: Option<ControlSocket>,
+    operator: Option<TcpListener>,
     certificate: Option<Certificate>,
     /// Dropped last: see there.
     _database: Option<DatabaseLock>,
@@ -184,13 +186,21 @@ impl App {
             streams,
             stop,
         });
-        Ok(Self { config, state, cutter: None, control: None, certificate, _database: None })
+        let (cutter, control, operator) = (None, None, None);
+        Ok(Self { config, state, cutter, control, operator, certificate, _database: None })
     }
 
     /// Listens to the operator's tools, too, from now on: at `control_socket`, unless it cannot be
     /// used, which is said and is no reason not to serve.
     pub async fn with_control(mut self) -> Self {
         self.control = ControlSocket::bind(&self.config.control_socket).await;
+        self
+    }
+
+    /// Serves the operator's routes on this listener, too: that of the setting `admin_listen`.
+    #[must_use]
+    pub fn with_operator(mut self, listener: Option<TcpListener>) -> Self {
+        self.operator = listener;
         self
     }
 
@@ -210,7 +220,17 @@ impl App {
     #[must_use]
     pub fn service(&self) -> middleware::Stack {
         let cors = CorsOrigins::new(self.config.cors_origins.clone());
-        middleware::stack(Service::new(self.state.clone()), &self.around(cors))
+        let own = self.config.admin_listen.is_some();
+        let side = if own { Side::Clients } else { Side::Only };
+        middleware::stack(Service::new(self.state.clone(), side), &self.around(cors))
+    }
+
+    /// What is served at `admin_listen`, with its middleware.
+    #[must_use]
+    pub fn operator_service(&self) -> middleware::Stack {
+        let nobody_else = CorsOrigins::new([]);
+        let service = Service::new(self.state.clone(), Side::Operator);
+        middleware::stack(service, &self.around(nobody_else))
     }
 
     /// What answers the operator's tools.
@@ -249,12 +269,20 @@ impl App {
     /// on in part.
     pub async fn run(mut self, listener: TcpListener, stop: CancellationToken) -> Ended {
         let (control, certificate) = (self.control.take(), self.certificate.take());
+        let operator = self.operator.take();
         let state = &self.state;
         let (in_all, for_requests) = (self.config.shutdown_timeout, for_requests(&self.config));
         let serving = self.serve(listener, certificate, for_requests);
         let controlling = async {
             if let Some(control) = control {
                 control.serve(self.control(), state.stop.begun.clone(), for_requests).await;
+            }
+        };
+        let operating = async {
+            if let Some(listener) = operator {
+                let options = self.server_options(limits::OPERATOR_CONNECTIONS_MAX);
+                let (service, stop) = (self.operator_service(), state.stop.begun.clone());
+                server::serve(listener, service, options, stop, for_requests).await;
             }
         };
         let mailing = async {
@@ -273,8 +301,8 @@ impl App {
             state.stop.begun.cancel();
             (failed, Instant::now() + in_all)
         };
-        let ended = async { tokio::join!(serving, controlling, mailing, told) };
-        let (outcome, (), (), (failed, deadline)) = tokio::select! {
+        let ended = async { tokio::join!(serving, controlling, operating, mailing, told) };
+        let (outcome, (), (), (), (failed, deadline)) = tokio::select! {
             ended = ended => ended,
             never = end_bodies(&state.stop) => match never {},
         };
@@ -296,6 +324,11 @@ impl App {
         }
     }
 
+    fn server_options(&self, max_connections: usize) -> ServerOptions {
+        let memory = self.state.engine.allowance();
+        ServerOptions { max_connections, ..options::server_options(&self.config, memory) }
+    }
+
     /// Takes connections, encrypted ones if there is a certificate.
     async fn serve(
         &self,
@@ -304,7 +337,7 @@ impl App {
         deadline: Duration,
     ) -> Outcome {
         let (service, stop) = (self.service(), self.state.stop.begun.clone());
-        let options = options::server_options(&self.config, self.state.engine.allowance());
+        let options = self.server_options(self.config.max_connections);
         let Some(certificate) = certificate else {
             return server::serve(listener, service, options, stop, deadline).await;
         };

@@ -15,6 +15,7 @@ use flowstitch::{
     upload::limits,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::TcpListener;
 
 type Failure = Box<dyn Error>;
 
@@ -112,9 +113,15 @@ fn serve(mut config: Config) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
         let listener = app::listen(config.listen)?;
+        let operator = config.admin_listen.map(app::listen).transpose()?;
+        let own = operator.as_ref().map(TcpListener::local_addr).transpose()?;
         let app = App::open(config, Purpose::Serve).await?.with_control().await;
-        // A plain line whatever the log's format and level: scripts wait for it.
+        // Plain lines whatever the log's format and level: scripts wait for them.
+        if let Some(own) = own {
+            telemetry::say(&format!("admin_listen on http://{own}"));
+        }
         telemetry::say(&format!("listening on {}://{}", app.scheme(), listener.local_addr()?));
+        let app = app.with_operator(operator);
         Ok::<_, Failure>(app.run(listener, stop).await)
     })?;
     // A disk that hangs must not keep the process from ending.
@@ -151,7 +158,7 @@ fn affordable(connections: usize, open_files: Option<u64>) -> usize {
         return connections;
     };
     let rest = most.saturating_sub(limits::OPEN_FILES_MAX + limits::OTHER_FILES_MAX);
-    let affordable = rest.max(most / 4).max(1);
+    let affordable = limits::connections_of(rest.max(most / 4)).max(1);
     if affordable < connections {
         tracing::warn!(
             open_files = most,

@@ -210,7 +210,7 @@ impl Access {
     }
 
     /// As [`Self::caller`], of a request that was let in before: nobody waits, and what is wrong
-    /// by now costs nothing.
+    /// by now costs nothing. Credentials must not have expired at the time of `by`.
     ///
     /// Cancel safety: may be dropped.
     pub async fn identify(
@@ -244,7 +244,7 @@ impl Access {
         }
         let token = text.parse::<Token>().map_err(|_| Denied::Invalid)?;
         let (record, user) = self.known_token(token.id).await?.ok_or(Denied::Invalid)?;
-        let now = self.clock.now();
+        let now = by.at;
         // The secret first: who has not got it learns nothing of the rest, not by time either.
         let valid = token.fits(&record.hash) & record.is_valid(now) & user.disabled_at.is_none();
         if !valid {

@@ -14,7 +14,8 @@ pub(super) fn decide(
     has_users: bool,
 ) -> Result<AccessState, StartError> {
     let has_credentials = has_users || credentials(config);
-    let is_local = config.listen.ip().is_loopback();
+    let mut addresses = [Some(config.listen), config.admin_listen].into_iter().flatten();
+    let foreign = addresses.find(|address| !address.ip().is_loopback());
     let decided = match stored {
         _ if has_credentials => AccessState::Users,
         Some(state) if config.allow_anonymous => state,
@@ -25,8 +26,8 @@ pub(super) fn decide(
     if config.allow_anonymous || has_credentials {
         return Ok(decided);
     }
-    if !is_local {
-        return Err(StartError::Unprotected { address: config.listen });
+    if let Some(address) = foreign {
+        return Err(StartError::Unprotected { address });
     }
     match (decided, beyond(config)) {
         (AccessState::Open, Some(setting)) => Err(StartError::OpenBehind { setting }),
@@ -96,6 +97,9 @@ mod tests {
             (&[], open, true, "users"),
             (&[abroad], None, false, "unprotected"),
             (&[abroad], open, false, "unprotected"),
+            (&["--admin-listen=0.0.0.0:81"], open, false, "unprotected"),
+            (&["--admin-listen=0.0.0.0:81"], users, true, "users"),
+            (&["--admin-listen=127.0.0.1:81"], open, false, "open"),
             (&[abroad], users, false, "unprotected"),
             (&[abroad], users, true, "users"),
             (&[abroad, "--allow-anonymous"], None, false, "users"),

@@ -77,7 +77,6 @@ pub fn options(config: &Config) -> Options {
 /// What of the configuration is about connections.
 pub(super) fn server_options(config: &Config, memory: Allowance) -> ServerOptions {
     ServerOptions {
-        max_connections: config.max_connections,
         max_connections_per_address: config.max_connections_per_address,
         proxies: Arc::new(Proxies::new(&config.trusted_proxies)),
         pace: pace(config),

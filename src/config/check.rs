@@ -27,6 +27,11 @@ impl Config {
     }
 
     fn check_places(&self) -> Result<(), Contradiction> {
+        refuse(
+            self.admin_listen == Some(self.listen) && self.listen.port() != 0,
+            "admin_listen",
+            "is the same address as listen; use another port",
+        )?;
         for (key, path) in [
             ("data_dir", &self.data_dir),
             ("incomplete_dir", &self.incomplete_dir),

@@ -41,7 +41,7 @@ pub use sources::DEFAULT_FILE;
 pub use subjects::{Creatives, Named, NewToken, Tokens, Users};
 pub use units::{ByteSize, InvalidSize, InvalidSpan, TimeSpan};
 pub use values::{
-    AcceptedKind, AtMost, AuthUrl, FieldName, FreeRoom, InvalidAuthUrl, InvalidBound,
+    AcceptedKind, AdminAddress, AtMost, AuthUrl, FieldName, FreeRoom, InvalidAuthUrl, InvalidBound,
     InvalidFilter, InvalidFreeRoom, InvalidShare, LogFilter, LogFormat, ReservedShare, Schedule,
     ScopeList, UnknownZone, Zone,
 };

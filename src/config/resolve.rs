@@ -9,9 +9,9 @@ use std::{
 use jiff::tz::TimeZone;
 
 use super::{
-    AcceptedKind, AllowedOrigin, AtMost, AuthUrl, ByteSize, Contradiction, FieldName, FreeRoom,
-    LogFilter, LogFormat, MailServer, PublicUrl, ReservedShare, Schedule, ScopeList, Settings,
-    TimeSpan, TrustedProxy, Zone,
+    AcceptedKind, AdminAddress, AllowedOrigin, AtMost, AuthUrl, ByteSize, Contradiction, FieldName,
+    FreeRoom, LogFilter, LogFormat, MailServer, PublicUrl, ReservedShare, Schedule, ScopeList,
+    Settings, TimeSpan, TrustedProxy, Zone,
 };
 use crate::upload::{
     DigestKind, Durability, Quotas, Reserve, Share,
@@ -26,6 +26,7 @@ use crate::upload::{
 #[expect(clippy::struct_excessive_bools, reason = "settings, each of which is one choice")]
 pub struct Config {
     pub listen: SocketAddr,
+    pub admin_listen: Option<SocketAddr>,
     pub allow_anonymous: bool,
     pub ticket_key: Option<PathBuf>,
     pub ticket_jwks: Option<PathBuf>,
@@ -121,11 +122,10 @@ impl Settings {
 
     fn fill(self) -> Config {
         let (mail, quotas) = (MailServer::of(&self), quotas(&self));
-        let data_dir = PathBuf::from(self.data_dir.unwrap_or_else(|| ".".into()));
-        let place = |set: Option<String>, name| set.map_or(data_dir.join(name), PathBuf::from);
-        let database = place(self.database, "flowstitch.db");
+        let places = Places::of(&self);
         Config {
             listen: self.listen.unwrap_or_else(|| ([127, 0, 0, 1], 8080).into()),
+            admin_listen: self.admin_listen.unwrap_or_default().0,
             allow_anonymous: self.allow_anonymous.unwrap_or_default(),
             ticket_key: named(self.ticket_key),
             ticket_jwks: named(self.ticket_jwks),
@@ -133,13 +133,13 @@ impl Settings {
             auth_user_header: self.auth_user_header.unwrap_or_default(),
             auth_scopes: self.auth_scopes.unwrap_or_default(),
             auth_cache: span(self.auth_cache, limits::FORWARD_CACHE),
-            incomplete_dir: place(self.incomplete_dir, "incomplete"),
-            completed_dir: place(self.completed_dir, "completed"),
-            trash_dir: place(self.trash_dir, "trash"),
-            control_socket: self.control_socket.map_or_else(|| beside(&database), PathBuf::from),
-            database,
+            incomplete_dir: places.of_data(self.incomplete_dir, "incomplete"),
+            completed_dir: places.of_data(self.completed_dir, "completed"),
+            trash_dir: places.of_data(self.trash_dir, "trash"),
+            control_socket: self.control_socket.map_or_else(|| places.socket(), PathBuf::from),
+            database: places.database,
             database_exclusive: self.database_exclusive.unwrap_or_default(),
-            data_dir,
+            data_dir: places.data,
             time_zone: self.time_zone.map_or(TimeZone::UTC, |zone| zone.0),
             durability: self.durability.unwrap_or_default(),
             digest: self.digest.unwrap_or_default(),
@@ -206,6 +206,7 @@ impl Config {
     pub fn to_settings(&self) -> Settings {
         Settings {
             listen: Some(self.listen),
+            admin_listen: Some(AdminAddress(self.admin_listen)),
             allow_anonymous: Some(self.allow_anonymous),
             ticket_key: Some(text_of(self.ticket_key.as_ref())),
             ticket_jwks: Some(text_of(self.ticket_jwks.as_ref())),
@@ -291,8 +292,29 @@ impl Config {
 }
 
 /// The socket of the tools, if no other place is named: next to the database.
-fn beside(database: &Path) -> PathBuf {
-    PathBuf::from([database.as_os_str(), ".sock".as_ref()].join("".as_ref()))
+/// Where things are that are not placed by a setting of their own.
+struct Places {
+    data: PathBuf,
+    database: PathBuf,
+}
+
+impl Places {
+    fn of(settings: &Settings) -> Self {
+        let data = PathBuf::from(settings.data_dir.as_deref().unwrap_or("."));
+        let database = settings.database.as_ref();
+        let database = database.map_or_else(|| data.join("flowstitch.db"), PathBuf::from);
+        Self { data, database }
+    }
+
+    /// Where it is set to be, or else in the folder of all data.
+    fn of_data(&self, set: Option<String>, name: &str) -> PathBuf {
+        set.map_or_else(|| self.data.join(name), PathBuf::from)
+    }
+
+    /// Beside the database.
+    fn socket(&self) -> PathBuf {
+        PathBuf::from([self.database.as_os_str(), ".sock".as_ref()].join("".as_ref()))
+    }
 }
 
 fn span(set: Option<TimeSpan>, default: Duration) -> Duration {

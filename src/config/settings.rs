@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AcceptedKind, AllowedOrigin, AtMost, AuthUrl, ByteSize, FieldName, FreeRoom, LogFilter,
-    LogFormat, PublicUrl, ReservedShare, Schedule, ScopeList, Sender, SmtpTls, TimeSpan,
+    AcceptedKind, AdminAddress, AllowedOrigin, AtMost, AuthUrl, ByteSize, FieldName, FreeRoom,
+    LogFilter, LogFormat, PublicUrl, ReservedShare, Schedule, ScopeList, Sender, SmtpTls, TimeSpan,
     TrustedProxy, Zone, values::address,
 };
 use crate::upload::{DigestKind, Durability};
@@ -22,6 +22,10 @@ pub struct Settings {
     #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
     #[serde(default, deserialize_with = "super::values::read_address")]
     pub listen: Option<SocketAddr>,
+
+    /// Address and port for the operator: health, readiness, metrics and tickets; plain HTTP
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub admin_listen: Option<AdminAddress>,
 
     /// Let everybody upload and read without credentials, on any address
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
@@ -301,7 +305,7 @@ impl Settings {
         }
         // One that is forgotten here does not compile.
         first_of! {
-            listen allow_anonymous ticket_key ticket_jwks auth_url auth_user_header auth_scopes
+            listen admin_listen allow_anonymous ticket_key ticket_jwks auth_url auth_user_header auth_scopes
             auth_cache data_dir incomplete_dir completed_dir trash_dir database database_exclusive
             control_socket time_zone durability digest schedule max_file_size accept max_uploads
             max_upload_bytes max_stored_bytes max_stored_files max_reserved_share reserve_free

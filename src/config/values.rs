@@ -27,6 +27,7 @@ serde_as_text!(
     ReservedShare,
     AcceptedKind,
     AuthUrl,
+    AdminAddress,
     FieldName,
     ScopeList,
     TrustedProxy,
@@ -101,6 +102,27 @@ impl FromStr for AuthUrl {
 impl fmt::Display for AuthUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.as_ref().map_or(Ok(()), |url| url.fmt(f))
+    }
+}
+
+/// The operator's own address, if there is one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AdminAddress(pub Option<SocketAddr>);
+
+impl FromStr for AdminAddress {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        address(text).map(|address| Self(Some(address)))
+    }
+}
+
+impl fmt::Display for AdminAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |address| address.fmt(f))
     }
 }
 

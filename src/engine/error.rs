@@ -21,6 +21,12 @@ pub enum BodyError {
     /// The server stops, and does not wait for a body that comes too slowly.
     #[error("the server is stopping")]
     Stopping,
+    /// Its sender may not send it any more.
+    #[error("you are not allowed to upload any more")]
+    NotPermitted,
+    /// Nobody can be asked whether its sender may still send it.
+    #[error("the server cannot check your credentials at the moment; try again")]
+    Unconfirmed,
     /// There is no memory to read it into.
     #[error("there is no memory for the fields of the form at the moment")]
     NoMemory,
@@ -164,7 +170,7 @@ impl UploadError {
             Self::ScheduleMissing | Self::SchedulePast { .. } => Class::Schedule,
             Self::Conflict(_) => Class::Conflict,
             Self::TooLarge { .. } => Class::TooLarge,
-            Self::NotPermitted(_) => Class::Forbidden,
+            Self::NotPermitted(_) | Self::Body(BodyError::NotPermitted) => Class::Forbidden,
             Self::OverQuota(_) => Class::OverQuota,
             Self::Gone(_) => Class::Gone,
             Self::Refused(why, _) => Class::Refused(*why),
@@ -173,7 +179,9 @@ impl UploadError {
             Self::NoSpace(_) | Self::OverShare { .. } => Class::NoSpace,
             Self::Unavailable(_)
             | Self::Stopping
-            | Self::Body(BodyError::NoMemory | BodyError::Stopping) => Class::Unavailable,
+            | Self::Body(BodyError::NoMemory | BodyError::Stopping | BodyError::Unconfirmed) => {
+                Class::Unavailable
+            }
         }
     }
 

@@ -19,7 +19,7 @@ use http_body_util::{
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
 
-use super::{pace::is_timeout, problem::Problem, stop::is_stop};
+use super::{pace::is_timeout, permitted::NotPermitted, problem::Problem, stop::is_stop};
 use crate::upload::limits;
 
 /// Whatever can go wrong with a body.
@@ -180,6 +180,8 @@ fn unreadable(error: &(dyn Error + 'static)) -> Problem {
     if error.is::<LengthLimitError>() {
         let detail = format!("The body may have {} bytes.", limits::JSON_BODY_LEN_MAX);
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
+    } else if let Some(NotPermitted(problem)) = error.downcast_ref() {
+        problem.clone()
     } else if is_timeout(error) {
         Problem::request_timeout()
     } else if is_stop(error) {

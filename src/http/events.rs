@@ -15,7 +15,6 @@ use super::{
     gate,
     permission::Permission,
     problem::Problem,
-    route::Route,
     slots::Slot,
     state::{Answer, State},
     streams::Stream,
@@ -32,6 +31,7 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// needs the connection or the service stops.
 pub(super) async fn follow(
     state: &Arc<State>,
+    permission: Permission,
     principal: &Principal,
     id: UploadId,
     request: &request::Parts,
@@ -43,7 +43,7 @@ pub(super) async fn follow(
     }
     let events = Events {
         watch,
-        permission: Permission::new(state, Route::Events(id), request, principal),
+        permission,
         slot: request.extensions.get::<Arc<Slot>>().cloned(),
         _stream: state.streams.open(principal, gate::peer(request))?,
     };

@@ -7,13 +7,17 @@ use http::{HeaderMap, Method, StatusCode, header, request};
 use tokio::time::{Instant, sleep_until};
 
 use super::{
-    by, intake::Intake, problem::Problem, route::Route, state::State, tickets, trouble::sentence,
+    by, intake::Intake, permission::Permission, permitted::LetIn, problem::Problem, route::Route,
+    state::State, tickets, trouble::sentence,
 };
 use crate::{
     access::{self, Caller, Denied, Shown},
     dialect::{Gate, Grant, Refusal},
     engine::UploadError,
-    upload::{Identity, IdentityKey, Means, Principal, Scope, TokenId, limits::RATE_DELAY_MAX},
+    upload::{
+        By, Identity, IdentityKey, Means, Principal, Scope, Timestamp, TokenId,
+        limits::RATE_DELAY_MAX,
+    },
 };
 
 /// Where a request came from: an extension of it, put there by the server. Behind a trusted proxy,
@@ -120,17 +124,20 @@ pub(super) async fn admit(
 
 /// Judges again whether a request may be let through whose answer lasts. It does not count as
 /// another request, and its credentials, which were good, cost nothing if they are not any more.
+/// They may have expired after `as_of`, if that is given.
 pub(super) async fn readmit(
     state: &State,
     route: Route,
     parts: &request::Parts,
+    (ticket, as_of): (Option<&str>, Option<Timestamp>),
 ) -> Result<Caller, Problem> {
     let need = need(route, &parts.method);
     let (Need::OneOf(scopes) | Need::InPerson(scopes)) = need else { return Ok(Caller::nobody()) };
     let caller = if let Some(public) = state.access.anybody() {
         public
     } else {
-        let (shown, by) = (shown(state, parts, None)?, by::of(state, parts, Means::Nothing));
+        let (shown, by) = (shown(state, parts, ticket)?, by::of(state, parts, Means::Nothing));
+        let by = By { at: as_of.unwrap_or(by.at), ..by };
         state.access.identify(shown, &by, parts).await?
     };
     check_ticket(need, parts, &caller)?;
@@ -229,15 +236,23 @@ pub(super) async fn grant(
 
 /// The gate of a request whose ticket may stand among its fields.
 pub(super) struct FlowGate<'a> {
-    pub(super) state: &'a State,
+    pub(super) state: &'a Arc<State>,
     pub(super) route: Route,
-    pub(super) parts: &'a request::Parts,
+    pub(super) parts: &'a Arc<request::Parts>,
+    /// Told when the request is let in.
+    pub(super) let_in: LetIn,
 }
 
 #[async_trait]
 impl Gate for FlowGate<'_> {
     async fn admit(&self, ticket: Option<&str>) -> Result<Grant, Refusal> {
-        grant(self.state, self.route, self.parts, ticket).await.map_err(Into::into)
+        let grant = grant(self.state, self.route, self.parts, ticket).await?;
+        if !self.parts.method.is_safe() {
+            let permission = Permission::new(self.state, self.route, self.parts, &grant.principal);
+            // A request is let in once.
+            let _ = self.let_in.set(permission.for_body(ticket));
+        }
+        Ok(grant)
     }
 
     fn check(&self, ticket: &str) -> Result<(), Refusal> {
@@ -274,6 +289,10 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
             "Send one header, `Authorization: Bearer …`, with a token or a ticket.",
         )),
     }
+}
+
+pub(super) fn invalid() -> Problem {
+    Denied::Invalid.into()
 }
 
 pub(super) fn no_session() -> Problem {

@@ -7,7 +7,7 @@ use futures_util::{Stream, TryStreamExt};
 use http::{HeaderMap, HeaderName};
 use http_body_util::BodyExt;
 
-use super::{body::RequestBody, pace, stop};
+use super::{body::RequestBody, pace, permitted::NotPermitted, stop};
 use crate::engine::BodyError;
 
 /// The digest of the bytes that a request brings (RFC 9530).
@@ -30,6 +30,8 @@ pub(super) fn frames(
             BodyError::TimedOut
         } else if stop::is_stop(error.as_ref()) {
             BodyError::Stopping
+        } else if let Some(refused) = error.downcast_ref::<NotPermitted>() {
+            refused.for_engine()
         } else {
             BodyError::Broken(error)
         }

@@ -34,11 +34,12 @@ use tracing::{debug, warn};
 
 use super::{
     Handler, Request, body,
+    door::{Door, Entered, Opened},
     gate::Peer,
     intake::{Intake, Reader},
     pace::Pace,
     proxies::Proxies,
-    slots::{Slot, Slots},
+    slots::Slots,
     stall::StallGuard,
     strict,
 };
@@ -47,12 +48,14 @@ use crate::{engine::Allowance, upload::limits};
 /// The bounds of a server.
 #[derive(Debug, Clone)]
 pub struct ServerOptions {
-    /// Connections at a time; more wait until one ends or is idle.
+    /// Connections at a time; more wait until one ends or is idle, but for checks of health.
     pub max_connections: usize,
     /// Connections of one address at a time; more are closed unless one of its own is idle.
     pub max_connections_per_address: usize,
     /// How long a connection is idle before it may have to give way.
     pub idle_grace: Duration,
+    /// How long a connection may be silent while the server is full.
+    pub door_patience: Duration,
     /// How long a request head may take, and how long a connection may stay idle.
     pub head_timeout: Duration,
     /// How long a client may take nothing of its answer.
@@ -71,6 +74,7 @@ impl Default for ServerOptions {
             max_connections: limits::CONNECTIONS_MAX,
             max_connections_per_address: limits::CONNECTIONS_PER_ADDRESS_MAX,
             idle_grace: limits::IDLE_GRACE,
+            door_patience: limits::DOOR_PATIENCE,
             head_timeout: limits::REQUEST_HEAD_TIMEOUT,
             stall_timeout: limits::RESPONSE_STALL_TIMEOUT,
             pace: Pace::default(),
@@ -111,15 +115,21 @@ where
         options.max_connections_per_address,
         options.idle_grace,
     );
+    let len_max = limits::door_len(options.max_connections);
+    let door = Arc::new(Door::new(slots, len_max, options.door_patience));
     let mut streams = Streams::new(listener);
-    // Nobody gives way before there is somebody to give way to. While all are busy the others wait
-    // in the backlog; one that is too many for its address is closed.
-    while let Some((stream, peer)) = stop.run_until_cancelled(streams.next()).await
-        && let from = peer.filter(|peer| !options.proxies.trusts(*peer))
-        && let Some(slot) = stop.run_until_cancelled(slots.take(from)).await
-    {
-        let Some(slot) = slot else { continue };
-        let connection = connection.clone().run(stream, peer, slot);
+    while let Some((stream, peer)) = stop.run_until_cancelled(streams.next()).await {
+        let from = peer.filter(|peer| !options.proxies.trusts(*peer));
+        let (connection, slot) = (connection.clone(), door.try_enter(from));
+        let (door, stop) = (door.clone(), stop.clone());
+        let connection = async move {
+            let entered = match slot {
+                Some(slot) => Entered { stream: Opened::new(stream), slot, once: None },
+                None => stop.run_until_cancelled(Box::pin(door.wait(stream, from))).await??,
+            };
+            connection.run(entered, peer).await;
+            Some(())
+        };
         connections.spawn(cut.clone().run_until_cancelled_owned(connection));
     }
     // From here on newcomers are refused by the system.
@@ -238,13 +248,15 @@ impl<S: Handler> Connection<S> {
         Self { service, http, stall_timeout, pace, memory, proxies, stop }
     }
 
-    async fn run(
-        self,
-        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-        peer: Option<IpAddr>,
-        slot: Slot,
-    ) {
-        let Self { service, http, stall_timeout, pace, memory, proxies, stop } = self;
+    async fn run<T>(self, entered: Entered<T>, peer: Option<IpAddr>)
+    where
+        T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let Self { service, mut http, stall_timeout, pace, memory, proxies, stop } = self;
+        let Entered { stream, slot, once } = entered;
+        if let Some(head_timeout) = once {
+            http.keep_alive(false).header_read_timeout(head_timeout);
+        }
         let (slot, intake) = (Arc::new(slot), Arc::new(Intake::default()));
         let (own, written, answered) = (slot.clone(), slot.clone(), intake.clone());
         let stream = Reader::new(stream, intake.clone(), memory, pace);
@@ -405,8 +417,13 @@ mod tests {
     }
 
     fn patient() -> ServerOptions {
-        let (head_timeout, stall_timeout, idle_grace) = (NEVER, NEVER, Duration::ZERO);
-        ServerOptions { idle_grace, head_timeout, stall_timeout, ..ServerOptions::default() }
+        ServerOptions {
+            idle_grace: Duration::ZERO,
+            head_timeout: NEVER,
+            stall_timeout: NEVER,
+            door_patience: SOON,
+            ..ServerOptions::default()
+        }
     }
 
     impl Running {

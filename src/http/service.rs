@@ -12,9 +12,11 @@ use super::{
     body::{self, Request, Response},
     creatives, demands, events, flow, gate, lend, limits, local, operation,
     permission::Permission,
+    permitted::{LetIn, permitted},
     problem::{Problem, allow},
     request_id,
     route::Route,
+    side::Side,
     state::{Answer, State},
     stop, tickets, uploads,
     visitors::Greeting,
@@ -23,13 +25,13 @@ use crate::metrics::RequestLabels;
 
 /// The service: answers every request, be it with a problem.
 #[derive(Debug, Clone)]
-pub struct Service(Arc<State>);
+pub struct Service(Arc<State>, Side);
 
 impl Service {
-    /// The service on this state.
+    /// The service on this state, at one of its addresses.
     #[must_use]
-    pub fn new(state: Arc<State>) -> Self {
-        Self(state)
+    pub fn new(state: Arc<State>, side: Side) -> Self {
+        Self(state, side)
     }
 }
 
@@ -46,19 +48,19 @@ impl tower::Service<Request> for Service {
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        let state = self.0.clone();
-        Box::pin(async move { Ok(answer(state, request).await) })
+        let (state, side) = (self.0.clone(), self.1);
+        Box::pin(async move { Ok(answer(state, side, request).await) })
     }
 }
 
-async fn answer(state: Arc<State>, request: Request) -> Response {
+async fn answer(state: Arc<State>, side: Side, request: Request) -> Response {
     let begun = Instant::now();
     let mut request = request.map(|body| stop::stoppable(body, &state.stop));
     let greeting = Greeting::new(state.engine.clock());
     request.extensions_mut().insert(gate::Begun(begun));
     request.extensions_mut().insert(greeting.clone());
     let id = request_id::of(request.extensions()).to_owned();
-    let route = Route::of(request.uri().path());
+    let route = Route::of(request.uri().path()).filter(|route| side.serves(*route));
     let is_head = request.method() == Method::HEAD;
     let shared = state.clone();
     // What only some requests go through is boxed, here and below: a probe would pay for its size.
@@ -138,14 +140,20 @@ async fn dispatch(state: Arc<State>, route: Option<Route>, request: Request) -> 
     demands::check(&method, request.headers())?;
     state.sites.check(&method, request.headers())?;
     let (parts, body) = request.into_parts();
+    let (parts, let_in) = (Arc::new(parts), LetIn::default());
+    let body = if method.is_safe() { body } else { permitted(body, let_in.clone()) };
     if let Route::Flow | Route::Lookup = route {
-        return flow(&state, route, &parts, body).await;
+        return flow(&state, route, &parts, (body, let_in)).await;
     }
     if let Route::Auth | Route::Code | Route::Session = route {
         return Box::pin(auth::answer(&state, route, &parts, body)).await;
     }
     let grant = gate::grant(&state, route, &parts, None).await?;
     let principal = &grant.principal;
+    let permission = || Permission::new(&state, route, &parts, principal);
+    if !method.is_safe() {
+        let_in.get_or_init(|| permission().for_body(None));
+    }
     let query = parts.uri.query().unwrap_or_default();
     match route {
         Route::Flow | Route::Lookup | Route::Auth | Route::Code | Route::Session => {
@@ -158,7 +166,7 @@ async fn dispatch(state: Arc<State>, route: Option<Route>, request: Request) -> 
         Route::Uploads => uploads::list(&state, principal, query).await,
         Route::Upload(id) if method == Method::DELETE => uploads::cancel(&state, &grant, id).await,
         Route::Upload(id) => uploads::show(&state, principal, id, query).await,
-        Route::Events(id) => events::follow(&state, principal, id, &parts).await,
+        Route::Events(id) => events::follow(&state, permission(), principal, id, &parts).await,
         Route::Scheduled => creatives::scheduled(&state, principal).await,
         Route::Creatives => creatives::list(&state, principal, query).await,
         Route::Creative(id) if method == Method::DELETE => {
@@ -169,8 +177,8 @@ async fn dispatch(state: Arc<State>, route: Option<Route>, request: Request) -> 
         }
         Route::Creative(id) => creatives::show(&state, principal, id).await,
         Route::Content(id) => {
-            let permission = Permission::new(&state, route, &parts, principal);
-            creatives::content(state, principal, id, &parts, permission).await
+            let permission = permission();
+            creatives::content(state.clone(), principal, id, &parts, permission).await
         }
         Route::Tickets => tickets::issue(&state, &grant.by, body).await,
         Route::Limits => limits::show(&state, principal).await,
@@ -184,12 +192,12 @@ async fn dispatch(state: Arc<State>, route: Option<Route>, request: Request) -> 
 
 /// The dialect of flow.js, in which a ticket may be a field: who asks is known when they were read.
 async fn flow(
-    state: &State,
+    state: &Arc<State>,
     route: Route,
-    parts: &request::Parts,
-    body: body::RequestBody,
+    parts: &Arc<request::Parts>,
+    (body, let_in): (body::RequestBody, LetIn),
 ) -> Answer {
-    let gate = gate::FlowGate { state, route, parts };
+    let gate = gate::FlowGate { state, route, parts, let_in };
     match route {
         Route::Lookup => flow::lookup(&gate).await,
         _ if parts.method == Method::GET => flow::probe(&gate).await,

@@ -5,6 +5,7 @@
 
 mod callers;
 mod catalog;
+mod connections;
 mod process;
 mod room;
 mod trash;
@@ -12,7 +13,9 @@ mod verify;
 
 use std::time::Duration;
 
-pub use self::{callers::*, catalog::*, process::*, room::*, trash::*, verify::*};
+pub use self::{
+    callers::*, catalog::*, connections::*, process::*, room::*, trash::*, verify::*,
+};
 
 /// One KiB, in bytes.
 pub const KIB: u64 = 1 << 10;
@@ -184,23 +187,6 @@ pub const STITCH_RETRY_MAX: Duration = Duration::from_mins(1);
 pub const READ_ATTEMPTS_MAX: u32 = 3;
 /// How long an upload that nobody uses stays in memory.
 pub const LIVE_IDLE: Duration = Duration::from_mins(1);
-/// How long a request head may take, with the TLS handshake before it, and how long a
-/// connection may stay idle between requests.
-pub const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_mins(1);
-/// Time between two looks at the files of the certificate and the key.
-pub const TLS_CHECK_INTERVAL: Duration = Duration::from_secs(3);
-/// How long a connection is idle before it may have to give way to a newcomer.
-pub const IDLE_GRACE: Duration = Duration::from_secs(5);
-/// Connections of one address that were asked to give way and are still there; until they are gone,
-/// it may have as many more than `max_connections_per_address`.
-pub const GIVING_WAY_MAX: usize = 64;
-/// Connections that wait to be accepted; the system may allow fewer. More than those are not
-/// refused, but they try again after seconds.
-pub const BACKLOG_LEN: u32 = 4096;
-/// How long the accept loop rests when the process is out of file descriptors.
-pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How often it is said that connections cannot be accepted.
-pub const ACCEPT_WARN_INTERVAL: Duration = Duration::from_mins(1);
 /// How long a client may take nothing of its answer before its connection is cut.
 pub const RESPONSE_STALL_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long the rest of a refused body is read and dropped.
@@ -266,9 +252,6 @@ pub const READY_CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Default of `max_file_size`, in bytes.
 pub const FILE_LEN_MAX: u64 = 1024 * GIB;
-/// Default of `max_connections_per_address`: well below the former, so that no one address has all,
-/// and far above what the clients behind one household's or office's address need.
-pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 4096;
 /// Default of `max_uploads`.
 pub const UPLOADS_MAX: Option<u64> = Some(10_000);
 /// Default of `rate_window`.
@@ -280,8 +263,6 @@ pub const PROGRESS_MIN: Option<u64> = Some(64);
 pub const PROGRESS_WINDOW: Duration = Duration::from_mins(1);
 /// Default of `memory_budget`, in bytes.
 pub const MEMORY_BUDGET: u64 = 32 * MIB;
-/// Default of `max_connections`.
-pub const CONNECTIONS_MAX: usize = 10_000;
 /// Default of `upload_ttl`: how long an upload waits for its next byte.
 pub const UPLOAD_TTL: Duration = Duration::from_hours(24);
 /// Default of `result_ttl`: how long a finished upload answers for its identity.
@@ -314,8 +295,6 @@ pub const ENGINE_STOP_TIMEOUT: Duration = Duration::from_secs(5);
 pub const STITCH_WORKERS_MAX: usize = 256;
 /// Most of `stitch_queue`.
 pub const STITCH_QUEUE_LEN_MAX: usize = 1_000_000;
-/// Most of `max_connections`: no process has more file descriptors.
-pub const CONNECTIONS_BOUND: usize = 1_000_000;
 /// Most of `max_requests` and `max_new_uploads`.
 pub const RATE_BOUND: u64 = 1_000_000_000;
 /// Most of `trusted_proxies`.

@@ -4,6 +4,7 @@ mod access;
 mod at_rest;
 mod backup;
 mod crash;
+mod crowds;
 mod deployment;
 mod logs;
 mod mail;

@@ -109,6 +109,7 @@ const OTHER_QUOTAS: Quotas = Quotas {
 fn other() -> Config {
     Config {
         listen: ([0, 0, 0, 0], 0).into(),
+        admin_listen: Some(([127, 0, 0, 1], 9090).into()),
         allow_anonymous: true,
         ticket_key: Some("key".into()),
         ticket_jwks: Some("keys.json".into()),

@@ -2,15 +2,21 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use flowstitch::{
     catalog::MemoryCatalog,
-    http::body::{Response, ResponseBody},
+    http::body::{self, Response, ResponseBody},
     store::MemoryStore,
 };
+use futures_util::stream;
 use http::{Method, Request};
 use http_body_util::BodyExt;
 use serde_json::json;
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::mpsc,
+    task::JoinHandle,
+    time::{Instant, timeout},
+};
 use tower::ServiceExt;
 
 use crate::support::{
@@ -30,7 +36,7 @@ fn app() -> TestAppBuilder {
 
 async fn open(app: &TestApp, path: &str, (name, value): Line<'_>) -> Response {
     let request = Request::get(path).header("host", "localhost").header(name, value);
-    let request = request.body(flowstitch::http::body::empty()).expect("a request");
+    let request = request.body(body::empty()).expect("a request");
     app.service().oneshot(request).await.expect("it always answers")
 }
 
@@ -149,4 +155,87 @@ async fn streams_are_bounded_of_each_caller_and_in_all() {
     }
     open_streams.remove(0);
     follow(&app, ("authorization", ann)).await;
+}
+
+/// A body whose frames the test sends, and the answer to it.
+fn long_upload(
+    app: &TestApp,
+    target: &str,
+    content_type: &str,
+    token: Option<&str>,
+) -> (mpsc::Sender<Bytes>, JoinHandle<Reply>) {
+    let (sender, receiver) = mpsc::channel(1);
+    let frames = stream::unfold(receiver, async |mut receiver: mpsc::Receiver<Bytes>| {
+        let frame = receiver.recv().await?;
+        Some((Ok(frame), receiver))
+    });
+    let mut request = Request::post(target).header("host", "localhost");
+    request = request.header("content-type", content_type);
+    if let Some(token) = token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    let request = request.body(body::stream(frames)).expect("a request");
+    let service = app.service();
+    let answer = async move {
+        Reply::read(service.oneshot(request).await.expect("it always answers")).await
+    };
+    (sender, tokio::spawn(answer))
+}
+
+const LONG: &str = "/upload?flowIdentifier=a&flowFilename=a&flowChunkNumber=1&flowTotalChunks=1\
+                    &flowChunkSize=1000000&flowTotalSize=1000000";
+
+/// The beginning of a form of a whole file, behind these fields.
+fn form(fields: &str) -> Bytes {
+    let file = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.png\"\r\n\r\n";
+    [fields.as_bytes(), file.as_bytes(), b"\x89PNG\r\n\x1a\n"].concat().into()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_ends_after_its_sender_may_not_send_it_any_more() {
+    let ticket = Signer::hs256(SECRET).sign(&claims(&json!({})));
+    let field =
+        format!("--b\r\nContent-Disposition: form-data; name=\"ticket\"\r\n\r\n{ticket}\r\n");
+    let multipart = "multipart/form-data; boundary=b";
+    for (target, content_type, by_field, begin) in [
+        (LONG, "application/octet-stream", false, Bytes::from("x")),
+        (LONG, multipart, true, form(&field)),
+        ("/upload?flowFilename=a", multipart, false, form("")),
+        ("/upload-creative", multipart, false, form("")),
+    ] {
+        let app = app().file("--ticket-key", SECRET).start().await;
+        let token = app.token("ann", "upload").await;
+        let shown = (!by_field).then_some(&*token);
+        let (bytes, mut answer) = long_upload(&app, target, content_type, shown);
+        bytes.send(begin).await.expect("it is read");
+        for _ in 0..10 {
+            tokio::time::advance(Duration::from_secs(10)).await;
+            bytes.send(Bytes::from_static(&[7; 10_000])).await.expect("it is still read");
+        }
+        assert!(futures_util::poll!(&mut answer).is_pending(), "{target}");
+        app.control("/users/disable?name=ann").await.assert_status(200);
+        let since = Instant::now();
+        // It brings nothing more: that, too, is noticed in time.
+        let reply = answer.await.expect("no panic");
+        reply.assert_problem(403, "forbidden");
+        // It is judged within 15 s, and then the rest of the body is waited for.
+        assert!(since.elapsed() <= Duration::from_secs(25), "{:?}", since.elapsed());
+        app.control("/users/enable?name=ann").await.assert_status(200);
+        let list = app.call_as(&app.token("ann", "read").await, Method::GET, "/uploads").await;
+        assert_eq!(list.json()["uploads"].as_array().map(Vec::len), Some(0), "nothing was kept");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_that_takes_longer_than_its_ticket_ends_well() {
+    let app = app().file("--ticket-key", SECRET).start().await;
+    let ticket = Signer::hs256(SECRET).sign(&claims(&json!({ "exp": at(Duration::from_mins(2)) })));
+    let (bytes, answer) = long_upload(&app, LONG, "application/octet-stream", Some(&ticket));
+    for _ in 0..100 {
+        bytes.send(Bytes::from_static(&[7; 10_000])).await.expect("it is read");
+        app.clock().advance(10 * 1000);
+        tokio::time::advance(Duration::from_secs(10)).await;
+    }
+    drop(bytes);
+    answer.await.expect("no panic").assert_status(201);
 }

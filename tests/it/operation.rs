@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, io::ErrorKind, sync::Arc, time::Duration};
 use flowstitch::{
     app::Ended,
     catalog::{Catalog, MemoryCatalog},
+    http::middleware::Stack,
     store::{MemoryStore, StoreOp},
 };
 use futures_util::future::join_all;
@@ -222,4 +223,49 @@ async fn no_metric_is_named_by_a_client() {
     app.flow("0123456789").name("secret-name").identifier("secret-id").send([1]).await;
     let page = app.get("/metrics").await;
     assert!(!String::from_utf8_lossy(&page.body).contains("secret"));
+}
+
+#[tokio::test]
+async fn routes_are_divided_between_the_two_addresses() {
+    let app = TestApp::builder().flag("--admin-listen=127.0.0.1:9090").start().await;
+    let [user, admin] = ["upload,read", "admin"].map(|scopes| app.token("ann", scopes));
+    let (user, admin) = (user.await, admin.await);
+    let ask = async |service: Stack, path: &str, token: Option<&str>, host: &str| {
+        let mut request = Request::get(path).header("host", host);
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let request = request.body(flowstitch::http::body::empty()).expect("a request");
+        let answer = service.oneshot(request).await.expect("it always answers");
+        Reply::read(answer).await
+    };
+    let own = || app.app().operator_service();
+    for (path, clients, operators) in [
+        ("/healthz", 200, 200),
+        ("/readyz", 200, 200),
+        ("/metrics", 404, 200),
+        ("/tickets", 404, 405),
+        ("/limits", 200, 404),
+        ("/uploads", 200, 404),
+        ("/", 200, 404),
+        ("/openapi.json", 200, 404),
+    ] {
+        let token = if clients == 404 { &admin } else { &user };
+        let at = async |service| ask(service, path, Some(token), "localhost").await.status.as_u16();
+        assert_eq!((at(app.service()).await, at(own()).await), (clients, operators), "{path}");
+    }
+    // It takes the same credentials as before.
+    ask(own(), "/metrics", None, "localhost").await.assert_problem(401, "unauthenticated");
+    ask(own(), "/metrics", Some(&user), "localhost").await.assert_problem(403, "forbidden");
+}
+
+#[tokio::test]
+async fn open_access_ends_at_this_machine_at_the_operators_address_too() {
+    let app = TestApp::builder().flag("--admin-listen=127.0.0.1:9090").start().await;
+    for (host, status) in [("localhost", 200), ("evil.example", 421)] {
+        let request = Request::get("/metrics").header("host", host);
+        let request = request.body(flowstitch::http::body::empty()).expect("a request");
+        let answer = app.app().operator_service().oneshot(request).await;
+        Reply::read(answer.expect("it always answers")).await.assert_status(status);
+    }
 }

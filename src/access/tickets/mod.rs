@@ -100,7 +100,7 @@ impl Access {
     /// Who shows this ticket.
     pub(super) async fn ticket(&self, text: &str, by: &By) -> Result<Caller, Denied> {
         let keys = self.tickets.as_ref().ok_or(Denied::Invalid)?;
-        let (user, ticket) = keys.verify(text)?.read(self.clock.now())?;
+        let (user, ticket) = keys.verify(text)?.read(by.at)?;
         let means = Means::Ticket(ticket);
         let by = By { means: (&means).into(), ..by.clone() };
         let known = self.known_user(&user, &by).await?;
