@@ -38,7 +38,7 @@ use crate::{
     access::Rates,
     catalog::DatabaseLock,
     config::Config,
-    engine::{Clock, Engine, Parts, UploadError},
+    engine::{Allowance, Clock, Engine, Parts, UploadError},
     http::{
         control::{Control, Cutter},
         cors::CorsOrigins,
@@ -183,6 +183,7 @@ impl App {
             visitors,
             sites,
             readiness,
+            answers: Allowance::new(limits::ANSWERS_MEMORY),
             streams,
             stop,
         });

@@ -10,10 +10,11 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use bytes::Bytes;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-use crate::upload::limits::KIB;
+use crate::upload::limits::{KIB, SMALL_FRAME_LEN};
 
 /// A semaphore over KiB of memory.
 #[derive(Debug, Clone)]
@@ -25,6 +26,12 @@ pub(super) struct Budget {
     waiting: Arc<AtomicUsize>,
     total_kib: u32,
     used_bytes: Gauge,
+}
+
+/// The same bytes, in a buffer that is not much larger: a lease counts what is used of a buffer, and
+/// the whole buffer is held.
+pub(super) fn compact(frame: Bytes) -> Bytes {
+    if frame.len() < SMALL_FRAME_LEN { Bytes::copy_from_slice(&frame) } else { frame }
 }
 
 /// Memory that is held. Given back when dropped.
@@ -196,6 +203,28 @@ mod tests {
         assert!(budget.pressure().now_or_never().is_some());
         drop(waiting);
         assert!(budget.pressure().now_or_never().is_none());
+    }
+
+    #[test]
+    fn a_small_frame_does_not_hold_the_buffer_that_it_came_in() {
+        struct Buffer(Arc<AtomicUsize>);
+        impl AsRef<[u8]> for Buffer {
+            fn as_ref(&self) -> &[u8] {
+                &[7; 4 * SMALL_FRAME_LEN]
+            }
+        }
+        impl Drop for Buffer {
+            fn drop(&mut self) {
+                self.0.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        for (len, let_go) in [(1, 1), (SMALL_FRAME_LEN - 1, 1), (SMALL_FRAME_LEN, 0)] {
+            let dropped = Arc::new(AtomicUsize::new(0));
+            let frame = Bytes::from_owner(Buffer(dropped.clone())).split_to(len);
+            let kept = compact(frame);
+            assert_eq!(kept, vec![7; len]);
+            assert_eq!(dropped.load(Ordering::SeqCst), let_go, "{len}");
+        }
     }
 
     #[tokio::test]

@@ -3,12 +3,13 @@
 use bytes::Bytes;
 
 use super::{
-    Piece, Shared, UploadError, budget::Lease, incoming::Incoming, live::Live, warm::Frames,
+    Piece, Shared, UploadError,
+    budget::{Lease, compact},
+    incoming::Incoming,
+    live::Live,
+    warm::Frames,
 };
-use crate::upload::{
-    Checking, Checksum, UploadId,
-    limits::{SMALL_FRAME_LEN, WRITE_BATCH_LEN_MAX},
-};
+use crate::upload::{Checking, Checksum, UploadId, limits::WRITE_BATCH_LEN_MAX};
 
 /// What is known of the bytes of a body so far.
 pub(super) struct Seen {
@@ -93,13 +94,10 @@ impl<'a> Sink<'a> {
     /// Takes what `body` brought; the rest of it is what a wait for memory may end with.
     pub(super) async fn take(
         &mut self,
-        mut frame: Bytes,
+        frame: Bytes,
         body: &mut Incoming,
     ) -> Result<(), UploadError> {
-        if frame.len() < SMALL_FRAME_LEN {
-            // It may be all that is used of a buffer many times as large.
-            frame = Bytes::copy_from_slice(&frame);
-        }
+        let frame = compact(frame);
         self.seen.take(&frame)?;
         let lease = if let Some(lease) = self.shared.budget.try_lease(frame.len()) {
             lease

@@ -10,7 +10,9 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 
 use super::{
-    Body, BodyError, Engine, Intent, Shared, UploadError, budget::Lease, quota::Charge,
+    Body, BodyError, Engine, Intent, Shared, UploadError,
+    budget::{Lease, compact},
+    quota::Charge,
     wanted::Wanted,
 };
 use crate::upload::{
@@ -98,7 +100,7 @@ impl Engine {
                 }
             };
             let Some(frame) = frame else { return spool.finish().await };
-            let frame = frame?;
+            let frame = compact(frame?);
             let len = spool.len + frame.len() as u64;
             if max < len {
                 return Err(keeping.too_long(len, max));

@@ -20,8 +20,11 @@ use super::{
 };
 use crate::{
     dialect::{CreativeBody, Grant, Standing, direct},
-    engine::CreativeQuery,
-    upload::{ByteRange, Creative, CreativeId, Day, Principal, limits::READ_LEN_MAX},
+    engine::{CreativeQuery, Lease},
+    upload::{
+        ByteRange, Creative, CreativeId, Day, Principal,
+        limits::{READ_LEN_MAX, SMALL_READ_LEN},
+    },
 };
 
 /// One creative.
@@ -204,6 +207,18 @@ pub(super) async fn content(
     Ok(response)
 }
 
+/// Bytes on their way to a client, and the memory that they take until they are there.
+struct Slice {
+    bytes: bytes::Bytes,
+    _lease: Option<Lease>,
+}
+
+impl AsRef<[u8]> for Slice {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// A file that is being sent.
 struct Reading {
     state: Arc<State>,
@@ -216,7 +231,10 @@ impl Reading {
     /// The next slice; nothing at the end. Errors: it cannot be read, or the caller may no more;
     /// the connection is then cut, so that nobody takes what came for the whole file.
     async fn on(mut self, end: u64) -> Result<Option<(bytes::Bytes, Self)>, BoxError> {
-        let len = (READ_LEN_MAX as u64).min(end - self.at);
+        let lease = self.state.answers.try_lease(READ_LEN_MAX);
+        // Without memory of its own a slice is small, and the download slower.
+        let most = if lease.is_some() { READ_LEN_MAX } else { SMALL_READ_LEN };
+        let len = (most as u64).min(end - self.at);
         if len == 0 {
             return Ok(None);
         }
@@ -226,6 +244,6 @@ impl Reading {
         let slice = ByteRange::new(self.at, len)?;
         let bytes = self.state.engine.read_creative(&self.creative, slice).await?;
         self.at += len;
-        Ok(Some((bytes, self)))
+        Ok(Some((bytes::Bytes::from_owner(Slice { bytes, _lease: lease }), self)))
     }
 }

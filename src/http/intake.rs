@@ -307,6 +307,20 @@ mod tests {
         assert!(0 < rest.await.expect("there is memory"));
     }
 
+    #[tokio::test]
+    async fn no_more_than_one_step_of_a_head_is_read_without_memory() {
+        let memory = Allowance::new((REQUEST_HEAD_LEN_MAX - HEAD_FREE_LEN) as u64);
+        let held = memory.lease(REQUEST_HEAD_LEN_MAX).await;
+        let (mut ours, mut theirs, _) = reader(&memory);
+        theirs.write_all(&[b'x'; REQUEST_HEAD_LEN_MAX]).await.expect("there is room");
+        let mut bytes = vec![0; REQUEST_HEAD_LEN_MAX];
+        assert_eq!(ours.read(&mut bytes).await.expect("a step"), len(STRANGER_READ_LEN_MAX));
+        let mut rest = Box::pin(ours.read(&mut bytes));
+        assert!(poll!(&mut rest).is_pending());
+        drop(held);
+        assert!(0 < rest.await.expect("there is memory"));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_head_that_drips_is_cut_and_a_silent_connection_is_not() {
         let memory = Allowance::new(1 << 20);

@@ -10,7 +10,9 @@ use tokio::time::Instant;
 use super::{
     assets, auth,
     body::{self, Request, Response},
-    creatives, demands, events, flow, gate, lend, limits, local, operation,
+    creatives, demands, events, flow, gate,
+    intake::HeadLease,
+    lend, limits, local, operation,
     permission::Permission,
     permitted::{LetIn, permitted},
     problem::{Problem, allow},
@@ -109,6 +111,8 @@ async fn carry_out(state: Arc<State>, route: Option<Route>, request: Request) ->
     let exchange = async move {
         let (parts, body) = request.into_parts();
         let headers = parts.headers.clone();
+        // Held as long as the head is: by those headers, too.
+        let _lease = parts.extensions.get::<HeadLease>().cloned();
         let (body, rest) = lend::lend(body);
         let answer = dispatch(own, route, Request::from_parts(parts, body)).await;
         if answer.is_err() {

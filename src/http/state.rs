@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     access::{Access, Rates},
-    engine::Engine,
+    engine::{Allowance, Engine},
     metrics::Metrics,
 };
 
@@ -31,6 +31,8 @@ pub struct State {
     pub sites: Sites,
     /// Whether uploads can be taken, as found out last.
     pub readiness: Readiness,
+    /// Memory for what is being sent of files.
+    pub answers: Allowance,
     /// Who follows an upload.
     pub streams: Streams,
     /// The stop of the service. From its beginning on the service is not ready any more.

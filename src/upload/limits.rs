@@ -75,9 +75,9 @@ pub const REQUEST_ID_LEN_MAX: usize = 128;
 /// Memory for request heads and the fields of forms, of all requests together, beside
 /// `memory_budget`. What is free of it below is not counted.
 pub const REQUESTS_MEMORY: u64 = 8 * MIB;
-/// Bytes of a head for which no memory is leased: hyper has a buffer of that size for every
+/// Bytes of a head for which no memory is leased: one read. hyper has a buffer for that for every
 /// connection.
-pub const HEAD_FREE_LEN: usize = 8 * 1024;
+pub const HEAD_FREE_LEN: usize = 8 * 1024 - 1;
 /// Bytes of the fields of a form for which no memory is leased: those of flow.js are fewer.
 pub const FIELDS_FREE_LEN: usize = 2 * 1024;
 /// Bytes that are read at a time from a connection whose caller was not let in yet. One less than
@@ -103,6 +103,11 @@ pub const SCAN_REASON_LEN_MAX: usize = 200;
 /// Bytes that are read at a time from a stored file: what a processor still has at hand when it
 /// hashes or sends them.
 pub const READ_LEN_MAX: usize = 512 * 1024;
+/// Memory for slices of files that are being sent, of all downloads together, beside
+/// `memory_budget`.
+pub const ANSWERS_MEMORY: u64 = 16 * MIB;
+/// Bytes of a slice of a file that is sent while none of that memory is free.
+pub const SMALL_READ_LEN: usize = 8 * 1024;
 /// Bytes of a refused body that are read and dropped: Firefox sends a POST again by itself when the
 /// connection closes before its body was read, and then reports no status at all.
 pub const DRAIN_LEN_MAX: u64 = 64 * MIB;
@@ -135,8 +140,9 @@ pub const STITCH_WORKERS: usize = 2;
 /// New bytes in the prefix of a running upload after which a worker is told of them: one chunk of
 /// flow.js, so that its bytes are hashed while they are warm.
 pub const STITCH_AHEAD_LEN: u64 = MIB;
-/// Frames shorter than this are copied out of the buffer that they came in.
-pub const SMALL_FRAME_LEN: usize = 1024;
+/// Frames shorter than this are copied out of the buffer that they came in, which is up to four
+/// times as large and is otherwise held as long as the frame.
+pub const SMALL_FRAME_LEN: usize = 8 * 1024;
 /// The shortest range whose bytes are kept in memory for the stitch; shorter ones are read back,
 /// but for those that are a whole file.
 pub const WARM_LEN_MIN: u64 = 256 * KIB;
