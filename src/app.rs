@@ -279,13 +279,13 @@ impl App {
                 control.serve(self.control(), state.stop.begun.clone(), for_requests).await;
             }
         };
-        let operating = async {
+        let operating = Box::pin(async {
             if let Some(listener) = operator {
                 let options = self.server_options(limits::OPERATOR_CONNECTIONS_MAX);
                 let (service, stop) = (self.operator_service(), state.stop.begun.clone());
                 server::serve(listener, service, options, stop, for_requests).await;
             }
-        };
+        });
         let mailing = async {
             state.stop.begun.cancelled().await;
             // What is not sent by then is sent after the next start.

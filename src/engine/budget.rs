@@ -210,7 +210,7 @@ mod tests {
         struct Buffer(Arc<AtomicUsize>);
         impl AsRef<[u8]> for Buffer {
             fn as_ref(&self) -> &[u8] {
-                &[7; 4 * SMALL_FRAME_LEN]
+                &[7; 2 * SMALL_FRAME_LEN]
             }
         }
         impl Drop for Buffer {

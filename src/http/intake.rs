@@ -312,7 +312,7 @@ mod tests {
         let memory = Allowance::new((REQUEST_HEAD_LEN_MAX - HEAD_FREE_LEN) as u64);
         let held = memory.lease(REQUEST_HEAD_LEN_MAX).await;
         let (mut ours, mut theirs, _) = reader(&memory);
-        theirs.write_all(&[b'x'; REQUEST_HEAD_LEN_MAX]).await.expect("there is room");
+        theirs.write_all(&vec![b'x'; REQUEST_HEAD_LEN_MAX]).await.expect("there is room");
         let mut bytes = vec![0; REQUEST_HEAD_LEN_MAX];
         assert_eq!(ours.read(&mut bytes).await.expect("a step"), len(STRANGER_READ_LEN_MAX));
         let mut rest = Box::pin(ours.read(&mut bytes));
