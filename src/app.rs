@@ -6,18 +6,20 @@ mod catalog;
 mod certificate;
 mod control;
 mod deployment;
+mod ended;
 mod epoch;
 mod error;
+mod listen;
 mod mail;
 mod openness;
 mod options;
 mod secret;
 mod tickets;
 
-use std::{convert::Infallible, error::Error, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, error::Error, sync::Arc, time::Duration};
 
 use tokio::{
-    net::{TcpListener, TcpSocket},
+    net::TcpListener,
     time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
@@ -26,7 +28,9 @@ pub use self::{
     catalog::migrate,
     certificate::CertificateError,
     deployment::Mismatch,
+    ended::Ended,
     error::StartError,
+    listen::listen,
     options::{folders, options},
 };
 use self::{
@@ -59,33 +63,6 @@ use crate::{
     telemetry,
     upload::limits,
 };
-
-/// How the service ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// All work that had begun was brought to its end. Connections whose clients took no answer may
-    /// have been cut.
-    InOrder,
-    /// The deadline came first: what is left is resumed at the next start.
-    AtDeadline,
-    /// Not because it was told to, or the catalog could not be closed: the next start recovers.
-    InTrouble,
-}
-
-/// Listens on this address. To be called before [`App::open`]: whoever connects meanwhile waits,
-/// and if it cannot be done, the data has not been touched. Must be called inside a tokio runtime.
-pub fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    bind(address).map_err(|source| StartError::Listen { address: address.to_string(), source })
-}
-
-/// As `TcpListener::bind`, whose backlog is too short for those who wait for a connection.
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // A restart must not wait for the connections of its predecessor to be forgotten.
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(limits::BACKLOG_LEN)
-}
 
 /// The service, ready to take connections.
 #[derive(Debug)]

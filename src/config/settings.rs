@@ -305,11 +305,11 @@ impl Settings {
         }
         // One that is forgotten here does not compile.
         first_of! {
-            listen admin_listen allow_anonymous ticket_key ticket_jwks auth_url auth_user_header auth_scopes
-            auth_cache data_dir incomplete_dir completed_dir trash_dir database database_exclusive
-            control_socket time_zone durability digest schedule max_file_size accept max_uploads
-            max_upload_bytes max_stored_bytes max_stored_files max_reserved_share reserve_free
-            memory_budget max_connections
+            listen admin_listen allow_anonymous ticket_key ticket_jwks auth_url auth_user_header
+            auth_scopes auth_cache data_dir incomplete_dir completed_dir trash_dir database
+            database_exclusive control_socket time_zone durability digest schedule max_file_size
+            accept max_uploads max_upload_bytes max_stored_bytes max_stored_files
+            max_reserved_share reserve_free memory_budget max_connections
             max_connections_per_address max_streams max_streams_per_caller max_requests
             max_new_uploads rate_window min_progress progress_window trusted_proxies
             stitch_workers stitch_reads_back stitch_queue upload_ttl result_ttl cancel_grace

@@ -28,8 +28,8 @@ pub(super) struct Budget {
     used_bytes: Gauge,
 }
 
-/// The same bytes, in a buffer that is not much larger: a lease counts what is used of a buffer, and
-/// the whole buffer is held.
+/// The same bytes, in a buffer that is not much larger: a lease counts what is used of a buffer,
+/// and the whole buffer is held.
 pub(super) fn compact(frame: Bytes) -> Bytes {
     if frame.len() < SMALL_FRAME_LEN { Bytes::copy_from_slice(&frame) } else { frame }
 }
