@@ -13,9 +13,7 @@ mod verify;
 
 use std::time::Duration;
 
-pub use self::{
-    callers::*, catalog::*, connections::*, process::*, room::*, trash::*, verify::*,
-};
+pub use self::{callers::*, catalog::*, connections::*, process::*, room::*, trash::*, verify::*};
 
 /// One KiB, in bytes.
 pub const KIB: u64 = 1 << 10;
