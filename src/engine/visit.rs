@@ -6,7 +6,7 @@
 //! the one with it. Two rules keep the upload whole, and strangers out:
 //!
 //! * A cookie takes an upload over only if it was handed out in answer to bytes, after the upload
-//!   was begun.
+//!   was begun; while the upload is in memory, only if that was in answer to its own bytes.
 //! * Requests without a cookie that were on their way at that moment still belong to the upload.
 //!   Later ones are somebody else's, and begin anew.
 
@@ -96,7 +96,8 @@ impl Shared {
             return Ok(());
         }
         let begun = Self::find_under_gate(shared, former).await?;
-        let begun = begun.filter(|live| began_before(live, handed_out.at));
+        let begun =
+            begun.filter(|live| began_before(live, handed_out.at) && may_have_got(live, visitor));
         let live = begun.or_else(|| {
             // Of several answers to requests that were sent at once, the last cookie counts.
             let live = Registry::handed_over(shared, &former, None)?;
@@ -144,6 +145,13 @@ impl Shared {
         self.registry.rekey(live.id, from, to.key());
         Ok(true)
     }
+}
+
+/// Whether the sender of an upload may have this cookie, as far as is known: what was handed out is
+/// forgotten when the upload leaves memory.
+fn may_have_got(live: &Live, visitor: Visitor) -> bool {
+    let state = live.lock();
+    state.offered.is_empty() || state.offered.contains(&visitor)
 }
 
 /// Whether an upload was begun before this moment. What the network reorders is allowed for.

@@ -4,13 +4,15 @@
 //! caller shows nothing else. Two people behind one address who send a file of the same
 //! name and size so have two uploads. See `engine::visit` for what follows from it.
 //!
-//! A client that sends several first requests at once keeps the cookie of the last answer. So all
-//! requests of one address and user agent that are carried out at the same time get one cookie, and
-//! those of a page's scripts get it for a few seconds more, until one of them shows it. Requests of
-//! programs do not: one program may end and the next begin within a millisecond.
+//! A client that sends several first requests at once keeps the cookie of the last answer. So the
+//! requests of one address and user agent get one cookie if they come within [`VISITOR_OFFER`] and
+//! until one of them shows it. Requests of programs share one only while they are carried out at
+//! the same time: one program may end and the next begin within a millisecond. Whoever asks the
+//! same question twice is not one client: the second one gets a cookie of its own.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
+    hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
@@ -24,7 +26,8 @@ use crate::{
     upload::{
         Timestamp, Visitor,
         limits::{
-            VISITOR_COOKIE_AGE, VISITOR_OFFER, VISITOR_SHOWN, VISITORS_OFFERED_MAX, visitor_late,
+            VISITOR_COOKIE_AGE, VISITOR_OFFER, VISITOR_QUESTIONS_MAX, VISITOR_SHOWN,
+            VISITORS_OFFERED_MAX, visitor_late,
         },
     },
 };
@@ -51,8 +54,12 @@ struct Offered {
     secret: String,
     /// Requests that are being carried out, and whose answers will hand it out.
     pending: usize,
-    /// When it was first offered, if that was to a script of a browser.
-    since: Option<Instant>,
+    /// Whether it was first offered to a script of a browser.
+    by_script: bool,
+    /// When it was first offered.
+    since: Instant,
+    /// Hashes of the questions that came without a cookie.
+    asked: HashSet<u64>,
     /// When it was first handed out.
     answered: Option<Instant>,
     /// When requests without a cookie are somebody else's: its client has it.
@@ -130,7 +137,7 @@ impl Visitors {
         let by_script = said(SEC_FETCH_MODE).is_some_and(|mode| mode != b"navigate");
         let brings_bytes = matches!(parts.method, Method::POST | Method::PUT);
         if greeting.offer.get().is_none() {
-            let secret = self.offer(to, by_script)?;
+            let secret = self.offer(to, by_script, question(parts))?;
             let offer = Offer { visitors: self.clone(), to, secret, brings_bytes };
             // Asked once for each request.
             let _ = greeting.offer.set(offer);
@@ -139,22 +146,25 @@ impl Visitors {
     }
 
     /// The cookie for a request of this visitor. Nothing if the system has no random numbers.
-    fn offer(&self, to: Visitor, by_script: bool) -> Option<String> {
+    fn offer(&self, to: Visitor, by_script: bool, question: Option<u64>) -> Option<String> {
         let now = Instant::now();
         let mut offered = self.offered();
-        if let Some(it) = offered.get_mut(&to).filter(|it| it.is_shared(by_script, now)) {
+        if let Some(it) = offered.get_mut(&to).filter(|it| it.is_shared(by_script, now))
+            && question.is_none_or(|question| it.takes(question))
+        {
             it.pending += 1;
             return Some(it.secret.clone());
         }
         if VISITORS_OFFERED_MAX <= offered.len() {
-            offered.retain(|_, it| it.pending != 0 || it.is_shared(true, now));
+            offered.retain(|_, it| it.is_open(now));
         }
         let secret = new_secret()?;
-        let since = by_script.then_some(now);
         let fresh = Offered {
             secret: secret.clone(),
             pending: 1,
-            since,
+            by_script,
+            since: now,
+            asked: question.into_iter().collect(),
             answered: None,
             closes: None,
             shown: 0,
@@ -191,7 +201,7 @@ impl Visitors {
         let mut offered = self.offered();
         let Some(it) = offered.get_mut(&to).filter(|it| it.secret == secret) else { return };
         it.pending -= 1;
-        if it.pending == 0 && it.since.is_none() {
+        if it.pending == 0 && !it.by_script {
             offered.remove(&to);
         }
     }
@@ -226,11 +236,20 @@ impl Visitors {
 }
 
 impl Offered {
-    /// Whether one more request without a cookie is handed out this one.
+    /// Whether one more request without a cookie may be handed out this one. A request that stays
+    /// pending does not prolong that: otherwise whoever holds one open is taken for each newcomer.
     fn is_shared(&self, by_script: bool, now: Instant) -> bool {
-        let recently = self.since.is_some_and(|since| now - since < VISITOR_OFFER);
+        self.is_open(now) && (self.pending != 0 || (by_script && self.by_script))
+    }
+
+    fn is_open(&self, now: Instant) -> bool {
         let closed = self.closes.is_some_and(|closes| closes <= now);
-        !closed && (self.pending != 0 || (by_script && recently))
+        !closed && now - self.since < VISITOR_OFFER
+    }
+
+    /// Whether one client may ask this, too.
+    fn takes(&mut self, question: u64) -> bool {
+        self.asked.len() < VISITOR_QUESTIONS_MAX && self.asked.insert(question)
     }
 }
 
@@ -257,6 +276,16 @@ impl Drop for Offer {
     fn drop(&mut self) {
         self.visitors.done(self.to, &self.secret);
     }
+}
+
+/// What a request asks, if it is one that a client sends once.
+fn question(parts: &request::Parts) -> Option<u64> {
+    if parts.method != Method::GET {
+        return None;
+    }
+    let mut hash = DefaultHasher::new();
+    parts.uri.path_and_query().hash(&mut hash);
+    Some(hash.finish())
 }
 
 /// The first cookie of ours that can be one.
@@ -332,7 +361,7 @@ mod tests {
     {
         let visitors = Visitors::new(false);
         let [one, other] = ["1", "2"].map(|agent| Visitor::from_address(None, agent));
-        let offer = |to, by_script| visitors.offer(to, by_script).expect("random numbers");
+        let offer = |to, by_script| visitors.offer(to, by_script, None).expect("random numbers");
         let first = offer(one, false);
         assert_eq!(offer(one, false), first, "at once");
         assert_ne!(offer(other, false), first);
@@ -352,14 +381,33 @@ mod tests {
         assert_ne!(third, program);
         visitors.done(one, &third);
         tokio::time::advance(VISITOR_OFFER).await;
-        assert_ne!(offer(one, true), third);
+        let held_open = offer(one, true);
+        assert_ne!(held_open, third);
+        tokio::time::advance(VISITOR_OFFER).await;
+        assert_ne!(offer(one, true), held_open, "though it is still pending");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_asks_the_same_again_is_another_client() {
+        let visitors = Visitors::new(false);
+        let to = Visitor::from_address(None, "1");
+        let ask = |question| visitors.offer(to, true, Some(question)).expect("random numbers");
+        let first = ask(1);
+        assert_eq!(ask(2), first);
+        let other = ask(1);
+        assert_ne!(other, first);
+        assert_eq!(ask(2), other);
+        for question in 3..=VISITOR_QUESTIONS_MAX as u64 {
+            assert_eq!(ask(question), other);
+        }
+        assert_ne!(ask(u64::MAX), other, "one client does not ask so much at once");
     }
 
     #[tokio::test(start_paused = true)]
     async fn once_a_client_shows_its_cookie_the_next_without_one_is_somebody_else() {
         let visitors = Visitors::new(false);
         let [slow, fast] = ["1", "2"].map(|agent| Visitor::from_address(None, agent));
-        let offer = |to| visitors.offer(to, true).expect("random numbers");
+        let offer = |to| visitors.offer(to, true, None).expect("random numbers");
         for (to, round_trip) in [(slow, 300), (fast, 0)] {
             let first = offer(to);
             visitors.answered(to, &first);
@@ -386,14 +434,16 @@ mod tests {
     async fn only_so_many_are_remembered() {
         let visitors = Visitors::new(false);
         for number in 0..VISITORS_OFFERED_MAX + 10 {
-            visitors.offer(Visitor::from_address(None, &number.to_string()), true);
+            visitors.offer(Visitor::from_address(None, &number.to_string()), true, None);
         }
         assert_eq!(visitors.offered().len(), VISITORS_OFFERED_MAX);
         tokio::time::advance(VISITOR_OFFER).await;
         let to = Visitor::from_address(None, "0");
-        let secret = visitors.offer(to, true).expect("random numbers");
-        // Those of requests that never ended stay.
-        assert_ne!(visitors.offer(Visitor::from_address(None, "x"), true), Some(secret));
+        let secret = visitors.offer(to, true, None).expect("random numbers");
+        assert_eq!(visitors.offered().len(), 1, "the others are older than that");
+        // What they are told when they end does no harm.
+        visitors.done(Visitor::from_address(None, "1"), &secret);
+        assert_eq!(visitors.offer(to, true, None), Some(secret));
     }
 
     #[test]

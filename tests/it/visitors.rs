@@ -13,7 +13,7 @@ use http::{Method, Request};
 use serde_json::Value;
 use tokio::{sync::oneshot, time};
 
-use crate::support::{CatalogOp, FlowFile, Reply, StagedCatalog, TestApp, multipart};
+use crate::support::{CatalogOp, FlowFile, Reply, StagedCatalog, TestApp, idle, multipart};
 
 const COOKIE: &str = "flowstitch_visitor";
 
@@ -364,10 +364,14 @@ async fn the_scripts_of_a_page_get_one_cookie_for_a_moment_and_programs_one_each
     let (script, navigation) = (("sec-fetch-mode", "cors"), ("sec-fetch-mode", "navigate"));
     let first = cookie_of(&[script]).await;
     assert!(first.is_some());
-    assert_eq!(cookie_of(&[script]).await, first);
     assert_ne!(cookie_of(&[script, ("user-agent", "other")]).await, first);
+    let next = Client::new(file()).saying(script.0, script.1);
+    next.probe(2).await.assert_missing();
+    assert_eq!(next.cookie(), first);
     pass(VISITOR_OFFER).await;
-    assert_ne!(cookie_of(&[script]).await, first);
+    next.jar.as_ref().expect("a jar").replace(None);
+    next.probe(3).await.assert_missing();
+    assert_ne!(next.cookie(), first);
     assert_ne!(cookie_of(&[navigation]).await, cookie_of(&[navigation]).await);
     assert_ne!(cookie_of(&[]).await, cookie_of(&[]).await);
     assert_eq!(cookie_of(&[script, ("sec-fetch-site", "cross-site")]).await, None);
@@ -473,4 +477,49 @@ async fn a_hand_over_that_only_seemed_to_fail_is_found_after_the_upload_left_mem
     let waited = time::timeout(LIVE_IDLE * 3, std::future::pending::<()>());
     waited.await.expect_err("nobody comes");
     assert_eq!(a.upload().await.0, [2, 3, 4, 5, 6, 7, 8, 9, 10]);
+}
+
+/// Behind one address, with one user agent, within the seconds in which requests share a cookie.
+#[tokio::test]
+async fn two_people_who_ask_the_same_at_once_are_two() {
+    let app = TestApp::start().await;
+    let [c, d] =
+        [b'C', b'D'].map(|byte| Client::new(image(&app, byte)).saying("sec-fetch-mode", "cors"));
+    c.probe(1).await.assert_missing();
+    d.probe(1).await.assert_missing();
+    for number in 1..=4 {
+        c.post(number).await.assert_status(200);
+    }
+    assert_eq!(d.upload().await.0, all());
+    assert_eq!(c.upload().await.0, [5, 6, 7, 8, 9, 10]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_held_open_shares_its_cookie_with_no_newcomer() {
+    let app = TestApp::builder().catalog(Arc::new(MemoryCatalog::new())).start().await;
+    let [m, victim] = [b'M', b'A'].map(|byte| Client::new(image(&app, byte)));
+    let other = m.with(image(&app, b'M').path("other"));
+    let (go, reply) = on_its_way(&other, 1);
+    let mut reply = Box::pin(reply);
+    assert!(reply.as_mut().now_or_never().is_none(), "it has begun");
+    idle().await;
+    time::advance(VISITOR_OFFER).await;
+    victim.probe(1).await.assert_missing();
+    victim.post(1).await.assert_status(200);
+    go.send(()).expect("it waits");
+    m.keep(reply.await.assert_status(200));
+    m.assert_has_nothing().await;
+    assert_eq!(victim.upload().await.0, [2, 3, 4, 5, 6, 7, 8, 9, 10]);
+}
+
+#[tokio::test]
+async fn a_later_cookie_for_another_file_takes_nothing_over() {
+    let app = TestApp::start().await;
+    let [e, f] = [b'E', b'F'].map(|byte| Client::new(image(&app, byte)));
+    e.post(1).await.assert_status(200);
+    let other = f.with(image(&app, b'F').path("other"));
+    f.keep(other.post(1).await.assert_status(200));
+    f.assert_has_nothing().await;
+    assert_eq!(f.upload().await.0, all());
+    assert_eq!(e.upload().await.0, [2, 3, 4, 5, 6, 7, 8, 9, 10]);
 }

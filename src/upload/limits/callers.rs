@@ -62,6 +62,8 @@ pub const VISITOR_COOKIE_AGE: Duration = Duration::from_hours(365 * 24);
 /// same cookie: it sends several at once, and the last answer counts. Shorter, as soon as it shows
 /// the cookie: see [`visitor_late`].
 pub const VISITOR_OFFER: Duration = Duration::from_secs(5);
+/// How many questions may share a cookie: more than browsers ask at once.
+pub const VISITOR_QUESTIONS_MAX: usize = 64;
 /// After so many requests with its cookie, none without it is under way from a client any more.
 pub const VISITOR_SHOWN: u32 = 3;
 /// By how much two requests that a client sends at once may arrive apart, at least and at most.
