@@ -17,8 +17,10 @@ use tokio::{
     time::{interval, timeout},
 };
 
+use crate::past;
+
 /// All attacks; the first is none, and what the others are compared with.
-pub(crate) const ATTACKS: [Attack; 7] = [
+pub(crate) const ATTACKS: [Attack; 8] = [
     Attack::Nothing,
     Attack::Heads,
     Attack::Bodies,
@@ -26,6 +28,7 @@ pub(crate) const ATTACKS: [Attack; 7] = [
     Attack::IdleOfOne,
     Attack::ProbesByHand,
     Attack::WrongBytes,
+    Attack::Unverified,
 ];
 
 /// Attackers who probe by hand: each asks again as soon as it is answered.
@@ -36,6 +39,8 @@ const WRONG_AT_ONCE: usize = 20;
 const WRONG_AGAIN: Duration = Duration::from_millis(100);
 /// Bytes of the chunk that is stored for them.
 pub(crate) const STORED_LEN: usize = 64 << 20;
+/// Uploads that must be read back; each has an attacker, who asks for one chunk after the other.
+pub(crate) const UNVERIFIED: usize = 24;
 /// How often an attacker sends a byte.
 const DRIP: Duration = Duration::from_secs(5);
 /// How long an attacker whose connection was closed waits before it comes again.
@@ -63,6 +68,8 @@ pub(crate) enum Attack {
     ProbesByHand,
     /// The first bytes of a stored chunk, one of them wrong, from clients that leave at once.
     WrongBytes,
+    /// Probes of uploads that must be read back after an unclean stop.
+    Unverified,
 }
 
 /// An attack that goes on.
@@ -81,6 +88,7 @@ impl Attack {
             Self::IdleOfOne => "idle connections, one address",
             Self::ProbesByHand => "probes by hand",
             Self::WrongBytes => "wrong bytes",
+            Self::Unverified => "unverified uploads",
         }
     }
 
@@ -94,6 +102,7 @@ impl Attack {
             Self::Idle | Self::IdleOfOne => connections,
             Self::ProbesByHand => PROBES_AT_ONCE,
             Self::WrongBytes => WRONG_AT_ONCE,
+            Self::Unverified => UNVERIFIED,
         };
         if self == Self::WrongBytes {
             store_chunk(server).await.expect("the server answers");
@@ -134,6 +143,7 @@ impl Attack {
     async fn hold(self, mut stream: TcpStream, number: usize) {
         let begin = match self {
             Self::ProbesByHand => return probe_by_hand(stream, number).await,
+            Self::Unverified => return probe_unverified(stream, number).await,
             Self::WrongBytes => {
                 // Whether all of it was sent does not matter: the next attempt comes soon.
                 stream.write_all(stored_chunk("yx").as_bytes()).await.ok();
@@ -183,6 +193,22 @@ async fn store_chunk(server: SocketAddr) -> std::io::Result<()> {
     let answer = String::from_utf8_lossy(&answer[..len]);
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     Ok(())
+}
+
+/// Asks for each chunk of an upload that must be read back, from the last to the first.
+async fn probe_unverified(mut stream: TcpStream, number: usize) {
+    for chunk in (1..=past::UNVERIFIED_CHUNKS).rev().cycle() {
+        let probe = format!(
+            "GET /upload?flowIdentifier=unverified-{number}&flowChunkNumber={chunk} HTTP/1.1\r\n\
+             host: localhost\r\n\r\n"
+        );
+        if stream.write_all(probe.as_bytes()).await.is_err() {
+            return;
+        }
+        if !stream.read(&mut [0; 4096]).await.is_ok_and(|len| len != 0) {
+            return;
+        }
+    }
 }
 
 /// Asks for what is not there, by fields that many ended uploads share.

@@ -110,6 +110,9 @@ fn measure(
     if attack == Attack::ProbesByHand {
         past::make(setup, if settled.is_zero() { QUICK_PAST } else { PAST });
     }
+    if attack == Attack::Unverified {
+        past::make_unverified(setup, attack::UNVERIFIED);
+    }
     let server = setup.start();
     let attackers = runtime.block_on(async {
         let attackers = attack.start(server.address(), connections).await;
