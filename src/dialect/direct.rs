@@ -162,7 +162,12 @@ fn refusal(error: &UploadError) -> Refusal {
             new(status, code)
         }
         Class::Schedule => new(StatusCode::BAD_REQUEST, "invalid_scheduled_at"),
-        Class::Conflict | Class::Gone => new(StatusCode::CONFLICT, "conflict"),
+        // Nothing of it can be asked for: each request is an upload of its own.
+        Class::Gone => {
+            let detail = "the upload was cancelled, or expired, while it came: send the file again";
+            Refusal::new(StatusCode::CONFLICT, "conflict", detail)
+        }
+        Class::Conflict => new(StatusCode::CONFLICT, "conflict"),
         Class::Forbidden => new(StatusCode::FORBIDDEN, "forbidden"),
         Class::TooLarge => new(StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
         Class::OverQuota => new(StatusCode::PAYLOAD_TOO_LARGE, "quota_exceeded"),

@@ -36,6 +36,13 @@ impl Shared {
         self.check(ticket, why, |accept| accept.takes(name, head))
     }
 
+    /// Errors: no file may be as large as this one, or none that comes with this ticket.
+    pub(super) fn check_len(&self, len: u64, permit: Option<&Permit>) -> Result<(), UploadError> {
+        let most = self.options.max_file_size;
+        let max = permit.map_or(most, |permit| permit.at_most(most));
+        if max < len { Err(UploadError::TooLarge { len, max }) } else { Ok(()) }
+    }
+
     fn check(
         &self,
         ticket: &Accept,

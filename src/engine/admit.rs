@@ -3,17 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Engine, Intent, Options, Refused, Shared, Snapshot, UploadError, live::Live,
-    registry::Registry, registry::Use,
+    Engine, Intent, Options, Refused, Shared, UploadError, live::Live, registry::Registry,
+    registry::Use,
 };
 use crate::upload::{
-    Accept, Allowance, ByteRange, Creative, CreativeId, Day, EndReason, IdentityKey, NotPermitted,
-    Permit, Sha256Digest, Timestamp, UploadId, UploadRecord, UploadState,
+    Accept, Allowance, Creative, CreativeId, Day, EndReason, IdentityKey, NotPermitted, Permit,
+    Sha256Digest, Timestamp, UploadId, UploadRecord, UploadState,
 };
 
 /// What a request is to do with the upload that ended under its identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
+pub(super) enum Verdict {
     /// The upload answers for the request: it is complete.
     Answers,
     /// The request comes too late.
@@ -24,9 +24,9 @@ enum Verdict {
 
 /// What a request says of its file besides its identity.
 #[derive(Debug, Clone, Copy)]
-struct Terms {
-    day: Option<Day>,
-    sha256: Option<Sha256Digest>,
+pub(super) struct Terms {
+    pub(super) day: Option<Day>,
+    pub(super) sha256: Option<Sha256Digest>,
 }
 
 /// Decides about an upload that has ended.
@@ -65,7 +65,7 @@ fn verdict(
 }
 
 impl Shared {
-    fn judge(&self, live: &Live, terms: Terms) -> Verdict {
+    pub(super) fn judge(&self, live: &Live, terms: Terms) -> Verdict {
         let state = live.lock();
         verdict(&state.record, state.creative.as_ref(), terms, self.clock.now(), &self.options)
     }
@@ -167,8 +167,13 @@ impl Shared {
     /// Whether a ticket would allow the file of an upload that runs: it need not be the one with
     /// which that was begun. How many may be begun is another matter.
     fn check_ticket(permit: &Permit, live: &Live) -> Result<(), UploadError> {
+        permit.check_name(&live.kind().0)?;
+        Self::check_kind(permit, live)
+    }
+
+    /// As [`Self::check_ticket`], of what is final for every client: size and kind.
+    pub(super) fn check_kind(permit: &Permit, live: &Live) -> Result<(), UploadError> {
         let (len, filename) = (live.plan.total(), live.kind().0);
-        permit.check_name(&filename)?;
         let max = permit.at_most(u64::MAX);
         if max < len {
             return Err(UploadError::TooLarge { len, max });
@@ -184,11 +189,7 @@ impl Shared {
         let permit = intent.permit.as_deref();
         let accept = permit.map_or_else(Accept::default, |permit| permit.accept.clone());
         shared.check_name(&intent.filename, &accept)?;
-        let len = intent.identity.plan().total();
-        let max = intent.max_size(shared.options.max_file_size);
-        if max < len {
-            return Err(UploadError::TooLarge { len, max });
-        }
+        shared.check_len(intent.identity.plan().total(), permit)?;
         if shared.options.schedule_required && intent.scheduled.is_none() {
             return Err(UploadError::ScheduleMissing);
         }
@@ -241,90 +242,16 @@ impl Shared {
 }
 
 impl Intent {
-    fn terms(&self) -> Terms {
+    pub(super) fn terms(&self) -> Terms {
         Terms { day: self.scheduled, sha256: self.sha256 }
-    }
-
-    /// The largest file that may come so, in bytes, where at most `max` may come at all.
-    fn max_size(&self, max: u64) -> u64 {
-        self.permit.as_ref().map_or(max, |permit| permit.at_most(max))
     }
 }
 
 impl Engine {
-    /// Whether this range is safely here, or the whole upload complete; and how it stands then.
-    ///
-    /// A fresh start always asks before it sends: asking frees an identity whose last upload ended
-    /// without a file. Never gives an upload that has not got the range.
-    pub async fn probe(
-        &self,
-        intent: &Intent,
-        range: ByteRange,
-    ) -> Result<Option<Snapshot>, UploadError> {
-        let Some(live) = self.look(intent).await? else { return Ok(None) };
-        Shared::verify_range(&self.shared, &live, range).await?;
-        let is_here = || {
-            let state = live.lock();
-            let stored = state.record.state.is_running() && state.is_verified(range);
-            stored || state.record.state == UploadState::Complete
-        };
-        if live.has_evidence() {
-            let is_in_it = self.shared.is_in_finished_file(&live, range).await?;
-            return Ok(is_in_it.then(|| self.shared.snapshot(&live)));
-        }
-        if !is_here() {
-            return Ok(None);
-        }
-        if live.lock().record.trouble.is_some() {
-            // What holds it up is told at once: every chunk of it may be asked for, one by one.
-            return Ok(Some(self.shared.snapshot(&live)));
-        }
-        // Asked again: while the stitch is waited for, the upload may be cancelled or lose a range.
-        let settled = self.settled(&live).await;
-        Ok(is_here().then_some(settled))
-    }
-
     /// Whether a range that is sent now would begin an upload. Another request may do so first.
     pub async fn would_begin(&self, intent: &Intent) -> Result<bool, UploadError> {
         let Some(live) = Shared::find(&self.shared, intent).await? else { return Ok(true) };
         let has_ended = !live.upload_state().is_running();
         Ok(has_ended && self.shared.judge(&live, intent.terms()) == Verdict::Free)
-    }
-
-    /// How the upload of this identity stands, if it runs or is complete, with the pieces that are
-    /// missing, from the one with the index `from` on. Frees an identity as [`Self::probe`] does.
-    pub async fn lookup(
-        &self,
-        intent: &Intent,
-        from: u64,
-    ) -> Result<Option<Snapshot>, UploadError> {
-        let live = self.look(intent).await?;
-        Ok(live.map(|live| self.shared.listing(&live, from)))
-    }
-
-    async fn look(&self, intent: &Intent) -> Result<Option<Use>, UploadError> {
-        if let Some((arrived, _)) = intent.arrived() {
-            self.shared.registry.close_handed_over(&intent.identity.key(), arrived);
-        }
-        let Some(live) = Shared::find(&self.shared, intent).await? else { return Ok(None) };
-        if live.has_evidence() {
-            // As a rule the finished file is examined before the answer is due.
-            drop(self.settled(&live).await);
-        }
-        if live.upload_state().is_running() {
-            Shared::attend(&self.shared, &live).await?;
-            // Chunks of another file are not here, whatever is.
-            live.check_sha256(intent.sha256).map_err(UploadError::Conflict)?;
-            return Ok(Some(live));
-        }
-        match self.shared.judge(&live, intent.terms()) {
-            Verdict::Answers => Ok(Some(live)),
-            Verdict::Refuses => {
-                self.shared.catalog.release(live.id).await?;
-                live.lock().record.released = true;
-                Ok(None)
-            }
-            Verdict::Free => Ok(None),
-        }
     }
 }

@@ -17,13 +17,20 @@ use crate::{
     upload::{ByteRange, Checksum, StoredRange, UploadState},
 };
 
-/// The detail of the conflict.
-pub(super) const OTHER_BYTES: &str = "other bytes are stored for this chunk; \
-    if the file has changed, cancel the upload or choose another `flowIdentifier`";
+/// The detail of a conflict with an upload that runs.
+pub(super) const OTHER_BYTES: &str = "other bytes are stored for this chunk; if the file has \
+    changed, choose another `flowIdentifier`, or cancel this upload, probe, and send it from its \
+    first chunk";
+
+/// The detail of a conflict with a complete upload, which cannot be cancelled.
+const OTHER_FILE: &str = "this upload is complete, and has other bytes in this chunk; if the file \
+    has changed, choose another `flowIdentifier`, or name the `sha256` of the file, or delete the \
+    creative of this upload; after `result_ttl` it is a new upload by itself";
 
 /// The detail of the conflict with a complete upload whose file is not what it was.
-const NO_FILE: &str = "the file of this upload is missing or damaged on the server; \
-    delete its creative and send it again";
+const NO_FILE: &str = "this upload is complete, but its file is missing or damaged on the server; \
+    choose another `flowIdentifier`, or delete its creative, and send the file from its first \
+    chunk";
 
 /// How a part of a body relates to what is stored of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,7 +126,7 @@ impl Shared {
     ) -> UploadError {
         let checksum = live.lock().coverage.get(range).copied();
         let Some(checksum) = checksum.filter(|stored| *stored == came) else {
-            return UploadError::Conflict(OTHER_BYTES);
+            return other_bytes(live);
         };
         let sound = async {
             let _turn = live.comparing.lock().await;
@@ -131,7 +138,7 @@ impl Shared {
             sound = sound => sound,
         };
         match sound {
-            Ok(true) => UploadError::Conflict(OTHER_BYTES),
+            Ok(true) => other_bytes(live),
             Ok(false) => self.lose_stored(live, range).await,
             Err(error) => error.into(),
         }
@@ -252,4 +259,16 @@ impl Shared {
         live.lock().terms_changed |= written.is_err();
         Ok(written.map(drop)?)
     }
+}
+
+/// Why a chunk of another file is not stored.
+fn other_bytes(live: &Live) -> UploadError {
+    UploadError::Conflict(match live.upload_state() {
+        UploadState::Complete => OTHER_FILE,
+        UploadState::Receiving
+        | UploadState::Stitching
+        | UploadState::Failed
+        | UploadState::Cancelled
+        | UploadState::Expired => OTHER_BYTES,
+    })
 }

@@ -95,7 +95,10 @@ pub enum UploadError {
         most: u64,
     },
     /// The upload has ended without a file, and this request was meant for it.
-    #[error("the upload is {}; ask for it again to begin anew", .0.as_str())]
+    #[error(
+        "the upload is {}: probe or look up the file, then send it from its first chunk",
+        .0.as_str()
+    )]
     Gone(UploadState),
     /// The whole file was refused.
     #[error("the file was refused: {}", .1.0)]

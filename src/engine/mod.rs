@@ -9,6 +9,7 @@
 
 mod accept;
 mod admit;
+mod ask;
 mod budget;
 mod claim;
 mod clock;
@@ -61,6 +62,7 @@ use self::{
     registry::Registry, snapshot::Lifetimes, verify::Verifications,
 };
 pub use self::{
+    ask::Announced,
     budget::{Allowance, Lease},
     clock::Clock,
     error::{BodyError, Class, Refused, UploadError},
@@ -74,6 +76,10 @@ pub use self::{
     uploads::Cancelled,
     visit::{Cookie, HandedOut, Visit},
     watch::Watch,
+};
+use self::{
+    budget::Budget, commit::Pending, live::Live, quarantine::Scans, quota::Begun,
+    registry::Registry, snapshot::Lifetimes,
 };
 pub use crate::catalog::{CreativeQuery, Resemblance, UploadQuery};
 use crate::{

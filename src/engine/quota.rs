@@ -87,6 +87,17 @@ impl Shared {
         Ok(live)
     }
 
+    /// Whether a principal may begin an upload of `len` bytes at this moment. Errors:
+    /// [`UploadError::OverQuota`].
+    pub(super) async fn check_may_begin(
+        &self,
+        principal: &Principal,
+        len: u64,
+    ) -> Result<(), UploadError> {
+        let begun = self.begun.of(principal).lock().await;
+        self.check_quotas(&self.begun_by(&begun, principal, None), principal, len).await
+    }
+
     /// Lets a file be kept whose size is not known yet. Errors: [`UploadError::OverQuota`], if its
     /// principal may not even have an empty one more.
     pub(super) async fn begin_to_keep(

@@ -7,9 +7,9 @@ use super::{
     registry::{Registry, Use},
 };
 use crate::{
-    catalog::{Resemblance, UploadQuery},
+    catalog::UploadQuery,
     store::Space,
-    upload::{Amount, By, Creative, Principal, UploadId, UploadRecord, UploadState},
+    upload::{Amount, By, Creative, CreativeId, Principal, UploadId, UploadRecord, UploadState},
 };
 
 /// What happened to a wish to cancel.
@@ -17,8 +17,8 @@ use crate::{
 pub enum Cancelled {
     /// The upload has no file and will have none.
     Ended,
-    /// It is complete: what is to go now is its creative.
-    Complete,
+    /// It is complete: what is to go now is its creative, which has this id.
+    Complete(CreativeId),
 }
 
 impl Engine {
@@ -44,14 +44,9 @@ impl Engine {
     ) -> Result<Option<Cancelled>, UploadError> {
         let Some(live) = self.own(principal, id).await? else { return Ok(None) };
         self.cancel_in_a_task(&live, by).await?;
-        Ok(Some(match live.upload_state() {
-            UploadState::Complete => Cancelled::Complete,
-            UploadState::Receiving
-            | UploadState::Stitching
-            | UploadState::Failed
-            | UploadState::Cancelled
-            | UploadState::Expired => Cancelled::Ended,
-        }))
+        // Where the creative is deleted, too, nothing is left to give up.
+        let creative = live.lock().creative.as_ref().map(|creative| creative.id);
+        Ok(Some(creative.map_or(Cancelled::Ended, Cancelled::Complete)))
     }
 
     /// Returns whether it was running until now.
@@ -69,57 +64,6 @@ impl Engine {
             list.push(self.describe(record).await?);
         }
         Ok(list)
-    }
-
-    /// What a probe by hand is answered: how the newest upload stands that agrees with all it
-    /// names, if there is one and all of them have the piece with this index.
-    pub async fn probe_resembling(
-        &self,
-        query: &Resemblance,
-        index: u64,
-    ) -> Result<Option<Snapshot>, UploadError> {
-        let newest = self.find_resembling(query, Some(index)).await?;
-        Ok(newest.map(|live| self.shared.snapshot(&live)))
-    }
-
-    /// What a lookup by hand is answered: how the newest upload stands that agrees with all it
-    /// names, with the pieces that are missing, from the one with the index `from` on.
-    pub async fn lookup_resembling(
-        &self,
-        query: &Resemblance,
-        from: u64,
-    ) -> Result<Option<Snapshot>, UploadError> {
-        let newest = self.find_resembling(query, None).await?;
-        Ok(newest.map(|live| self.shared.listing(&live, from)))
-    }
-
-    async fn find_resembling(
-        &self,
-        query: &Resemblance,
-        index: Option<u64>,
-    ) -> Result<Option<Use>, UploadError> {
-        let shared = &self.shared;
-        let since = shared.clock.now().saturating_sub(shared.options.result_ttl);
-        let since = since.unwrap_or(crate::upload::Timestamp::MIN);
-        let mut newest = None;
-        for record in shared.catalog.resembling(query, since).await? {
-            let Some(live) = Shared::by_id(shared, record.id).await? else { continue };
-            Shared::attend(shared, &live).await?;
-            if let Some(index) = index
-                && !Self::has_piece(shared, &live, index).await?
-            {
-                return Ok(None);
-            }
-            newest.get_or_insert(live);
-        }
-        Ok(newest)
-    }
-
-    async fn has_piece(shared: &Arc<Shared>, live: &Use, index: u64) -> Result<bool, UploadError> {
-        let Some(range) = live.plan.piece(index) else { return Ok(false) };
-        Shared::verify_range(shared, live, range).await?;
-        let state = live.lock();
-        Ok(state.record.state == UploadState::Complete || state.is_verified(range))
     }
 
     /// Whether everything works that an upload needs, and how much room there is. Errors: what does

@@ -31,7 +31,7 @@ use super::{
 use crate::{
     dialect::Status,
     engine::{Engine, SweepPlan, UploadError},
-    upload::{By, Means, UploadId, UploadState},
+    upload::{By, Creative, Means, UploadId, UploadState},
 };
 
 /// What a sweep does, or did.
@@ -176,9 +176,17 @@ fn unknown() -> Problem {
 async fn cancel(engine: &Engine, id: UploadId, by: &By) -> Answer {
     let (snapshot, was_running) = engine.cancel_any(id, by).await?.ok_or_else(unknown)?;
     match snapshot.state {
-        UploadState::Complete => {
-            Err(conflict("The upload is complete: delete its creative instead.".into()))
-        }
+        UploadState::Complete => Err(conflict(match snapshot.creative {
+            Some(Creative { id, .. }) => format!(
+                "The upload is complete: delete its creative instead, with `flowstitch creatives \
+                 delete {id}`."
+            ),
+            None => {
+                let gone =
+                    "The upload is complete, and its creative deleted: nothing is left of it.";
+                gone.into()
+            }
+        })),
         state if !was_running => {
             Err(conflict(format!("The upload had ended before: it is {}.", state.as_str())))
         }

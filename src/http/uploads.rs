@@ -64,11 +64,13 @@ pub(super) async fn list(state: &State, principal: &Principal, query: &str) -> A
 pub(super) async fn cancel(state: &State, grant: &Grant, id: UploadId) -> Answer {
     match state.engine.cancel(&grant.principal, id, &grant.by).await? {
         Some(Cancelled::Ended) => Ok(body::no_content()),
-        Some(Cancelled::Complete) => Err(Problem::new(
-            StatusCode::CONFLICT,
-            "conflict",
-            "The upload is complete: delete its creative instead.",
-        )),
+        Some(Cancelled::Complete(creative)) => {
+            let detail = format!(
+                "The upload is complete: delete its creative instead, with a token: DELETE \
+                 /creatives/{creative}."
+            );
+            Err(Problem::new(StatusCode::CONFLICT, "conflict", detail))
+        }
         None => Err(Problem::not_found()),
     }
 }

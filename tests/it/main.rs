@@ -2,6 +2,8 @@
 
 mod accept;
 mod access;
+mod advice;
+mod asked;
 mod audit;
 mod claims;
 mod comparison;

@@ -9,13 +9,14 @@ use futures_util::{Stream, StreamExt, stream};
 
 use super::{
     fields::FlowFields,
-    intent::{chunk_intent, intent, resemblance},
-    params::{FlowRequest, Lookup, Post, Probe},
+    intent::{chunk_intent, intent},
+    params::{FlowRequest, Post},
+    question::probe_as,
     reply::{self, Answer},
 };
 use crate::{
     dialect::{
-        Gate, Grant, Refusal, Rejection, Status,
+        Gate, Grant, Refusal, Rejection,
         form::{BodyKind, BoxError, Form, FormError, Part, keep},
         rejection::rejection_in,
     },
@@ -33,34 +34,6 @@ pub struct Upload<'a> {
     pub content_type: Option<&'a str>,
     /// The header `Content-Digest`.
     pub content_digest: Option<&'a str>,
-}
-
-/// Answers a test GET: is this chunk here?
-pub async fn probe(engine: &Engine, gate: &dyn Gate, query: &str) -> Result<Answer, Refusal> {
-    probe_fields(engine, gate, &FlowFields::from_query(query)?).await
-}
-
-/// Answers the one question that stands for all test GETs of a file.
-pub async fn lookup(
-    engine: &Engine,
-    gate: &dyn Gate,
-    query: &str,
-) -> Result<Option<Status>, Refusal> {
-    let fields = FlowFields::from_query(query)?;
-    let grant = gate.admit(fields.ticket()).await?;
-    let request = fields.lookup(&grant.principal)?;
-    let from = fields.first_index()?;
-    let found = match &request.addressed {
-        Lookup::Upload(identity, filename) => {
-            let intent = intent(&grant, &request, identity.clone(), filename.clone());
-            engine.lookup(&intent, from).await
-        }
-        Lookup::Partial(named) => {
-            engine.lookup_resembling(&resemblance(&grant.principal, named), from).await
-        }
-    };
-    let found = found.map_err(|error| reply::refusal(&error))?;
-    Ok(found.map(Status::from))
 }
 
 /// Answers a POST or a PUT: a chunk, or a probe in the form of one.
@@ -251,28 +224,6 @@ fn late(name: &str) -> Result<(), Rejection> {
     }
     let detail = "put every field of the form before the file: it is too large to wait for them";
     Err(Rejection::form(detail))
-}
-
-async fn probe_fields(
-    engine: &Engine,
-    gate: &dyn Gate,
-    fields: &FlowFields,
-) -> Result<Answer, Refusal> {
-    let grant = gate.admit(fields.ticket()).await?;
-    probe_as(engine, &grant, fields).await
-}
-
-async fn probe_as(engine: &Engine, grant: &Grant, fields: &FlowFields) -> Result<Answer, Refusal> {
-    let request = fields.probe(&grant.principal)?;
-    let found = match &request.addressed {
-        Probe::Chunk(chunk) => {
-            engine.probe(&chunk_intent(grant, &request, chunk), chunk.range).await
-        }
-        Probe::Partial(named, index) => {
-            engine.probe_resembling(&resemblance(&grant.principal, named), *index).await
-        }
-    };
-    found.map(Answer::to_probe).map_err(|error| reply::refusal(&error))
 }
 
 /// Whom a request that brings bytes has to do with.

@@ -3,7 +3,7 @@
 use super::params::{Chunk, FlowRequest, Named};
 use crate::{
     dialect::Grant,
-    engine::{Intent, Resemblance},
+    engine::{Announced, Intent, Resemblance},
     upload::{FileName, Identity, Principal},
 };
 
@@ -34,5 +34,21 @@ pub(super) fn resemblance(principal: &Principal, named: &Named) -> Resemblance {
         total: named.total,
         stride: named.stride,
         count: named.count,
+    }
+}
+
+/// What a question by hand says of its file.
+pub(super) fn announced<'a, A>(
+    grant: &'a Grant,
+    request: &FlowRequest<A>,
+    named: &'a Named,
+) -> Announced<'a> {
+    Announced {
+        principal: &grant.principal,
+        filename: named.called.as_ref(),
+        len: named.total,
+        scheduled: request.scheduled.or_else(|| grant.day()),
+        sha256: request.sha256,
+        permit: grant.permit.as_deref(),
     }
 }

@@ -1,6 +1,7 @@
 //! The protocol of flow.js.
 //!
-//! Read `exchange` first: it is the way of one request. `params` says what a request can be,
+//! Read `exchange` first: it is the way of a request with bytes. `question` answers probes and
+//! lookups, `params` says what a request can be,
 //! `geometry` where a chunk number becomes an offset, `reply` which status answers what.
 //!
 //! Invariant: chunk numbers and the names of its fields are known in this folder only. Everything
@@ -12,12 +13,14 @@ mod geometry;
 mod intent;
 mod names;
 mod params;
+mod question;
 mod reply;
 
 pub use self::{
-    exchange::{Upload, lookup, probe, upload},
+    exchange::{Upload, upload},
     fields::FlowFields,
     params::{Chunk, FlowRequest, Lookup, Named, Post, Probe, Whole},
+    question::{lookup, probe},
     reply::Answer,
 };
 use super::rejection;

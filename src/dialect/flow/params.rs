@@ -42,7 +42,8 @@ pub enum Post {
 /// What a probe asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Probe {
-    /// The chunk of one certain upload.
+    /// The chunk of one certain upload: the identifier, the name or the path, and the geometry are
+    /// named.
     Chunk(Chunk),
     /// The chunk with this index (from 0) of every upload that agrees with what is named.
     Partial(Named, u64),
@@ -93,6 +94,11 @@ pub struct Named {
     pub stride: Option<u64>,
     /// The number of chunks.
     pub count: Option<u64>,
+    /// What the file would be called if it were sent, if that can be known.
+    pub called: Option<FileName>,
+    /// To which upload the file would belong if it were sent like this, and how it would be called
+    /// there, if that can be known.
+    pub post: Option<(Identity, FileName)>,
 }
 
 impl Whole {
@@ -161,13 +167,19 @@ impl FlowFields {
         let missing = || Field::ChunkNumber.invalid("is missing: which chunk is asked for?");
         let number = self.number()?.ok_or_else(missing)?;
         let addressed = match self.plan()? {
-            Some(plan) => Probe::Chunk(chunk(names, principal, plan, number)?),
-            None => match self.named()? {
-                Named { count: Some(count), .. } if count < number => {
-                    return Err(no_such_chunk(number));
+            Some(plan) if self.is_exact() => Probe::Chunk(chunk(names, principal, plan, number)?),
+            plan => {
+                let index = match plan {
+                    Some(plan) => place(plan, number)?.0,
+                    None => number - 1,
+                };
+                match self.named(names, principal, plan)? {
+                    Named { count: Some(count), .. } if count < number => {
+                        return Err(no_such_chunk(number));
+                    }
+                    partial => Probe::Partial(partial, index),
                 }
-                partial => Probe::Partial(partial, number - 1),
-            },
+            }
         };
         self.request(addressed)
     }
@@ -176,8 +188,10 @@ impl FlowFields {
     pub fn lookup(&self, principal: &Principal) -> Result<FlowRequest<Lookup>, Rejection> {
         let names = self.names()?;
         let addressed = match self.plan()? {
-            Some(plan) => Lookup::Upload(names.identity(principal, plan)?, names.filename),
-            None => Lookup::Partial(self.named()?),
+            Some(plan) if self.is_exact() => {
+                Lookup::Upload(names.identity(principal, plan)?, names.filename)
+            }
+            plan => Lookup::Partial(self.named(names, principal, plan)?),
         };
         self.request(addressed)
     }
@@ -232,7 +246,25 @@ impl FlowFields {
         Err(Rejection::malformed(first.code(), detail))
     }
 
-    fn named(&self) -> Result<Named, Rejection> {
+    /// Whether a question names enough of the file to be about one upload. Those that leave out the
+    /// identifier, or the name and the path, are by hand, however they say the file is cut: the
+    /// upload may have been sent with what they leave out.
+    fn is_exact(&self) -> bool {
+        self.get(Field::Identifier).is_some() && self.says_name()
+    }
+
+    fn says_name(&self) -> bool {
+        self.get(Field::Filename).or(self.get(Field::RelativePath)).is_some()
+    }
+
+    fn named(
+        &self,
+        names: Names,
+        principal: &Principal,
+        plan: Option<Plan>,
+    ) -> Result<Named, Rejection> {
+        let called = self.says_name().then(|| names.filename.clone());
+        let identity = plan.map(|plan| names.identity(principal, plan)).transpose()?;
         let count = self.count()?;
         let stride = match count {
             Some(1) => self.lone_stride(),
@@ -245,6 +277,8 @@ impl FlowFields {
             total: self.total()?,
             stride,
             count,
+            called,
+            post: identity.map(|identity| (identity, names.filename)),
         })
     }
 }

@@ -38,9 +38,9 @@ pub(super) fn of(route: Route, method: &Method, schema: &Value) -> Map<String, V
 
 fn own(route: Route, method: &Method) -> &'static [u16] {
     match route {
-        Route::Flow if *method == Method::GET => &[400, 413, 415],
+        Route::Flow if *method == Method::GET => &[400, 409, 413, 415],
         Route::Flow | Route::UploadCreative => &[400, 408, 409, 413, 415],
-        Route::Lookup => &[400, 404, 413, 415],
+        Route::Lookup => &[400, 404, 409, 413, 415],
         Route::Uploads | Route::Creatives => &[400],
         Route::Upload(_) if *method == Method::DELETE => &[404, 409],
         Route::Creative(_) if *method == Method::PATCH => &[400, 404, 408, 413],

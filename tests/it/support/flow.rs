@@ -83,6 +83,11 @@ impl<'a> FlowFile<'a> {
         self.sign(Request::builder().uri(path).body(Bytes::new()).expect("a request")).await
     }
 
+    /// The answer to another request of whoever sends the file.
+    pub(crate) async fn signed(&self, request: Request<Bytes>) -> Reply {
+        self.sign(request).await
+    }
+
     async fn sign(&self, mut request: Request<Bytes>) -> Reply {
         for (name, value) in &self.headers {
             request.headers_mut().insert(*name, value.parse().expect("a header"));
