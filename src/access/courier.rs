@@ -1,8 +1,11 @@
 //! Sends codes, behind the back of whoever asks for them: who asks learns nothing of whether there
-//! is such a user, by the time it takes neither.
+//! is such a user, by the time it takes neither. Each request causes two writes of the catalog,
+//! whether or not a code is sent: a later request, which waits for the disk, shows no difference.
 //!
 //! A code that was not sent when the service stops is sent after the next start: not the same one,
 //! for nobody knows it any more, but a new one that ends when that would have.
+
+mod way;
 
 use std::{
     collections::HashMap,
@@ -18,6 +21,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::way::Way;
 use super::{UserError, code, pace::Pace, throttle::place, tokens::later};
 use crate::{
     catalog::{Catalog, CatalogError},
@@ -189,37 +193,72 @@ impl Desk {
     }
 
     async fn wanted(self: &Arc<Self>, tasks: &TaskTracker, email: &str) {
-        match self.catalog.directory().user_by_email(email).await {
-            Ok(Some(user)) if user.disabled_at.is_none() => {
-                if self.on_the_way().contains_key(&user.name) {
-                    return;
-                }
-                if self.sending.step(user.name.clone()).is_err() {
-                    tracing::warn!(
-                        user = user.name.as_str(),
-                        "Too many codes: no other one for a while"
-                    );
-                    return;
-                }
+        let user = match self.catalog.directory().user_by_email(email).await {
+            Ok(user) => user.filter(|user| self.may_have_one(user)),
+            Err(error) => return warn(&error, "Cannot look up for whom a code is"),
+        };
+        let is_sent = match user {
+            Some(user) => {
                 let expires_at = later(self.clock.now(), limits::CODE_LIFETIME);
-                self.begin(tasks, user, expires_at).await;
+                self.begin(tasks, user, expires_at).await
             }
-            Ok(_) => {}
-            Err(error) => warn(&error, "Cannot look up for whom a code is"),
+            None => false,
+        };
+        if !is_sent {
+            self.pretend(tasks, email).await;
         }
     }
 
-    /// Makes a code, and sends it in a task of its own.
-    async fn begin(self: &Arc<Self>, tasks: &TaskTracker, user: User, expires_at: Timestamp) {
+    /// Whether this user is sent a code now.
+    fn may_have_one(&self, user: &User) -> bool {
+        if user.disabled_at.is_some() || self.on_the_way().contains_key(&user.name) {
+            return false;
+        }
+        let may = self.sending.step(user.name.clone()).is_ok();
+        if !may {
+            tracing::warn!(user = user.name.as_str(), "Too many codes: no other one for a while");
+        }
+        may
+    }
+
+    /// Writes to the catalog as often as for a code that is sent, though none is: whoever asks must
+    /// not learn by how busy the disk is whether there is such a user.
+    async fn pretend(&self, tasks: &TaskTracker, email: &str) {
+        let nobody = Principal::anonymous();
+        let record = code::digits().and_then(|it| code::record(&it, nobody, self.clock.now()));
+        let record = match record {
+            Ok(record) => record,
+            Err(error) => return warn(&error, "Cannot make a code"),
+        };
+        let catalog = self.catalog.clone();
+        if let Err(error) = catalog.directory().put_code(&record, email).await {
+            return warn(&error, "Cannot write that no code is made");
+        }
+        tasks.spawn(async move {
+            if let Err(error) = catalog.directory().code_sent(&record).await {
+                warn(&error, "Cannot write that no code was sent");
+            }
+        });
+    }
+
+    /// Makes a code, and sends it in a task of its own. Returns false, and has written nothing, if
+    /// too many are on their way.
+    async fn begin(
+        self: &Arc<Self>,
+        tasks: &TaskTracker,
+        user: User,
+        expires_at: Timestamp,
+    ) -> bool {
         let Some(way) = self.set_out(&user.name) else {
             tracing::warn!("Too many codes are on their way: none is made");
-            return;
+            return false;
         };
         match self.make(&user, expires_at).await {
             Ok(Some((code, mail))) => drop(tasks.spawn(way.deliver(code, mail))),
             Ok(None) => {}
             Err(error) => warn(&error, "Cannot make a code"),
         }
+        true
     }
 
     fn set_out(self: &Arc<Self>, user: &Principal) -> Option<Way> {
@@ -292,40 +331,6 @@ impl Desk {
 
     fn on_the_way(&self) -> MutexGuard<'_, HashMap<Principal, CancellationToken>> {
         self.on_the_way.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// That a user's code is being sent.
-struct Way {
-    desk: Arc<Desk>,
-    user: Principal,
-    given_up: CancellationToken,
-}
-
-impl Way {
-    async fn deliver(self, code: CodeRecord, mail: Mail) {
-        let desk = &self.desk;
-        let left = code.expires_at.duration_since(desk.clock.now()).unsigned_abs();
-        let is_settled = tokio::select! {
-            biased;
-            () = self.given_up.cancelled() => true,
-            // After its time it is of no use to anybody.
-            () = sleep(left) => true,
-            handed_over = desk.hand_over(&mail) => handed_over,
-        };
-        if is_settled && let Err(error) = desk.catalog.directory().code_sent(&code).await {
-            warn(&error, "Cannot note that a code was sent: it is sent again after a restart");
-        }
-    }
-}
-
-impl Drop for Way {
-    fn drop(&mut self) {
-        let mut on_the_way = self.desk.on_the_way();
-        // What was given up has made room already, and another one may be there by now.
-        if !self.given_up.is_cancelled() {
-            on_the_way.remove(&self.user);
-        }
     }
 }
 

@@ -26,7 +26,9 @@ pub enum EmailChange {
 /// The users and their tokens.
 ///
 /// Contract (held by `catalog::contract`): as that of [`super::Catalog`]. E-mail addresses are
-/// compared without regard to the case of ASCII letters.
+/// compared without regard to the case of ASCII letters. [`Self::put_code`], [`Self::try_code`] and
+/// [`Self::code_sent`] write to the disk whatever they find, so that the time they take does not
+/// tell whether there is a user.
 ///
 /// Cancel safety: a call whose future is dropped may still take effect.
 #[async_trait]

@@ -108,13 +108,11 @@ impl Engine {
         intent: &Intent,
         from: u64,
     ) -> Result<Option<Snapshot>, UploadError> {
-        match self.look(intent).await? {
-            Some(live) => Ok(Some(self.shared.listing(&live, from))),
-            None => {
-                self.shared.check_announced(&intent.announced()).await?;
-                Ok(None)
-            }
-        }
+        let Some(live) = self.look(intent).await? else {
+            self.shared.check_announced(&intent.announced()).await?;
+            return Ok(None);
+        };
+        Ok(Some(self.shared.listing(&live, from)))
     }
 
     /// Frees this identity as [`Self::probe`] does, for a question by hand after which it is sent.

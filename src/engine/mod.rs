@@ -57,10 +57,6 @@ use futures_util::stream::BoxStream;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{
-    budget::Budget, commit::Pending, live::Live, quarantine::Scans, quota::Begun,
-    registry::Registry, snapshot::Lifetimes, verify::Verifications,
-};
 pub use self::{
     ask::Announced,
     budget::{Allowance, Lease},
@@ -79,7 +75,7 @@ pub use self::{
 };
 use self::{
     budget::Budget, commit::Pending, live::Live, quarantine::Scans, quota::Begun,
-    registry::Registry, snapshot::Lifetimes,
+    registry::Registry, snapshot::Lifetimes, verify::Verifications,
 };
 pub use crate::catalog::{CreativeQuery, Resemblance, UploadQuery};
 use crate::{

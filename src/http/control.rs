@@ -176,17 +176,16 @@ fn unknown() -> Problem {
 async fn cancel(engine: &Engine, id: UploadId, by: &By) -> Answer {
     let (snapshot, was_running) = engine.cancel_any(id, by).await?.ok_or_else(unknown)?;
     match snapshot.state {
-        UploadState::Complete => Err(conflict(match snapshot.creative {
-            Some(Creative { id, .. }) => format!(
-                "The upload is complete: delete its creative instead, with `flowstitch creatives \
-                 delete {id}`."
-            ),
-            None => {
-                let gone =
-                    "The upload is complete, and its creative deleted: nothing is left of it.";
-                gone.into()
-            }
-        })),
+        UploadState::Complete => {
+            let gone = "The upload is complete, and its creative deleted: nothing is left of it.";
+            let advice = |Creative { id, .. }| {
+                format!(
+                    "The upload is complete: delete its creative instead, with `flowstitch \
+                     creatives delete {id}`."
+                )
+            };
+            Err(conflict(snapshot.creative.map_or_else(|| gone.to_owned(), advice)))
+        }
         state if !was_running => {
             Err(conflict(format!("The upload had ended before: it is {}.", state.as_str())))
         }

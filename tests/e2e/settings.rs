@@ -117,6 +117,7 @@ fn migrations_are_shown_and_applied() {
         "visitors",
         "shares",
         "sessions",
+        "decoys",
     ];
     let all = |state: &str| -> String {
         let lines = (1..).zip(names).map(|(number, name)| format!("{number:04} {name} {state}\n"));

@@ -61,6 +61,7 @@ mod tickets;
 mod tidy;
 mod trash;
 mod truth;
+mod unknown_address;
 mod uploads;
 mod verification;
 mod visitors;

@@ -29,6 +29,7 @@ const MIGRATIONS: &Migrations = &[
     ("visitors", include_str!("../../../migrations/0013_visitors.sql")),
     ("shares", include_str!("../../../migrations/0014_shares.sql")),
     ("sessions", include_str!("../../../migrations/0015_sessions.sql")),
+    ("decoys", include_str!("../../../migrations/0016_decoys.sql")),
 ];
 
 /// What the first migration writes into the file's header: "flst".

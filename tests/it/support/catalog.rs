@@ -15,7 +15,7 @@ use flowstitch::{
     },
 };
 
-use super::{Gate, stages::Stages};
+use super::{CountedDirectory, Gate, stages::Stages};
 
 /// The calls that can be staged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub(crate) struct StagedCatalog {
     /// Told to the inner one instead of the machine's own, where there is one.
     epoch: Option<String>,
     stages: Arc<Stages<CatalogOp, Stage>>,
+    /// Asked about users instead of the inner one, where there is one.
+    directory: Option<Arc<CountedDirectory>>,
 }
 
 #[derive(Debug)]
@@ -56,12 +58,19 @@ enum Stage {
 
 impl StagedCatalog {
     pub(crate) fn new(inner: Arc<dyn Catalog>) -> Self {
-        Self { inner, epoch: None, stages: Arc::new(Stages::new()) }
+        Self { inner, epoch: None, stages: Arc::new(Stages::new()), directory: None }
+    }
+
+    /// In front of the same catalog, with what it writes of users counted.
+    pub(crate) fn counted(self) -> (Self, Arc<CountedDirectory>) {
+        let directory = CountedDirectory::new(self.inner.clone());
+        (Self { directory: Some(directory.clone()), ..self }, directory)
     }
 
     /// The same stages in front of another catalog, for a process of this boot of the machine.
     pub(crate) fn booted(&self, inner: Arc<dyn Catalog>, epoch: String) -> Self {
-        Self { inner, epoch: Some(epoch), stages: self.stages.clone() }
+        let (stages, directory) = (self.stages.clone(), self.directory.clone());
+        Self { inner, epoch: Some(epoch), stages, directory }
     }
 
     /// The next call of this sort waits before it begins.
@@ -147,6 +156,9 @@ impl Catalog for StagedCatalog {
     }
 
     fn directory(&self) -> &dyn Directory {
+        if let Some(directory) = &self.directory {
+            return &**directory;
+        }
         self.inner.directory()
     }
 

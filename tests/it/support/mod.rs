@@ -5,6 +5,7 @@ mod app;
 pub(crate) mod authority;
 mod catalog;
 mod checks;
+mod directory;
 mod flow;
 mod form;
 mod gate;
@@ -19,6 +20,7 @@ pub(crate) use self::{
     app::{NOW, Reply, TestApp, TestAppBuilder},
     catalog::{CatalogOp, StagedCatalog},
     checks::with_missing,
+    directory::CountedDirectory,
     flow::{FlowFile, multipart, pattern, sha256_hex},
     form::{Form, counted, cut},
     gate::Gate,
