@@ -225,11 +225,10 @@ fn a_probe_by_hand_names_what_it_likes() {
         identifier: Some("a\n".into()),
         filename: Some("b".into()),
         relative_path: Some("c\n".into()),
-        total: None,
         stride: Some(5),
         count: Some(2),
         called: FileName::new("b").ok(),
-        post: None,
+        ..Named::default()
     };
     assert_eq!(probe(all_but_total), Ok(Probe::Partial(named, 1)));
     let one = probe("flowFilename=b&flowChunkNumber=1&flowTotalChunks=1&flowChunkSize=Infinity");
