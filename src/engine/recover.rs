@@ -11,7 +11,10 @@ use super::{Shared, UploadError};
 use crate::{
     catalog::{Advanced, Doomed},
     store::{Origin, PublishedName},
-    upload::{Mark, TrashNote, TrashReason, UploadId, limits::SWEEP_BATCH_LEN_MAX},
+    upload::{
+        Mark, TrashNote, TrashReason, UploadId, UploadRecord, UploadState,
+        limits::SWEEP_BATCH_LEN_MAX,
+    },
 };
 
 /// Begins the session, and lists what has to be looked through.
@@ -104,7 +107,10 @@ async fn clear_orphans(shared: &Shared, parts: Vec<UploadId>) -> Result<(), Uplo
         }
         let running: HashSet<UploadId> = shared.catalog.running(batch).await?.into_iter().collect();
         for id in batch.iter().filter(|id| !running.contains(id)) {
-            if shared.catalog.upload(*id).await?.is_some() {
+            if let Some(record) = shared.catalog.upload(*id).await? {
+                if bring_home(shared, &record).await? {
+                    continue;
+                }
                 tracing::info!(upload.id = %id, "Removed bytes of an upload that has ended");
                 shared.discard(*id).await;
                 continue;
@@ -117,6 +123,29 @@ async fn clear_orphans(shared: &Shared, parts: Vec<UploadId>) -> Result<(), Uplo
         }
     }
     shared.measure_trash().await
+}
+
+/// Gives the file of a complete upload its name in `completed/` again, if the file of its creative
+/// is missing there: power was lost, and the disk took the publish back though its sync had
+/// succeeded. Returns whether it did.
+async fn bring_home(shared: &Shared, record: &UploadRecord) -> Result<bool, UploadError> {
+    if record.state != UploadState::Complete {
+        return Ok(false);
+    }
+    let Some(creative) = shared.catalog.creative(record.creative_id).await? else {
+        return Ok(false);
+    };
+    let name = PublishedName::new(creative.id, &creative.filename);
+    let is_whole = shared.store.len(record.id).await? == Some(creative.size);
+    if !is_whole || shared.store.published_len(&name).await?.is_some() {
+        return Ok(false);
+    }
+    shared.store.publish(record.id, &name).await?;
+    tracing::warn!(
+        upload.id = %record.id, creative.id = %creative.id,
+        "Published a file again that a loss of power had taken back: check it with verify"
+    );
+    Ok(true)
 }
 
 /// Takes the files of creatives that were deleted from their places. One that cannot be moved or

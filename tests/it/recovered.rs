@@ -327,3 +327,25 @@ fn a_file_in_the_way_of_a_publish_goes_to_the_trash() {
         assert_eq!(machine.trash().await, [(Origin::Completed(name), Some(10))]);
     });
 }
+
+#[test]
+fn a_file_whose_publish_the_disk_took_back_is_published_again() {
+    let machine = Machine::new();
+    machine.process(async |app| {
+        let last = app.flow(CONTENT).send(1..=COUNT).await.json();
+        let upload: UploadId =
+            last["upload"]["id"].as_str().expect("an id").parse().expect("an id");
+        let disk = &machine.disk;
+        disk.create(upload, CONTENT.len() as u64).await.expect("created");
+        disk.write(upload, 0, vec![bytes::Bytes::from_static(CONTENT)]).await.expect("written");
+        for name in disk.published().await.expect("a list") {
+            disk.unpublish(&name).await.expect("gone");
+        }
+    });
+    assert_eq!(machine.disk_files(), (1, 0));
+    machine.process(async |app| {
+        idle().await;
+        app.assert_one_creative(CONTENT).await;
+    });
+    assert_eq!(machine.disk_files(), (0, 1));
+}
