@@ -169,7 +169,8 @@ fn row(attack: Attack, uploads: &[Upload], without: &[Upload], mib: usize) -> St
     let read = of(&|upload| upload.read as f64 / f64::from(1 << 20));
     let (speed, percent) = (mib as f64 / of(&took), median(ratios.collect()) * 100.0);
     format!(
-        "| {name} | {open:.0} | {first:.0} ms | {cpu:.2} s | {read:.0} | {speed:.0} | {percent:.0} % |"
+        "| {name} | {open:.0} | {first:.0} ms | {cpu:.2} s | {read:.0} | {speed:.0} | \
+         {percent:.0} % |"
     )
 }
 
