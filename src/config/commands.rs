@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::TimeSpan;
-use crate::upload::{Principal, TrashId, UploadId, limits};
+use crate::upload::{KnownName, TrashId, UploadId, limits};
 
 /// Which lines of the audit trail to show.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
@@ -44,7 +44,7 @@ pub enum TrashCommand {
         id: TrashId,
         /// Whose the creative is to be; without this, whose it was
         #[arg(long, value_name = "USER", conflicts_with = "output")]
-        to: Option<Principal>,
+        to: Option<KnownName>,
         /// Write its bytes to this new file instead, and leave it in the trash
         #[arg(long, value_name = "FILE")]
         output: Option<std::path::PathBuf>,

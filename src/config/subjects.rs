@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::{TimeSpan, cli::STATUS_OF_TOOLS};
-use crate::upload::{CreativeId, Principal, Scopes, TokenId, limits};
+use crate::upload::{CreativeId, KnownName, Principal, Scopes, TokenId, limits};
 
 /// What to do with creatives.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
@@ -13,7 +13,7 @@ pub enum Creatives {
     List {
         /// Of this user only
         #[arg(long, value_name = "NAME", conflicts_with = "public")]
-        user: Option<Principal>,
+        user: Option<KnownName>,
         /// Only what was stored without credentials
         #[arg(long)]
         public: bool,
@@ -42,7 +42,7 @@ pub enum Creatives {
         public: bool,
         /// To whom
         #[arg(long, value_name = "USER")]
-        to: Principal,
+        to: KnownName,
         /// Print one JSON document
         #[arg(long)]
         json: bool,
@@ -74,7 +74,7 @@ pub enum Users {
     /// counts no more
     Email {
         /// The user's name
-        name: Principal,
+        name: KnownName,
         /// The new address
         #[arg(required_unless_present = "none", conflicts_with = "none")]
         address: Option<String>,
@@ -104,8 +104,8 @@ pub enum Users {
 /// One user.
 #[derive(Debug, Clone, PartialEq, Eq, Args)]
 pub struct Named {
-    /// The name
-    pub name: Principal,
+    /// The name, or the name as `flowstitch user list` shows it
+    pub name: KnownName,
     /// Print one JSON document
     #[arg(long)]
     pub json: bool,
@@ -120,7 +120,7 @@ pub enum Tokens {
     /// List them, and the sessions of the page, the newest of each first
     List {
         /// Of this user only
-        name: Option<Principal>,
+        name: Option<KnownName>,
         /// Print one JSON document
         #[arg(long)]
         json: bool,

@@ -52,7 +52,8 @@ impl From<Creative> for Row {
 pub async fn creatives(config: &Config, command: &Creatives) -> Result<bool, Failure> {
     match command {
         Creatives::List { user, public, limit, json } => {
-            let of = user.clone().or(public.then(Principal::anonymous));
+            let of = user.as_ref().map(|user| user.meant().collect());
+            let of = of.or(public.then(|| vec![Principal::anonymous()]));
             list(config, of, *limit, *json).await
         }
         Creatives::Delete { id, json } => {
@@ -77,12 +78,21 @@ pub async fn creatives(config: &Config, command: &Creatives) -> Result<bool, Fai
 
 async fn list(
     config: &Config,
-    of: Option<Principal>,
+    of: Option<Vec<Principal>>,
     limit: usize,
     as_json: bool,
 ) -> Result<bool, Failure> {
     let data = Arc::new(Data::open(config)?);
-    let list = data.blocking(move |data| Ok(data.facts.newest_creatives(of.as_ref(), limit)?));
+    let list = data.blocking(move |data| {
+        // Of those that the name may mean, the first who has any.
+        let mut found = Vec::new();
+        for of in of.map_or_else(|| vec![None], |all| all.into_iter().map(Some).collect()) {
+            if found.is_empty() {
+                found = data.facts.newest_creatives(of.as_ref(), limit)?;
+            }
+        }
+        Ok(found)
+    });
     let rows: Vec<Row> = list.await?.into_iter().map(Row::from).collect();
     if as_json {
         print_json(&json!({ "creatives": rows }))?;

@@ -47,7 +47,7 @@ pub use media::{can_be_shown, media_type};
 pub use name::{FileName, InvalidName, escaped};
 pub use permit::{Allowance, NotPermitted, Permit, TicketKey};
 pub use plan::{InvalidPlan, Plan};
-pub use principal::{InvalidPrincipal, Principal};
+pub use principal::{InvalidPrincipal, KnownName, Principal};
 pub use quota::{OverQuota, Quotas, Usage};
 pub use range::{ByteRange, InvalidRange};
 pub use record::{

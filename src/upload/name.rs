@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use super::limits;
+use super::{limits, principal::is_unseen};
 
 /// A name that is too long to keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -60,7 +60,7 @@ impl FileName {
 pub fn escaped(text: &str) -> String {
     let escape = |c: char| match c {
         '\\' => vec!['\\', '\\'],
-        c if is_invisible(c) => c.escape_default().collect(),
+        c if is_unseen(c) => c.escape_default().collect(),
         c => vec![c],
     };
     text.chars().flat_map(escape).collect()

@@ -72,9 +72,63 @@ impl FromStr for Principal {
     }
 }
 
+/// What an operator calls a user who is stored: the name, or the name as lists show it
+/// ([`super::escaped`]). It need not follow today's rule: the user may be older than that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownName(String);
+
+impl KnownName {
+    /// The text as it was typed.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The users that may be meant, the likeliest first: a name that is typed as it is goes before
+    /// one that is typed as lists show it.
+    pub fn meant(&self) -> impl Iterator<Item = Principal> + use<> {
+        let shown = unescaped(&self.0).filter(|name| *name != self.0);
+        [Some(self.0.clone()), shown].into_iter().flatten().map(Principal::named)
+    }
+}
+
+impl FromStr for KnownName {
+    type Err = InvalidPrincipal;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPrincipal> {
+        match text {
+            "" => Err(InvalidPrincipal::Length),
+            ANONYMOUS => Err(InvalidPrincipal::Reserved),
+            _ => Ok(Self(text.into())),
+        }
+    }
+}
+
+/// The text that [`super::escaped`] shows like this, if there is one.
+fn unescaped(shown: &str) -> Option<String> {
+    let (mut text, mut rest) = (String::new(), shown);
+    while let Some((before, escape)) = rest.split_once('\\') {
+        text.push_str(before);
+        let (c, len) = match escape.chars().next()? {
+            'n' => ('\n', 1),
+            'r' => ('\r', 1),
+            't' => ('\t', 1),
+            '\\' => ('\\', 1),
+            _ => {
+                let (code, _) = escape.strip_prefix("u{")?.split_once('}')?;
+                (char::from_u32(u32::from_str_radix(code, 16).ok()?)?, "u{}".len() + code.len())
+            }
+        };
+        text.push(c);
+        rest = escape.get(len..)?;
+    }
+    text.push_str(rest);
+    Some(text)
+}
+
 /// Whether a character is not seen, or changes how others are shown: with one of them, two names
 /// look alike.
-fn is_unseen(c: char) -> bool {
+pub(super) fn is_unseen(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
@@ -93,6 +147,26 @@ impl fmt::Debug for Principal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stored_user_is_named_as_stored_or_as_shown() {
+        let meant = |text: &str| {
+            let name = text.parse::<KnownName>().expect("a name");
+            name.meant().map(|it| it.as_str().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(meant("ann"), ["ann"]);
+        for stored in ["mi\u{200c}ra", "a\nb", "DOM\\nina", "\u{feff}\\", "x\u{ad}\u{e0041}"] {
+            let shown = crate::upload::escaped(stored);
+            assert!(shown.chars().all(|c| !is_unseen(c)), "{shown:?}");
+            assert!(meant(stored).first().is_some_and(|it| it == stored));
+            assert!(meant(&shown).iter().any(|it| it == stored), "{shown:?}");
+        }
+        for no_escape in ["a\\", "a\\x", "a\\u{", "a\\u{110000}", "a\\u{}"] {
+            assert_eq!(meant(no_escape), [no_escape]);
+        }
+        assert_eq!("".parse::<KnownName>(), Err(InvalidPrincipal::Length));
+        assert_eq!("anonymous".parse::<KnownName>(), Err(InvalidPrincipal::Reserved));
+    }
 
     #[test]
     fn a_user_has_a_name_that_can_be_seen_and_is_not_the_publics() {

@@ -335,3 +335,42 @@ fn the_audit_trail_is_shown() {
         tool(setup, &["audit", "--upload=1"]).assert(2, &["not an id"]);
     });
 }
+
+/// The rule for names became stricter: who was added before must still be managed.
+#[test]
+fn a_user_whose_name_would_be_refused_today_is_managed_like_any_other() {
+    const STORED: &str = "mi\u{200c}ra";
+    const SHOWN: &str = "mi\\u{200c}ra";
+    let server = Server::start();
+    let setup = server.setup().clone();
+    assert!(server.terminated().0.success());
+    let add = "INSERT INTO users (name, created_at) VALUES (?1, 1)";
+    let db = rusqlite::Connection::open(setup.dir().join("flowstitch.db")).expect("there");
+    db.execute(add, [STORED]).expect("added");
+    drop(db);
+    let tool = |args: &[&str]| run(setup.dir(), args);
+    let running = setup.start();
+    let listed = tool(&["user", "list"]);
+    assert!(String::from_utf8_lossy(&listed.stdout).contains(SHOWN), "{listed:?}");
+    for name in [STORED, SHOWN] {
+        for args in [
+            &["user", "disable", name][..],
+            &["user", "enable", name],
+            &["user", "email", name, "mira@example.org"],
+            &["token", "list", name],
+            &["creatives", "list", "--user", name],
+            &["creatives", "give", "--public", "--to", name],
+        ] {
+            let output = tool(args);
+            assert!(output.status.success(), "{args:?}: {output:?}");
+        }
+    }
+    // Nobody new gets such a name.
+    for args in [&["user", "add", STORED][..], &["token", "create", STORED]] {
+        assert_eq!(tool(args).status.code(), Some(2), "{args:?}");
+    }
+    let removed = tool(&["user", "remove", "--yes", SHOWN]);
+    assert!(removed.status.success(), "{removed:?}");
+    assert!(!tool(&["user", "disable", STORED]).status.success());
+    assert!(running.terminated().0.success());
+}

@@ -3,8 +3,8 @@
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
+use super::people::known_user;
 use crate::{
-    access::UserError,
     http::{
         body,
         problem::Problem,
@@ -33,8 +33,7 @@ pub(super) async fn creatives(state: &State, what: &str, query: &str, by: &By) -
             deleted.then(|| body::json(StatusCode::OK, &())).ok_or_else(unknown)
         }
         "give" => {
-            let to: Principal = query.get("to", "a user's name")?.ok_or(UserError::Unknown)?;
-            state.access.user(&to).await.map_err(UserError::from)?.ok_or(UserError::Unknown)?;
+            let to = known_user(state, &query, "to").await?;
             let creatives = match (id()?, owner(&query)?) {
                 (Some(id), None) => {
                     let given = state.engine.give_creative(id, &to, by).await?;

@@ -14,7 +14,7 @@ use crate::{
         state::{Answer, State},
         trouble::sentence,
     },
-    upload::{AccessState, By, Principal, Scopes, TokenId, TokenRecord, Usage, User},
+    upload::{AccessState, By, KnownName, Principal, Scopes, TokenId, TokenRecord, Usage, User},
 };
 
 /// A user.
@@ -110,38 +110,37 @@ pub(super) async fn users(state: &State, what: &str, query: &str, by: &By) -> An
     let access = &state.access;
     match what {
         "list" => {
-            let users = access.users(query.get("name", "a user's name")?.as_ref()).await;
+            let after = query.get::<String>("name", "a user's name")?.map(Principal::named);
+            let users = access.users(after.as_ref()).await;
             let users = users.map_err(UserError::from)?;
             Ok(json(&users.into_iter().map(Person::from).collect::<Vec<_>>()))
         }
         "add" => {
             let email = query.get("email", "an e-mail address")?;
-            Ok(json(&Person::from(access.add_user(&name(&query)?, email, by).await?)))
+            Ok(json(&Person::from(access.add_user(&new_name(&query)?, email, by).await?)))
         }
         "disable" | "enable" => {
-            let name = name(&query)?;
+            let name = known_user(state, &query, "name").await?;
             let found = access.disable_user(&name, what == "disable", by).await;
             found.map_err(UserError::from)?.then(|| json(&())).ok_or(UserError::Unknown.into())
         }
         "email" => {
             // An empty one clears nothing: a script's variable may be empty by mistake.
             let email: String = query.get("email", "an e-mail address")?.ok_or(UserError::Email)?;
-            access.set_email(&name(&query)?, Some(&email), by).await?;
+            access.set_email(&known_user(state, &query, "name").await?, Some(&email), by).await?;
             Ok(json(&()))
         }
         "forget-email" => {
-            access.set_email(&name(&query)?, None, by).await?;
+            access.set_email(&known_user(state, &query, "name").await?, None, by).await?;
             Ok(json(&()))
         }
         "holdings" => {
-            let name = name(&query)?;
-            let user = access.user(&name).await.map_err(UserError::from)?;
-            user.ok_or(UserError::Unknown)?;
+            let name = known_user(state, &query, "name").await?;
             let Usage { uploads, stored_bytes, stored_files, .. } =
                 state.engine.usage(&name).await?;
             Ok(json(&Holdings { uploads, stored_files, stored_bytes }))
         }
-        "remove" => remove(state, &name(&query)?, by).await,
+        "remove" => remove(state, &known_user(state, &query, "name").await?, by).await,
         _ => Err(Problem::not_found()),
     }
 }
@@ -166,7 +165,8 @@ pub(super) async fn tokens(state: &State, what: &str, query: &str, by: &By) -> A
     let access = &state.access;
     match what {
         "list" => {
-            let user = query.get::<Principal>("name", "a user's name")?;
+            let named = query.get::<KnownName>("name", "a user's name")?.is_some();
+            let user = if named { Some(known_user(state, &query, "name").await?) } else { None };
             let tokens = access.tokens(user.as_ref()).await.map_err(UserError::from)?;
             Ok(json(&tokens.into_iter().map(TokenBody::from).collect::<Vec<_>>()))
         }
@@ -175,7 +175,7 @@ pub(super) async fn tokens(state: &State, what: &str, query: &str, by: &By) -> A
             let lifetime = query.get("seconds", "a number of seconds")?.map(Duration::from_secs);
             let label = query.get("label", "a text")?.unwrap_or_default();
             let scopes = scopes.unwrap_or(Scopes::NONE);
-            let new = NewToken { user: name(&query)?, label, scopes, lifetime };
+            let new = NewToken { user: new_name(&query)?, label, scopes, lifetime };
             let was_open = access.state() == AccessState::Open;
             let (token, record) = access.create_token(new, by).await?;
             let token = token.reveal();
@@ -190,9 +190,28 @@ pub(super) async fn tokens(state: &State, what: &str, query: &str, by: &By) -> A
     }
 }
 
-fn name(query: &Parameters) -> Result<Principal, Problem> {
-    let name = query.get("name", "a user's name")?;
-    name.ok_or_else(|| Problem::bad_request("invalid_name", "Name a user."))
+/// The name of a user who may not be there yet: it must follow the rule.
+fn new_name(query: &Parameters) -> Result<Principal, Problem> {
+    query.get("name", "a user's name")?.ok_or_else(nobody)
+}
+
+/// The user whom this parameter means. Errors: there is none; the catalog does not answer.
+pub(super) async fn known_user(
+    state: &State,
+    query: &Parameters,
+    parameter: &str,
+) -> Result<Principal, Problem> {
+    let name = query.get::<KnownName>(parameter, "a user's name")?.ok_or_else(nobody)?;
+    for user in name.meant() {
+        if state.access.user(&user).await.map_err(UserError::from)?.is_some() {
+            return Ok(user);
+        }
+    }
+    Err(UserError::Unknown.into())
+}
+
+fn nobody() -> Problem {
+    Problem::bad_request("invalid_name", "Name a user.")
 }
 
 fn unknown_token() -> Problem {

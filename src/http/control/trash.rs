@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
+use super::people::known_user;
 use crate::{
     engine::{Emptied, Restored},
     http::{
@@ -13,7 +14,7 @@ use crate::{
         query::Parameters,
         state::{Answer, State},
     },
-    upload::{By, CreativeId, Principal, Timestamp, TrashId, UploadId},
+    upload::{By, CreativeId, KnownName, Timestamp, TrashId, UploadId},
 };
 
 /// What came back from the trash.
@@ -66,7 +67,8 @@ async fn restore(state: &State, query: &str, by: &By) -> Answer {
         Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
     };
     let id = query.get::<TrashId>("id", "an id")?.ok_or_else(unknown)?;
-    let to = query.get::<Principal>("to", "the name of a user")?;
+    let named = query.get::<KnownName>("to", "the name of a user")?.is_some();
+    let to = if named { Some(known_user(state, &query, "to").await?) } else { None };
     let restored = state.engine.restore_from_trash(id, to.as_ref(), by).await?;
     let restored = restored.ok_or_else(unknown)?;
     let restored = restored.map_err(|why| Problem::new(StatusCode::CONFLICT, "conflict", why))?;
