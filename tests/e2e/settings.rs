@@ -118,6 +118,7 @@ fn migrations_are_shown_and_applied() {
         "shares",
         "sessions",
         "decoys",
+        "open",
     ];
     let all = |state: &str| -> String {
         let lines = (1..).zip(names).map(|(number, name)| format!("{number:04} {name} {state}\n"));

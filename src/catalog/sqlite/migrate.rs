@@ -30,6 +30,7 @@ const MIGRATIONS: &Migrations = &[
     ("shares", include_str!("../../../migrations/0014_shares.sql")),
     ("sessions", include_str!("../../../migrations/0015_sessions.sql")),
     ("decoys", include_str!("../../../migrations/0016_decoys.sql")),
+    ("open", include_str!("../../../migrations/0017_open.sql")),
 ];
 
 /// What the first migration writes into the file's header: "flst".
@@ -212,6 +213,50 @@ mod tests {
             names.expect("a list"),
             "creatives_by_day,creatives_by_owner,usage_creative_comes,usage_creative_goes"
         );
+    }
+
+    /// Who may use a service without users that comes from version `from`, where this happened.
+    fn access_after(from: usize, happened: &str) -> Option<String> {
+        let mut connection = memory();
+        apply_all(&mut connection, &MIGRATIONS[..from]).expect("as it was");
+        let ran = "INSERT INTO session (singleton, epoch, closed) VALUES (1, 'boot', 1);";
+        connection.execute_batch(ran).expect("written");
+        connection.execute_batch(happened).expect("written");
+        if 10 <= from {
+            connection.execute("UPDATE deployment SET access = 'open'", []).expect("decided");
+        }
+        apply(&mut connection).expect("now");
+        connection.query_row("SELECT access FROM deployment", [], |row| row.get(0)).expect("a row")
+    }
+
+    #[test]
+    fn a_service_that_lost_its_last_user_before_it_stored_its_access_is_not_open() {
+        const ANN: &str = "INSERT INTO users (name, created_at) VALUES ('ann', 1);";
+        let creative = |owner: &str| {
+            format!(
+                "INSERT INTO creatives (id, principal, filename, size, content_type, scheduled,
+                    created_at, upload_id)
+                VALUES (randomblob(16), '{owner}', 'a', 1, 'a/b', '2026-12-01', 5, zeroblob(16));"
+            )
+        };
+        let line = |action: &str, owner: &str| {
+            format!(
+                "INSERT INTO audit (at, action, principal, subject, means)
+                VALUES (1, '{action}', '{owner}', 'x', 'operator');"
+            )
+        };
+        for from in [9, 16] {
+            for (happened, expected) in [
+                (String::new(), "open"),
+                (creative("anonymous"), "open"),
+                (line("upload_opened", "anonymous"), "open"),
+                (format!("{ANN} {}", creative("ann")), "users"),
+                (line("user_removed", "ann"), "users"),
+                (line("token_created", "ann"), "users"),
+            ] {
+                assert_eq!(access_after(from, &happened).as_deref(), Some(expected), "{happened}");
+            }
+        }
     }
 
     #[test]

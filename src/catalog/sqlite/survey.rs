@@ -15,9 +15,12 @@ use crate::{
 
 type Result<T> = std::result::Result<T, CatalogError>;
 
-/// The version of the schema that has users, and the one that has a deployment.
+/// The versions of the schema that have users, the audit trail, and a deployment, and the one from
+/// which on what it says of the access can be believed (see `0017_open.sql`).
 const USERS: u32 = 3;
+const AUDIT: u32 = 8;
 const DEPLOYMENT: u32 = 10;
+const ACCESS: u32 = 17;
 
 /// What is known of a catalog that is there, of whatever version of this program.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -71,6 +74,11 @@ fn look(db: &Connection, version: u32) -> Result<CatalogSurvey> {
     } else {
         (Some(deployment::mark(db)?), deployment::access(db)?)
     };
+    // What the migrations will decide, seen before they are applied.
+    let has_had_users = (AUDIT..ACCESS).contains(&version)
+        && any("SELECT 1 FROM audit WHERE principal <> 'anonymous'
+                OR action IN ('user_added', 'user_removed') LIMIT 1")?;
+    let access = if has_had_users { Some(AccessState::Users) } else { access };
     Ok(CatalogSurvey {
         mark,
         access,
