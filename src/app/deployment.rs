@@ -44,6 +44,23 @@ pub enum Mismatch {
         /// The folder.
         folder: PathBuf,
     },
+    /// The catalog was last used by a version of this program that did not mark folders yet.
+    #[error(
+        "the database {} is older than the folder {}: the version of this program that wrote it \
+         did not mark its folders, and this folder is marked. Most likely the database is a backup \
+         from before an upgrade. Nothing was changed. To go on with the folder as it is, put the \
+         newer database back in its place, or check the setting database. To go back to the time \
+         of the backup, restore the folders that were saved with it. If there are none, start once \
+         with --adopt: then every unfinished upload is read back before it is believed, and what \
+         the database does not know is given up",
+        database.display(), folder.display()
+    )]
+    OlderCatalog {
+        /// The database.
+        database: PathBuf,
+        /// The folder.
+        folder: PathBuf,
+    },
     /// The catalog is in use, and a folder is new.
     #[error(
         "the database {} is in use, but the folder {} is {state}: it may lie on a disk that is not \
@@ -123,6 +140,9 @@ fn judge(database: &Path, catalog: CatalogSurvey, folders: &[Folder<'_>]) -> Res
             _ if !catalog.is_used && (has_files || mark.is_some()) => {
                 Err(Mismatch::NewCatalog { database: database(), folder: folder() })
             }
+            Some(_) if own.is_none() => {
+                Err(Mismatch::OlderCatalog { database: database(), folder: folder() })
+            }
             Some(Mark { deployment, .. }) if Some(deployment) != own => {
                 Err(Mismatch::Foreign { database: database(), folder: folder() })
             }
@@ -177,6 +197,7 @@ mod tests {
         match judge(path, catalog, &[Folder { path, survey, has_known }]) {
             Ok(()) => "right",
             Err(Mismatch::NewCatalog { .. }) => "new catalog",
+            Err(Mismatch::OlderCatalog { .. }) => "older catalog",
             Err(Mismatch::Foreign { .. }) => "foreign",
             Err(Mismatch::NewFolder { state, .. }) => state,
         }
@@ -195,7 +216,9 @@ mod tests {
             (used(Some(9)), Some(mark(9)), false, "right"),
             (used(Some(2)), Some(mark(9)), true, "right"),
             (used(Some(9)), other, true, "foreign"),
-            (used(None), other, true, "foreign"),
+            // What was saved before an upgrade is old, and not another service's.
+            (used(None), other, true, "older catalog"),
+            (used(None), Some(mark(1)), false, "older catalog"),
             (used(Some(9)), None, false, "empty"),
             (used(Some(9)), None, true, unmarked),
             (idle, None, true, unmarked),

@@ -19,7 +19,7 @@ use std::fmt;
 
 use async_trait::async_trait;
 
-pub use self::deployment::{Advanced, Deployment};
+pub use self::deployment::{Advanced, Deployment, Seen};
 pub use self::directory::{Directory, EmailChange};
 pub use self::doomed::Doomed;
 pub use self::error::CatalogError;

@@ -9,10 +9,10 @@ use tokio_util::task::TaskTracker;
 
 use super::{Shared, UploadError};
 use crate::{
-    catalog::{Advanced, Doomed},
+    catalog::{Advanced, Doomed, Seen},
     store::{Origin, PublishedName},
     upload::{
-        Mark, TrashNote, TrashReason, UploadId, UploadRecord, UploadState,
+        DeploymentId, Mark, TrashNote, TrashReason, UploadId, UploadRecord, UploadState,
         limits::SWEEP_BATCH_LEN_MAX,
     },
 };
@@ -24,9 +24,9 @@ pub(super) async fn at_start(
     background: &TaskTracker,
 ) -> Result<(), UploadError> {
     let mark = own_mark(shared).await?;
-    let clean = shared.catalog.open_session(epoch).await?;
-    // The catalog first: see `Mark::generation`.
+    // Between the catalog and the session: see `Deployment::advance`.
     mark_folders(shared, mark).await;
+    let clean = shared.catalog.open_session(epoch).await?;
     if !clean {
         tracing::warn!("The last session did not end in order: recovering");
     }
@@ -57,25 +57,40 @@ pub(super) async fn at_start(
 
 /// Counts this start. Errors: the folders belong to another catalog.
 async fn own_mark(shared: &Shared) -> Result<Mark, UploadError> {
-    let (catalog, mut marks) = (shared.catalog.deployment(), shared.store.marks().await?);
-    let own = catalog.id().await?;
-    if shared.options.adopt {
-        marks.retain(|mark| mark.deployment == own);
-    }
-    if marks.iter().any(|mark| mark.deployment != own) {
+    let (catalog, marks) = (shared.catalog.deployment(), shared.store.marks().await?);
+    let (own, adopt) = (catalog.id().await?, shared.options.adopt);
+    if !adopt && marks.iter().flatten().any(|mark| mark.deployment != own) {
         return Err(UploadError::Unavailable(
             "the data folders belong to another database: use the two that belong together".into(),
         ));
     }
-    let Advanced { mark, in_step } = catalog.advance(marks.last().map(|it| it.generation)).await?;
+    let seen = match seen(&marks, own) {
+        // The operator vouches for whose the folders are, and not for what is in them.
+        Seen::Nothing if adopt => Seen::Mixed(0),
+        Seen::All(newest) if adopt => Seen::Mixed(newest),
+        seen => seen,
+    };
+    let Advanced { mark, in_step } = catalog.advance(seen).await?;
     if !in_step {
         tracing::warn!(
             generation = mark.generation,
-            "The database and the data folders are not of the same time: one of them was restored \
-             from a backup. Every unfinished upload is read back before it is believed"
+            "The database and the data folders may not be of the same time: one of them was \
+             restored from a backup or taken over, or a start or a stop was cut short. Every \
+             unfinished upload is read back before it is believed"
         );
     }
     Ok(mark)
+}
+
+/// Which generation these folders have, by their marks of this deployment.
+fn seen(marks: &[Option<Mark>], own: DeploymentId) -> Seen {
+    let of_own = |mark: &Option<Mark>| mark.filter(|mark| mark.deployment == own);
+    let generations: Vec<_> = marks.iter().map(|mark| Some(of_own(mark)?.generation)).collect();
+    match generations.iter().max().copied().flatten() {
+        None => Seen::Nothing,
+        Some(newest) if generations.iter().all(|it| *it == Some(newest)) => Seen::All(newest),
+        Some(newest) => Seen::Mixed(newest),
+    }
 }
 
 /// Marks the folders. A full disk keeps no service from starting or stopping: the next start or
@@ -89,9 +104,9 @@ pub(super) async fn mark_folders(shared: &Shared, mark: Mark) {
 
 /// Counts the end of a session, so that a copy of the catalog from before it is known to be old.
 pub(super) async fn at_stop(shared: &Shared) -> Result<(), UploadError> {
-    let marks = shared.store.marks().await?;
-    let seen = marks.last().map(|mark| mark.generation);
-    let Advanced { mark, .. } = shared.catalog.deployment().advance(seen).await?;
+    let (catalog, marks) = (shared.catalog.deployment(), shared.store.marks().await?);
+    // Whatever the folders say, the session that is closed next has written to them.
+    let Advanced { mark, .. } = catalog.advance(seen(&marks, catalog.id().await?)).await?;
     mark_folders(shared, mark).await;
     Ok(())
 }

@@ -244,13 +244,9 @@ impl Disk {
         self.incomplete.space()
     }
 
-    /// The marks of the folders, the newest last.
-    pub(super) fn marks(&self) -> io::Result<Vec<Mark>> {
-        let marks = self.folders().map(Folder::mark).into_iter();
-        let mut marks: Vec<Mark> =
-            marks.filter_map(Result::transpose).collect::<io::Result<_>>()?;
-        marks.sort_by_key(|mark| mark.generation);
-        Ok(marks)
+    /// The marks of the folders.
+    pub(super) fn marks(&self) -> io::Result<Vec<Option<Mark>>> {
+        self.folders().into_iter().map(Folder::mark).collect()
     }
 
     pub(super) fn set_mark(&self, mark: Mark) -> io::Result<()> {

@@ -260,7 +260,7 @@ impl ChunkStore for FsStore {
         self.work("list the finished files", Disk::published).await
     }
 
-    async fn marks(&self) -> Result<Vec<Mark>, StoreError> {
+    async fn marks(&self) -> Result<Vec<Option<Mark>>, StoreError> {
         self.work("read which deployment the folders belong to", Disk::marks).await
     }
 

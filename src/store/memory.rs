@@ -315,8 +315,8 @@ impl ChunkStore for MemoryStore {
         self.on(StoreOp::Look, |state| Ok(state.files.keys().cloned().collect()))
     }
 
-    async fn marks(&self) -> Result<Vec<Mark>, StoreError> {
-        self.on(StoreOp::Mark, |state| Ok(state.mark.into_iter().collect()))
+    async fn marks(&self) -> Result<Vec<Option<Mark>>, StoreError> {
+        self.on(StoreOp::Mark, |state| Ok(vec![state.mark]))
     }
 
     async fn set_mark(&self, mark: Mark) -> Result<(), StoreError> {

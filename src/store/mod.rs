@@ -142,8 +142,8 @@ pub trait ChunkStore: fmt::Debug + Send + Sync + 'static {
     /// The finished files that are here.
     async fn published(&self) -> Result<Vec<PublishedName>, StoreError>;
 
-    /// What the folders are marked with: one mark for each folder that has one, the newest last.
-    async fn marks(&self) -> Result<Vec<Mark>, StoreError>;
+    /// What each folder is marked with, if it is.
+    async fn marks(&self) -> Result<Vec<Option<Mark>>, StoreError>;
 
     /// Marks every folder, durably, in place of the mark that it has. After an error some folders
     /// may have the new one.

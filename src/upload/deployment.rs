@@ -34,8 +34,8 @@ impl fmt::Display for DeploymentId {
 pub struct Mark {
     /// Which deployment they belong to.
     pub deployment: DeploymentId,
-    /// How often the service was started and stopped. The catalog is changed first, so it is at
-    /// most one ahead of the folders, unless one of them was restored from a backup.
+    /// How often the service was started and stopped. The catalog is changed first, and then the
+    /// folders. If they differ, something was cut short in between, or restored from a backup.
     pub generation: u64,
 }
 

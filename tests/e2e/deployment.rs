@@ -9,6 +9,9 @@ use std::{
 
 use crate::support::{FlowFile, Server, Setup, bytes, output, run};
 
+/// Which database a folder belongs to.
+const MARK: &str = ".flowstitch-deployment";
+
 /// Every file below a folder, with its content, but for those of the database's journal.
 fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut all = BTreeMap::new();
@@ -200,8 +203,114 @@ fn a_database_from_a_backup_makes_what_runs_suspect_and_says_so() {
     assert!(setup.start().terminated().0.success());
     fs::copy(&copy, &database).expect("restored");
     let server = setup.start();
-    server.log().wait_for("one of them was restored from a backup");
+    server.log().wait_for("restored from a backup");
     finish(&server, &half);
+}
+
+/// Copies the files of a folder to another one.
+fn copy_files(from: &Path, to: &Path) {
+    for (path, content) in contents(from) {
+        let path = to.join(Path::new(&path).strip_prefix(from).expect("below it"));
+        fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        fs::write(path, content).expect("written");
+    }
+}
+
+/// Asserts that every chunk that is said to be here is, and that the upload can be finished.
+#[track_caller]
+fn finish_whatever_is_lost(server: &Server, half: &FlowFile, lost: &[usize]) {
+    let probed = |number| half.probe(&mut server.connect(), number).expect("an answer").status;
+    for number in 1..=half.count() {
+        let is_missing = lost.contains(&number) || number == half.count();
+        assert_eq!(probed(number), if is_missing { 204 } else { 200 }, "chunk {number}");
+    }
+    let (creative, _) = half.resume(server);
+    assert!(server.setup().published(&creative) == half.content, "not what was sent");
+}
+
+/// Chunk 1 is stored and the folder copied; then chunks 2 and 3 are stored, and the session ends.
+fn with_a_copy(end: impl FnOnce(Server)) -> (Setup, FlowFile, std::path::PathBuf) {
+    let server = Server::start();
+    let half = FlowFile::new("half.bin", bytes(2, 40_000), 10_000);
+    let post = |number| {
+        half.post(&mut server.connect(), number).expect("an answer").assert_status(200);
+    };
+    post(1);
+    let setup = server.setup().clone();
+    let copy = setup.dir().join("copy");
+    copy_files(&setup.dir().join("incomplete"), &copy);
+    post(2);
+    post(3);
+    end(server);
+    (setup, half, copy)
+}
+
+#[test]
+fn parts_that_are_older_than_the_database_are_not_believed() {
+    let (setup, half, copy) = with_a_copy(|server| assert!(server.terminated().0.success()));
+    copy_files(&copy, &setup.dir().join("incomplete"));
+    let server = setup.start();
+    server.log().wait_for("read back before it is believed");
+    finish_whatever_is_lost(&server, &half, &[2, 3]);
+}
+
+#[test]
+fn parts_from_between_two_sessions_are_not_believed_after_a_crash() {
+    let (setup, half) = used();
+    let (place, copy) = (setup.dir().join("incomplete"), setup.dir().join("copy"));
+    copy_files(&place, &copy);
+    let server = setup.start();
+    half.post(&mut server.connect(), 3).expect("an answer").assert_status(200);
+    server.kill_9();
+    // All folders: none of them tells of the last session.
+    copy_files(&copy, &place);
+    for folder in ["completed", "trash"] {
+        fs::copy(copy.join(MARK), setup.dir().join(folder).join(MARK)).expect("copied");
+    }
+    finish_whatever_is_lost(&setup.start(), &half, &[3]);
+}
+
+#[test]
+fn parts_that_the_operator_lets_in_are_not_believed() {
+    for is_marked in [false, true] {
+        let (setup, half, _) = with_a_copy(|server| assert!(server.terminated().0.success()));
+        let place = setup.dir().join("incomplete");
+        if !is_marked {
+            fs::remove_file(place.join(MARK)).expect("there");
+        }
+        for (path, content) in contents(&place) {
+            if !path.ends_with(MARK) {
+                fs::write(path, vec![0; content.len()]).expect("written");
+            }
+        }
+        finish_whatever_is_lost(&setup.flag("--adopt").start(), &half, &[1, 2, 3]);
+    }
+}
+
+#[test]
+fn a_clean_restart_reads_nothing_back() {
+    let (setup, half) = used();
+    let server = setup.start();
+    finish(&server, &half);
+    assert!(!server.terminated().1.whole().iter().any(|line| line.contains("read back")));
+}
+
+#[test]
+fn a_database_from_before_an_upgrade_is_called_old_and_can_be_used() {
+    let (setup, _) = used();
+    let database = setup.dir().join("flowstitch.db");
+    for file in ["flowstitch.db", "flowstitch.db-wal", "flowstitch.db-shm"] {
+        fs::remove_file(setup.dir().join(file)).ok();
+    }
+    let db = rusqlite::Connection::open(&database).expect("made");
+    for sql in EARLIER.iter().chain(&[KNOWN]) {
+        db.execute_batch(sql).expect("as it was");
+    }
+    drop(db);
+    assert_refused(&setup, &["is older than the folder", "before an upgrade", "saved with it"]);
+    let server = setup.flag("--adopt").start();
+    assert_eq!(server.creatives().len(), 1);
+    server.log().wait_for("read back before it is believed");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::MemoryCatalog;
 use crate::{
-    catalog::{Advanced, CatalogError, Deployment},
+    catalog::{Advanced, CatalogError, Deployment, Seen},
     upload::{AccessState, DeploymentId},
 };
 
@@ -14,7 +14,7 @@ impl Deployment for MemoryCatalog {
         self.visit(|facts| facts.mark.0.deployment)
     }
 
-    async fn advance(&self, seen: Option<u64>) -> Result<Advanced, CatalogError> {
+    async fn advance(&self, seen: Seen) -> Result<Advanced, CatalogError> {
         self.change(|facts| {
             let advanced = facts.mark.0.advanced(seen);
             if let Some(session) = facts.session.as_mut().filter(|_| !advanced.in_step) {

@@ -5,7 +5,7 @@ use rusqlite::{Connection, named_params};
 
 use super::{SqliteCatalog, columns::comparable};
 use crate::{
-    catalog::{Advanced, CatalogError, Deployment},
+    catalog::{Advanced, CatalogError, Deployment, Seen},
     upload::{AccessState, DeploymentId, Mark},
 };
 
@@ -17,7 +17,7 @@ impl Deployment for SqliteCatalog {
         self.readers.read(|db| Ok(mark(db)?.deployment)).await
     }
 
-    async fn advance(&self, seen: Option<u64>) -> Result<Advanced> {
+    async fn advance(&self, seen: Seen) -> Result<Advanced> {
         self.write(move |tx| advance(tx, seen)).await
     }
 
@@ -40,7 +40,7 @@ pub(super) fn mark(db: &Connection) -> Result<Mark> {
     Ok(db.prepare_cached(SQL)?.query_row([], read)?)
 }
 
-fn advance(tx: &Connection, seen: Option<u64>) -> Result<Advanced> {
+fn advance(tx: &Connection, seen: Seen) -> Result<Advanced> {
     const DOUBT: &str = "UPDATE session SET closed = 0, epoch = '' WHERE singleton = 1";
     const COUNT: &str = "UPDATE deployment SET generation = ?1 WHERE singleton = 1";
     let own = mark(tx)?;

@@ -208,7 +208,7 @@ impl ChunkStore for StagedStore {
         self.call(StoreOp::Look, self.inner.published()).await
     }
 
-    async fn marks(&self) -> Result<Vec<Mark>, StoreError> {
+    async fn marks(&self) -> Result<Vec<Option<Mark>>, StoreError> {
         self.inner.marks().await
     }
 
