@@ -11,7 +11,7 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderName, StatusCode, Version, header, request, uri::Authority};
 
-use super::{problem::Problem, state::State};
+use super::{body::Request, problem::Problem, state::State};
 
 /// What proxies add, beside everything that begins with [`X_FORWARDED`].
 const OF_PROXIES: [HeaderName; 7] = [
@@ -27,9 +27,10 @@ const X_FORWARDED: &str = "x-forwarded";
 
 /// Errors: 421, if the service is open only because nobody has decided, and this request is not one
 /// of this machine's own.
-pub(super) fn check(state: &State, request: &request::Parts) -> Result<(), Problem> {
-    if !state.access.is_undecided() || is_local(request) {
-        return Ok(());
+pub(super) fn admit(state: &State, request: Request) -> Result<Request, Problem> {
+    let (parts, body) = request.into_parts();
+    if !state.access.is_undecided() || is_local(&parts) {
+        return Ok(Request::from_parts(parts, body));
     }
     let detail = "This service has no users yet, so it answers only programs and pages of its own \
                   machine, which ask for localhost or a loopback address by HTTP/1.1 and through \

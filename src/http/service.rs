@@ -125,9 +125,7 @@ async fn carry_out(state: Arc<State>, route: Option<Route>, request: Request) ->
 }
 
 async fn dispatch(state: Arc<State>, route: Option<Route>, request: Request) -> Answer {
-    let (parts, body) = request.into_parts();
-    local::check(&state, &parts)?;
-    let request = Request::from_parts(parts, body);
+    let request = local::admit(&state, request)?;
     let route = route.ok_or_else(Problem::not_found)?;
     let method = request.method().clone();
     if method == Method::OPTIONS {
