@@ -317,10 +317,8 @@ impl Catalog for MemoryCatalog {
         self.change(|facts| {
             let creative = facts.creatives.remove(&id)?;
             let note = TrashNote::of_deleted(&creative, by).map(|note| note.to_json());
-            let filename = creative.filename.clone();
-            facts.doomed.insert(id, Doomed { id, filename, note });
-            let name = creative.filename.as_str();
-            facts.note_creative(&creative, Deed::CreativeDeleted, by, name);
+            facts.doomed.insert(id, Doomed { id, filename: creative.filename.clone(), note });
+            facts.note_creative(&creative, Deed::CreativeDeleted, by, creative.filename.as_str());
             Some(creative)
         })
     }
@@ -342,9 +340,11 @@ impl Catalog for MemoryCatalog {
         self.visit(|facts| facts.doomed.values().cloned().collect())
     }
 
+    async fn doomed_by_id(&self, id: CreativeId) -> Result<Option<Doomed>, CatalogError> {
+        self.visit(|facts| facts.doomed.get(&id).cloned())
+    }
+
     async fn buried(&self, id: CreativeId) -> Result<(), CatalogError> {
-        self.change(|facts| {
-            facts.doomed.remove(&id);
-        })
+        self.change(|facts| drop(facts.doomed.remove(&id)))
     }
 }

@@ -326,6 +326,9 @@ pub trait Catalog: fmt::Debug + Send + Sync + 'static {
     /// The files whose creatives were deleted and that are not known to be gone.
     async fn doomed(&self) -> Result<Vec<Doomed>, CatalogError>;
 
+    /// The same for one deleted creative; nothing if its file is not to go (any more).
+    async fn doomed_by_id(&self, id: CreativeId) -> Result<Option<Doomed>, CatalogError>;
+
     /// The file of this deleted creative is gone.
     async fn buried(&self, id: CreativeId) -> Result<(), CatalogError>;
 }

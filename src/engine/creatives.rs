@@ -6,9 +6,9 @@ use bytes::Bytes;
 
 use super::{Engine, UploadError, registry::Registry};
 use crate::{
-    catalog::{CreativeQuery, Doomed},
+    catalog::CreativeQuery,
     store::PublishedName,
-    upload::{By, ByteRange, Creative, CreativeId, Day, Principal, TrashNote, limits},
+    upload::{By, ByteRange, Creative, CreativeId, Day, Principal, limits},
 };
 
 impl Engine {
@@ -98,9 +98,7 @@ impl Engine {
         };
         let Some(creative) = deleted else { return Ok(false) };
         self.refresh(&creative, None).await;
-        let note = TrashNote::of_deleted(&creative, by).map(|note| note.to_json());
-        let doomed = Doomed { id, filename: creative.filename, note };
-        if let Err(error) = self.shared.bury(&doomed).await {
+        if let Err(error) = self.shared.bury(id).await {
             let error = &error as &dyn Error;
             tracing::warn!(creative.id = %id, error, "A deleted creative's file stays for now");
         }

@@ -27,16 +27,19 @@ mod live;
 mod load;
 mod operator;
 mod options;
+mod places;
 mod progress;
 mod publish;
 mod quarantine;
 mod quota;
 mod receive;
+mod reclaim;
 mod recover;
 mod registry;
 mod restore;
 mod room;
 mod share;
+mod sights;
 mod sink;
 mod snapshot;
 mod spool;
@@ -57,6 +60,10 @@ use futures_util::stream::BoxStream;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::{
+    budget::Budget, commit::Pending, live::Live, places::Places, quarantine::Scans, quota::Begun,
+    registry::Registry, sights::Sights, snapshot::Lifetimes, verify::Verifications,
+};
 pub use self::{
     ask::Announced,
     budget::{Allowance, Lease},
@@ -170,6 +177,10 @@ struct Shared {
     commits: mpsc::Sender<Pending>,
     /// Uploads that can be stitched further. Only hints: the catalog is the truth.
     hints: mpsc::Sender<UploadId>,
+    /// Held by whoever moves a file to the trash or back, on the word of the catalog.
+    places: Places,
+    /// What was seen in the trash.
+    sights: Sights,
     /// Held by whoever takes room: between asking how much there is and taking it.
     room: tokio::sync::Mutex<()>,
     /// Held by whoever changes what catalog and coverage say of uploads: the two change together.
@@ -214,6 +225,8 @@ impl Engine {
             background: background.clone(),
             commits,
             hints,
+            places: Places::new(),
+            sights: Sights::default(),
             room: tokio::sync::Mutex::default(),
             ledger: tokio::sync::Mutex::default(),
             requests: TaskTracker::new(),

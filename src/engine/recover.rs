@@ -9,10 +9,11 @@ use tokio_util::task::TaskTracker;
 
 use super::{Shared, UploadError};
 use crate::{
-    catalog::{Advanced, Doomed, Seen},
+    catalog::{Advanced, Seen},
     store::{Origin, PublishedName},
     upload::{
-        DeploymentId, Mark, TrashNote, TrashReason, UploadId, UploadRecord, UploadState,
+        CreativeId, DeploymentId, Mark, TrashNote, TrashReason, UploadId, UploadRecord,
+        UploadState,
         limits::SWEEP_BATCH_LEN_MAX,
     },
 };
@@ -168,23 +169,29 @@ async fn bring_home(shared: &Shared, record: &UploadRecord) -> Result<bool, Uplo
 pub(super) async fn bury(shared: &Shared) -> Result<(), UploadError> {
     let mut outcome = Ok(());
     for doomed in shared.catalog.doomed().await? {
-        outcome = shared.bury(&doomed).await.and(outcome);
+        outcome = shared.bury(doomed.id).await.and(outcome);
     }
     outcome
 }
 
 impl Shared {
-    /// Takes a doomed file from its place: to the trash, or for good if its owner deleted it.
-    pub(super) async fn bury(&self, doomed: &Doomed) -> Result<(), UploadError> {
-        let name = PublishedName::new(doomed.id, &doomed.filename);
-        match &doomed.note {
-            None => self.store.unpublish(&name).await?,
-            Some(note) => {
-                let unknown = || TrashNote::unknown(TrashReason::Ended);
-                let note = TrashNote::parse(note.as_bytes()).unwrap_or_else(unknown);
-                self.set_aside(Origin::Completed(name), &note).await?;
+    /// Takes the file of a deleted creative from its place: to the trash, or for good if its owner
+    /// deleted it. No effect if the creative was restored in the meantime: a list of doomed files
+    /// may be older than that, so the row is read again while nobody can restore it.
+    pub(super) async fn bury(&self, id: CreativeId) -> Result<(), UploadError> {
+        let _turn = self.places.of_creative(id).await;
+        let Some(doomed) = self.catalog.doomed_by_id(id).await? else { return Ok(()) };
+        if self.catalog.creative(id).await?.is_none() {
+            let name = PublishedName::new(id, &doomed.filename);
+            match &doomed.note {
+                None => self.store.unpublish(&name).await?,
+                Some(note) => {
+                    let unknown = || TrashNote::unknown(TrashReason::Ended);
+                    let note = TrashNote::parse(note.as_bytes()).unwrap_or_else(unknown);
+                    self.set_aside(Origin::Completed(name), &note).await?;
+                }
             }
         }
-        Ok(self.catalog.buried(doomed.id).await?)
+        Ok(self.catalog.buried(id).await?)
     }
 }

@@ -1,5 +1,4 @@
-//! What is brought back from the trash: by a start, where the catalog knows it after all, and by
-//! the operator.
+//! What the operator brings back from the trash.
 
 use std::sync::Arc;
 
@@ -7,7 +6,7 @@ use bytes::Bytes;
 
 use super::{Engine, Shared, UploadError, load::slices};
 use crate::{
-    store::{Origin, PublishedName, StoreError, TrashKey, Trashed},
+    store::{Origin, PublishedName, Trashed},
     upload::{
         By, ByteRange, Creative, CreativeId, DigestKinds, FileDigest, FileName, Hashing, Principal,
         Timestamp, TrashId, TrashNote, UploadId, limits::HEAD_LEN, media_type,
@@ -37,6 +36,7 @@ type Refusal = String;
 
 /// How every refusal ends.
 const OUTPUT: &str = "with --output FILE its bytes are written to a file";
+const NOTHING_COUNTS: &str = "Its upload knows of no byte in this file";
 
 impl Engine {
     /// Brings a file back from the trash, for its owner or for `to`. It stays there if that is
@@ -65,22 +65,25 @@ impl Engine {
         Ok(Some(restored))
     }
 
-    /// Removes what was put into the trash before this time for good.
+    /// Removes what was put into the trash before this time for good. What is missed in its place
+    /// stays.
     pub async fn empty_trash(&self, before: Timestamp, by: &By) -> Result<Emptied, UploadError> {
         let mut emptied = Emptied::default();
         for trashed in self.shared.store.trash().await? {
             if before <= trashed.key.id.time() {
                 break;
             }
-            self.shared.empty_one(&trashed.key, by).await?;
-            emptied.files += 1;
-            emptied.bytes += trashed.occupied;
+            if self.shared.empty_one(&trashed, by).await? {
+                emptied.files += 1;
+                emptied.bytes += trashed.occupied;
+            }
         }
         self.shared.measure_trash().await?;
         Ok(emptied)
     }
 
-    /// The ranges that the catalog knows are read before any of them is believed.
+    /// The ranges that the catalog knows are read before any of them is believed. If none of them
+    /// is in the file, it goes back to the trash.
     async fn restore_upload(
         shared: &Arc<Shared>,
         trashed: &Trashed,
@@ -88,18 +91,32 @@ impl Engine {
     ) -> Result<Result<Restored, Refusal>, UploadError> {
         let record = shared.catalog.upload(upload).await?;
         if record.is_none_or(|record| !record.state.is_running()) {
-            return Ok(Err(format!("No running upload has this file; {OUTPUT}.")));
+            return refuse("No running upload has this file");
         }
-        if trashed.len.is_some() && shared.store.len(upload).await?.is_some() {
-            return Ok(Err(format!("Its upload has another file by now; {OUTPUT}.")));
+        if shared.catalog.ranges(upload).await?.is_empty() {
+            return refuse(NOTHING_COUNTS);
         }
-        shared.store.bring_back(&trashed.key).await?;
+        {
+            let _turn = shared.places.of(&trashed.key.origin).await;
+            if trashed.len.is_some() && shared.store.len(upload).await?.is_some() {
+                return refuse("Its upload has another file by now");
+            }
+            shared.store.bring_back(&trashed.key).await?;
+        }
         let Some(live) = Shared::by_id(shared, upload).await? else {
             return Err(UploadError::unavailable("the upload is gone"));
         };
         let _progress = live.progress.lock().await;
         shared.forget_damaged(&live).await?;
         let covered = live.lock().coverage.covered();
+        if covered == 0 {
+            // As in `Shared::clear_place`.
+            let mut placed = live.placed.lock().await;
+            let note = shared.store.read_note(&trashed.key).await.unwrap_or_default();
+            shared.store.set_aside(&trashed.key, note).await?;
+            *placed = false;
+            return refuse(NOTHING_COUNTS);
+        }
         Ok(Ok(Restored::Upload(upload, covered)))
     }
 
@@ -111,12 +128,14 @@ impl Engine {
         by: &By,
     ) -> Result<Result<Restored, Refusal>, UploadError> {
         let shared = &self.shared;
-        let refuse = |why: &str| Ok(Err(format!("{why}; {OUTPUT}.")));
         let Some(note) = shared.note_of(&trashed.key).await else {
             return refuse("Nothing is known of this file but its bytes");
         };
-        if shared.catalog.creative(name.id()).await?.is_some() {
-            return refuse("Its creative is there");
+        if let Some(creative) = shared.catalog.creative(name.id()).await? {
+            return shared.reunite(trashed, name, creative, to, by).await;
+        }
+        if note.reason.is_refutation() {
+            return refuse("It is known not to be the file that was uploaded");
         }
         if let Some(upload) = note.upload_id
             && !shared.catalog.running(&[upload]).await?.is_empty()
@@ -125,14 +144,7 @@ impl Engine {
         }
         let owner = to.cloned().or(note.user_id.as_deref().map(Principal::named));
         let owner = owner.unwrap_or_else(Principal::anonymous);
-        let is_known = owner.is_anonymous()
-            || shared
-                .catalog
-                .directory()
-                .user(&owner)
-                .await?
-                .is_some_and(|user| user.disabled_at.is_none());
-        if !is_known {
+        if !shared.may_own(&owner).await? {
             return refuse("Its user is disabled or not there: name another one with --to USER");
         }
         let len = match trashed.len {
@@ -140,7 +152,11 @@ impl Engine {
             None => shared.store.published_len(name).await?,
         };
         let Some(len) = len else { return refuse("The file itself is not there any more") };
-        let (digest, head) = shared.hash_trashed(trashed, name, len, &note).await?;
+        if note.size.is_some_and(|size| size != len) {
+            return refuse("It is not as long as it was");
+        }
+        let kinds = shared.kinds_of(&note);
+        let (digest, head) = shared.hash_trashed(trashed, name, len, kinds).await?;
         let differs = |known: Option<&String>, found: Option<String>| {
             known.is_some_and(|known| found.is_some_and(|found| *known != found))
         };
@@ -150,9 +166,7 @@ impl Engine {
             return refuse("Its bytes are not what they were");
         }
         let creative = creative(name.id(), &note, owner, (len, digest, &head), shared);
-        shared.store.bring_back(&trashed.key).await?;
-        if !shared.catalog.restore_creative(&creative, by).await? {
-            shared.set_aside(Origin::Completed(name.clone()), &note).await?;
+        if !shared.record_restored(trashed, name, &note, &creative, by).await? {
             return refuse("Its user is not there any more, or the upload became another creative");
         }
         self.refresh(&creative, Some(creative.clone())).await;
@@ -160,21 +174,93 @@ impl Engine {
     }
 }
 
+fn refuse(why: &str) -> Result<Result<Restored, Refusal>, UploadError> {
+    Ok(Err(format!("{why}; {OUTPUT}.")))
+}
+
 impl Shared {
-    /// What a file in the trash hashes to, by the digests that are known of it or else are taken of
-    /// new files; and its beginning.
+    /// Whether creatives may be this principal's.
+    async fn may_own(&self, owner: &Principal) -> Result<bool, UploadError> {
+        if owner.is_anonymous() {
+            return Ok(true);
+        }
+        let user = self.catalog.directory().user(owner).await?;
+        Ok(user.is_some_and(|user| user.disabled_at.is_none()))
+    }
+
+    /// Brings a file back and writes its record. Returns false, and leaves the file in the trash,
+    /// if the catalog refuses the record.
+    async fn record_restored(
+        &self,
+        trashed: &Trashed,
+        name: &PublishedName,
+        note: &TrashNote,
+        creative: &Creative,
+        by: &By,
+    ) -> Result<bool, UploadError> {
+        let _turn = self.places.of_creative(name.id()).await;
+        if self.catalog.creative(name.id()).await?.is_some() {
+            return Ok(false);
+        }
+        self.store.bring_back(&trashed.key).await?;
+        let restored = self.catalog.restore_creative(creative, by).await?;
+        if !restored {
+            self.set_aside(Origin::Completed(name.clone()), note).await?;
+        }
+        Ok(restored)
+    }
+
+    /// Brings back the file of a creative that is there and lacks it.
+    async fn reunite(
+        &self,
+        trashed: &Trashed,
+        name: &PublishedName,
+        creative: Creative,
+        to: Option<&Principal>,
+        by: &By,
+    ) -> Result<Result<Restored, Refusal>, UploadError> {
+        if to.is_some_and(|to| *to != creative.principal) {
+            return refuse("Its creative is there and belongs to another user");
+        }
+        if !self.is_missed(trashed).await? {
+            return refuse("Its creative is there, and this is not a file that it lacks");
+        }
+        let kinds = creative.digest.kinds();
+        let (digest, _) = self.hash_trashed(trashed, name, creative.size, kinds).await?;
+        if digest != creative.digest {
+            return refuse("Its creative is there, and its bytes are not what they were");
+        }
+        let _turn = self.places.of_creative(name.id()).await;
+        // The creative may have been deleted, or have got its file, in the meantime.
+        if !self.is_missed(trashed).await? {
+            return refuse("Its creative does not lack this file any more");
+        }
+        let note = self.note_of(&trashed.key).await;
+        self.store.bring_back(&trashed.key).await?;
+        self.note_restored(&trashed.key, note.as_ref(), by).await;
+        Ok(Ok(Restored::Creative(Box::new(creative))))
+    }
+
+    /// Which digests are known of a file in the trash, or else are taken of new files.
+    fn kinds_of(&self, note: &TrashNote) -> DigestKinds {
+        let taken = DigestKinds::of(self.options.digest, false);
+        DigestKinds {
+            sha256: taken.sha256 || note.sha256.is_some(),
+            blake3: taken.blake3 || note.blake3.is_some(),
+        }
+    }
+}
+
+impl Shared {
+    /// What a file in the trash hashes to, and its beginning.
     async fn hash_trashed(
         &self,
         trashed: &Trashed,
         name: &PublishedName,
         len: u64,
-        note: &TrashNote,
+        kinds: DigestKinds,
     ) -> Result<(FileDigest, Bytes), UploadError> {
-        let taken = DigestKinds::of(self.options.digest, false);
-        let mut hashing = Hashing::new(DigestKinds {
-            sha256: taken.sha256 || note.sha256.is_some(),
-            blake3: taken.blake3 || note.blake3.is_some(),
-        });
+        let mut hashing = Hashing::new(kinds);
         let mut head = Bytes::new();
         let whole = ByteRange::new(0, len).map_err(|_| UploadError::unavailable("too long"))?;
         for slice in slices(whole) {
@@ -194,46 +280,6 @@ impl Shared {
             hashing = updated.map_err(|error| UploadError::Unavailable(error.into()))?;
         }
         Ok((hashing.finish(), head))
-    }
-
-    /// Brings back what a start finds in the trash although the catalog knows it: a newer one was
-    /// restored meanwhile. Files that it lists as gone are where it expects them again.
-    pub(super) async fn reclaim(&self) -> Result<(), UploadError> {
-        for Trashed { key, len, .. } in self.store.trash().await? {
-            if len.is_none() || !self.is_missed(&key.origin).await? {
-                continue;
-            }
-            tracing::warn!(trash.id = %key.id, file = %key.origin, "Brought back from the trash");
-            self.reclaim_one(&key).await?;
-        }
-        Ok(())
-    }
-
-    async fn reclaim_one(&self, key: &TrashKey) -> Result<(), UploadError> {
-        let note = self.note_of(key).await;
-        match self.store.bring_back(key).await {
-            // Gone in the meantime, or twice in the trash.
-            Err(StoreError::NotFound { .. }) => return Ok(()),
-            moved => moved?,
-        }
-        self.store.empty(key).await?;
-        self.note_restored(key, note.as_ref(), &By::server(self.clock.now())).await;
-        Ok(())
-    }
-
-    /// Whether the catalog knows of a file that is not there.
-    async fn is_missed(&self, origin: &Origin) -> Result<bool, UploadError> {
-        Ok(match origin {
-            Origin::Incomplete(upload) => {
-                !self.catalog.running(&[*upload]).await?.is_empty()
-                    && self.store.len(*upload).await?.is_none()
-                    && !self.catalog.ranges(*upload).await?.is_empty()
-            }
-            Origin::Completed(name) => {
-                self.catalog.creative(name.id()).await?.is_some()
-                    && self.store.published_len(name).await?.is_none()
-            }
-        })
     }
 }
 

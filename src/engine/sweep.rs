@@ -96,7 +96,7 @@ async fn sweep(shared: &Arc<Shared>) -> Result<(), UploadError> {
     {}
     forget_sign_ins(shared).await?;
     prune(shared).await?;
-    shared.empty_trash(ago(shared, shared.options.trash_ttl)).await?;
+    shared.empty_trash().await?;
     clear(shared).await
 }
 

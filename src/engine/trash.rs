@@ -8,8 +8,8 @@ use std::error::Error;
 
 use super::{Shared, UploadError, live::Live};
 use crate::{
-    store::{Origin, TrashKey},
-    upload::{By, Deed, Principal, Timestamp, TrashId, TrashNote, TrashReason},
+    store::{Origin, TrashKey, Trashed},
+    upload::{By, Deed, Principal, TrashId, TrashNote, TrashReason, limits::TRASH_KEPT},
 };
 
 impl Shared {
@@ -39,6 +39,7 @@ impl Shared {
     async fn move_to_trash(&self, key: &TrashKey, note: &TrashNote) -> Result<bool, UploadError> {
         let was_there = self.store.set_aside(key, note.to_json().into()).await?;
         if was_there {
+            self.sights.first_seen(key.id);
             tracing::warn!(
                 trash.id = %key.id, file = %key.origin, reason = %note.reason,
                 "Moved a file to the trash: `flowstitch trash list` shows it"
@@ -51,9 +52,9 @@ impl Shared {
 
     /// Counts what is in the trash, for the metrics and for `GET /limits`.
     pub(super) async fn measure_trash(&self) -> Result<(), UploadError> {
-        let trash = self.store.trash().await?;
-        self.metrics.trash_files.set(trash.len() as u64);
-        self.metrics.trash_bytes.set(trash.iter().map(|trashed| trashed.occupied).sum());
+        let size = self.store.trash_size().await?;
+        self.metrics.trash_files.set(size.files);
+        self.metrics.trash_bytes.set(size.bytes);
         Ok(())
     }
 
@@ -67,42 +68,67 @@ impl Shared {
         self.set_aside(Origin::Completed(live.published_name()), &note).await
     }
 
-    /// Removes from the trash what was put there before this time.
-    pub(super) async fn empty_trash(&self, before: Timestamp) -> Result<(), UploadError> {
-        for trashed in self.store.trash().await? {
-            if self.stop.is_cancelled() || before <= trashed.key.id.time() {
+    /// Removes from the trash what has been there for `trash_ttl`, see [`Sights::are_over`].
+    pub(super) async fn empty_trash(&self) -> Result<(), UploadError> {
+        let trash = self.store.trash().await?;
+        self.sights.keep(&trash);
+        let (ttl, mut emptied) = (self.options.trash_ttl, false);
+        for trashed in trash {
+            if self.stop.is_cancelled() {
                 break;
             }
-            self.empty_one(&trashed.key, &By::server(self.clock.now())).await?;
+            if self.sights.are_over(trashed.key.id, ttl, self.clock.now()) {
+                emptied |= self.empty_one(&trashed, &By::server(self.clock.now())).await?;
+            }
         }
-        self.measure_trash().await
+        if emptied { self.measure_trash().await } else { Ok(()) }
     }
 
     /// Gives up what is in the trash, the oldest first, until so many bytes are free. Nothing of it
-    /// goes if all of it would not be enough.
+    /// goes if all of it would not be enough, and nothing that went there a short time ago: a
+    /// request for much room must not remove what the operator has just deleted by mistake.
     pub(super) async fn give_up_trash(&self, needed: u64) -> Result<(), UploadError> {
-        let trash = self.store.trash().await?;
-        let occupied: u64 = trash.iter().map(|trashed| trashed.occupied).sum();
         let free = self.store.space().await?.free;
-        if trash.is_empty() || free.saturating_add(occupied) < needed {
+        let size = self.store.trash_size().await?;
+        if size.files == 0 || free.saturating_add(size.bytes) < needed {
+            return Ok(());
+        }
+        let before = super::sweep::ago(self, TRASH_KEPT);
+        let mut trash = self.store.trash().await?;
+        trash.retain(|trashed| trashed.key.id.time() <= before);
+        let occupied: u64 = trash.iter().map(|trashed| trashed.occupied).sum();
+        if free.saturating_add(occupied) < needed {
             return Ok(());
         }
         for trashed in trash {
             if needed <= self.store.space().await?.free {
                 break;
             }
-            tracing::warn!(trash.id = %trashed.key.id, "Emptied from the trash: the disk is full");
-            self.empty_one(&trashed.key, &By::server(self.clock.now())).await?;
+            if self.empty_one(&trashed, &By::server(self.clock.now())).await? {
+                let id = trashed.key.id;
+                tracing::warn!(trash.id = %id, "Emptied from the trash: the disk is full");
+            }
         }
         self.measure_trash().await
     }
 
-    /// Removes one file from the trash for good.
-    pub(super) async fn empty_one(&self, key: &TrashKey, by: &By) -> Result<(), UploadError> {
+    /// Removes one file from the trash for good, unless it is missed in its place. Returns whether
+    /// it was removed.
+    pub(super) async fn empty_one(&self, trashed: &Trashed, by: &By) -> Result<bool, UploadError> {
+        let key = &trashed.key;
+        let _turn = self.places.of(&key.origin).await;
+        if self.is_missed(trashed).await? {
+            tracing::warn!(
+                trash.id = %key.id, file = %key.origin,
+                "Kept a file in the trash that is missed in its place: `flowstitch trash restore` \
+                 brings it back, and so does the next start"
+            );
+            return Ok(false);
+        }
         let note = self.note_of(key).await;
         self.store.empty(key).await?;
         self.note_deed(Deed::TrashEmptied, key, note.as_ref(), by).await;
-        Ok(())
+        Ok(true)
     }
 
     /// What was written down about a file in the trash, if that can be read.

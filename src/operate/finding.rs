@@ -1,10 +1,10 @@
 //! What `verify` found, in words for people and in words for programs.
 
-use std::{fmt, path::Path};
+use std::{borrow::Cow, fmt, path::Path};
 
 use serde::Serialize;
 
-use crate::upload::{Creative, CreativeId, FileDigest, UploadId, UploadRecord, escaped};
+use crate::upload::{Creative, CreativeId, FileDigest, TrashId, UploadId, UploadRecord, escaped};
 
 /// Something that is not as it should be, or not as one might expect.
 #[derive(Debug, Clone, Serialize)]
@@ -23,14 +23,14 @@ pub(super) struct Finding {
     /// What is wrong.
     problem: String,
     /// What to do about it.
-    action: &'static str,
+    action: Cow<'static, str>,
 }
 
 /// What is wrong with the file of a creative.
 #[derive(Debug)]
 pub(super) enum Damage {
-    /// It is not there.
-    Missing,
+    /// It is not there, but the trash may have it.
+    Missing(Option<TrashId>),
     /// It has so many bytes.
     Size(u64),
     /// Its bytes hash to this.
@@ -43,7 +43,7 @@ impl Finding {
     /// The file of a creative is not what it was when it was published.
     pub(super) fn damaged(creative: &Creative, file: &Path, damage: &Damage) -> Self {
         let (code, problem) = match damage {
-            Damage::Missing => ("missing_file", "the file is not there".into()),
+            Damage::Missing(_) => ("missing_file", "the file is not there".into()),
             Damage::Size(len) => {
                 let size = creative.size;
                 ("wrong_size", format!("the file has {len} bytes and should have {size}"))
@@ -59,9 +59,16 @@ impl Finding {
             }
         };
         let action = match damage {
-            Damage::Unreadable(_) => "look at the disk, and whether this user may read the file",
-            Damage::Missing | Damage::Size(_) | Damage::Digest(_) => {
-                "restore the file from a backup, or delete the creative"
+            Damage::Missing(Some(id)) => format!(
+                "a file of its name is in the trash: start the server, which brings it back, or \
+                 use `flowstitch trash restore {id}` while it runs"
+            )
+            .into(),
+            Damage::Unreadable(_) => {
+                Cow::from("look at the disk, and whether this user may read the file")
+            }
+            Damage::Missing(None) | Damage::Size(_) | Damage::Digest(_) => {
+                "restore the file from a backup, or delete the creative".into()
             }
         };
         let mut fault = Self::new(true, code, file, problem, action);
@@ -151,9 +158,9 @@ impl Finding {
         code: &'static str,
         file: &Path,
         problem: String,
-        action: &'static str,
+        action: impl Into<Cow<'static, str>>,
     ) -> Self {
-        let file = file.display().to_string();
+        let (file, action) = (file.display().to_string(), action.into());
         let (creative_id, upload_id, filename) = (None, None, None);
         Self { is_fault, code, creative_id, upload_id, file, filename, problem, action }
     }

@@ -15,6 +15,7 @@ mod finding;
 mod progress;
 mod sweep;
 mod table;
+mod tally;
 mod tokens;
 mod trash;
 mod uploads;

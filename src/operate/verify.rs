@@ -9,11 +9,7 @@
 
 use std::{
     fmt,
-    io::{self, Read},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
 };
 
 use futures_util::{Stream, TryStreamExt, stream};
@@ -24,15 +20,14 @@ use super::{
     Data, Failure, counted,
     finding::{Damage, Finding},
     progress::Progress,
+    tally::{Tally, digest},
 };
 use crate::{
     catalog::CatalogError,
     store::{Found, PublishedName, StoreError, TrashKey},
     upload::{
-        Creative, CreativeId, FileDigest, Hashing, TrashNote, UploadId,
-        limits::{
-            PROGRESS_INTERVAL, READ_LEN_MAX, VERIFY_AT_ONCE, VERIFY_PAGE_LEN, VERIFY_SECOND_LOOK,
-        },
+        Creative, CreativeId, Hashing, TrashNote, UploadId,
+        limits::{PROGRESS_INTERVAL, VERIFY_AT_ONCE, VERIFY_PAGE_LEN, VERIFY_SECOND_LOOK},
     },
 };
 
@@ -55,13 +50,6 @@ pub(super) struct Seen {
     parts: u64,
     /// Files in the trash, each against the note about it.
     trash: u64,
-}
-
-/// What is counted while creatives are looked at, several at once.
-#[derive(Debug, Default)]
-struct Tally {
-    read_bytes: AtomicU64,
-    by_length_only: AtomicU64,
 }
 
 /// What is looked at.
@@ -121,7 +109,10 @@ fn look_at_creatives(
         async move {
             let subject = Subject::Creative(id);
             let twice = move |data: &Data| match look(data, &subject, &tally)? {
-                Some(_) => look(data, &subject, &Tally::default()),
+                Some(_) => {
+                    let in_trash = tally.in_trash.clone();
+                    look(data, &subject, &Tally { in_trash, ..Tally::default() })
+                }
                 None => Ok(None),
             };
             data.blocking(twice).await
@@ -233,7 +224,7 @@ fn examine(
     tally: &Tally,
 ) -> std::result::Result<Option<Damage>, StoreError> {
     match data.files.published_len(name)? {
-        None => return Ok(Some(Damage::Missing)),
+        None => return Ok(Some(Damage::Missing(tally.in_trash(data, name)?))),
         Some(len) if len != creative.size => return Ok(Some(Damage::Size(len))),
         Some(_) if creative.digest.is_empty() => {
             tally.by_length_only.fetch_add(1, Ordering::Relaxed);
@@ -241,30 +232,13 @@ fn examine(
         }
         Some(_) => {}
     }
-    let Some(file) = data.files.read_published(name)? else { return Ok(Some(Damage::Missing)) };
+    let Some(file) = data.files.read_published(name)? else {
+        return Ok(Some(Damage::Missing(tally.in_trash(data, name)?)));
+    };
     let failed = |error| StoreError::from_io("read a finished file", error);
     let hashing = Hashing::new(creative.digest.kinds());
     let found = digest(file, hashing, &tally.read_bytes).map_err(failed)?;
     Ok((found != creative.digest).then_some(Damage::Digest(found)))
-}
-
-fn digest(
-    mut file: impl Read,
-    mut hashing: Hashing,
-    read_bytes: &AtomicU64,
-) -> io::Result<FileDigest> {
-    let mut buffer = vec![0; READ_LEN_MAX];
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(hashing.finish()),
-            Ok(len) => {
-                hashing.update(&buffer[..len]);
-                read_bytes.fetch_add(len as u64, Ordering::Relaxed);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
 }
 
 /// Is there a reason to have this file?

@@ -14,7 +14,8 @@ use futures_util::{StreamExt, stream};
 use tokio::sync::Mutex;
 
 use super::{
-    ChunkStore, PublishedName, Space, StoreError, TrashKey, Trashed, assert_readable,
+    ChunkStore, PublishedName, Space, StoreError, TrashKey, TrashSize, Trashed, assert_note,
+    assert_readable,
     disk::Disk,
     place::{Folders, OpenError, Place},
 };
@@ -221,12 +222,17 @@ impl ChunkStore for FsStore {
     }
 
     async fn set_aside(&self, key: &TrashKey, note: Bytes) -> Result<bool, StoreError> {
+        assert_note(&note);
         let key = key.clone();
         self.work("move a file to the trash", move |disk| disk.set_aside(&key, &note)).await
     }
 
     async fn trash(&self) -> Result<Vec<Trashed>, StoreError> {
-        self.work("list the trash", |disk| disk.bin().list()).await
+        self.work("list the trash", |disk| disk.bin().list_readable()).await
+    }
+
+    async fn trash_size(&self) -> Result<TrashSize, StoreError> {
+        self.work("list the trash", |disk| disk.bin().size()).await
     }
 
     async fn read_note(&self, key: &TrashKey) -> Result<Bytes, StoreError> {

@@ -17,7 +17,9 @@ use self::{
     state::{Fault, State, When},
     stored::Stored,
 };
-use super::{ChunkStore, PublishedName, Space, StoreError, TrashKey, Trashed, assert_readable};
+use super::{
+    ChunkStore, PublishedName, Space, StoreError, TrashKey, Trashed, assert_note, assert_readable,
+};
 use crate::upload::{ByteRange, Mark, UploadId, limits};
 
 /// A store in memory, with knobs for tests.
@@ -266,6 +268,7 @@ impl ChunkStore for MemoryStore {
     }
 
     async fn set_aside(&self, key: &TrashKey, note: Bytes) -> Result<bool, StoreError> {
+        assert_note(&note);
         let half = note.clone();
         self.on_or_half(
             StoreOp::SetAside,

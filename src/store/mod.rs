@@ -36,7 +36,7 @@ pub use self::{
     fs::FsStore,
     place::{Folders, OpenError},
     survey::FolderSurvey,
-    trash::{Origin, TrashKey, Trashed},
+    trash::{Origin, TrashKey, TrashSize, Trashed},
     view::{Found, StoreView},
 };
 use crate::upload::{ByteRange, CreativeId, FileName, Mark, UploadId, limits};
@@ -122,6 +122,11 @@ pub trait ChunkStore: fmt::Debug + Send + Sync + 'static {
     /// What is in the trash, the oldest first.
     async fn trash(&self) -> Result<Vec<Trashed>, StoreError>;
 
+    /// How much is in the trash. The work does not grow with that, as a rule.
+    async fn trash_size(&self) -> Result<TrashSize, StoreError> {
+        Ok(self.trash().await?.iter().collect())
+    }
+
     /// The note that was kept beside a file in the trash.
     async fn read_note(&self, key: &TrashKey) -> Result<Bytes, StoreError>;
 
@@ -165,6 +170,11 @@ pub trait ChunkStore: fmt::Debug + Send + Sync + 'static {
 /// The memory of one read is bounded by its caller: see [`ChunkStore::read`].
 fn assert_readable(range: ByteRange) {
     assert!(range.len() <= limits::READ_LEN_MAX as u64, "a read of {range} at once");
+}
+
+/// A longer note could be written and not be read, see [`ChunkStore::set_aside`].
+fn assert_note(note: &Bytes) {
+    assert!(note.len() as u64 <= limits::TRASH_NOTE_LEN_MAX, "a note of {} bytes", note.len());
 }
 
 /// Room in a store, in bytes.

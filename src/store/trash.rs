@@ -42,6 +42,30 @@ impl fmt::Display for TrashKey {
     }
 }
 
+/// How much is in the trash.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TrashSize {
+    /// How many files.
+    pub files: u64,
+    /// How many bytes of the disk they take.
+    pub bytes: u64,
+}
+
+impl TrashSize {
+    pub(super) fn add(&mut self, occupied: u64) {
+        self.files += 1;
+        self.bytes = self.bytes.saturating_add(occupied);
+    }
+}
+
+impl<'a> FromIterator<&'a Trashed> for TrashSize {
+    fn from_iter<T: IntoIterator<Item = &'a Trashed>>(trash: T) -> Self {
+        let mut size = Self::default();
+        trash.into_iter().for_each(|trashed| size.add(trashed.occupied));
+        size
+    }
+}
+
 /// A file in the trash.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trashed {

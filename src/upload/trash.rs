@@ -25,6 +25,17 @@ pub enum TrashReason {
     DeletedByOperator,
 }
 
+impl TrashReason {
+    /// Whether the file is known not to be the one that its creative should have.
+    #[must_use]
+    pub fn is_refutation(self) -> bool {
+        match self {
+            Self::NotMatching | Self::Damaged | Self::InTheWay => true,
+            Self::UnknownUpload | Self::Ended | Self::DeletedByOperator => false,
+        }
+    }
+}
+
 impl fmt::Display for TrashReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

@@ -350,3 +350,37 @@ fn what_root_makes_belongs_to_the_owner_of_the_folder() {
     }
     assert!(names.iter().all(|(_, uid, gid)| (*uid, *gid) == (1234, 2345)), "{names:?}");
 }
+
+/// So is what root puts into the trash: a later start by the service's user could not look into it.
+#[test]
+fn what_root_makes_in_the_trash_belongs_to_the_owner_of_the_trash() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let setup = Setup::new();
+    let server = setup.start();
+    let creative = FlowFile::new("a.bin", bytes(7, 3000), 1000).upload(&server);
+    assert!(server.terminated().0.success());
+    for folder in [setup.dir().to_owned(), setup.dir().join("trash")] {
+        chown(folder, Some(1234), Some(2345)).expect("root may");
+    }
+    let id = creative["id"].as_str().expect("an id");
+    assert!(run(setup.dir(), &["creatives", "delete", id]).status.success());
+    let mut pending = vec![setup.dir().join("trash")];
+    let mut seen = 0;
+    while let Some(folder) = pending.pop() {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("read").path();
+            let metadata = fs::metadata(&path).expect("there");
+            let is_moved = path.extension().is_some_and(|it| it == "bin");
+            if !path.ends_with(".flowstitch-deployment") && !is_moved {
+                assert_eq!((metadata.uid(), metadata.gid()), (1234, 2345), "{}", path.display());
+                seen += 1;
+            }
+            if metadata.is_dir() {
+                pending.push(path);
+            }
+        }
+    }
+    assert!(2 <= seen, "a folder and a note");
+}

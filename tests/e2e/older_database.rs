@@ -99,3 +99,27 @@ fn nothing_that_was_complete_is_lost_and_verify_says_how_to_go_on() {
     assert_eq!((status, &emptied["files"]), (0, &1.into()), "{emptied:#}");
     assert_eq!(json(&setup, &["verify", "--json"]).0, 0);
 }
+
+#[test]
+fn verify_says_which_file_in_the_trash_a_creative_lacks() {
+    let server = Server::start();
+    let setup = server.setup().clone();
+    let backup = setup.dir().join("backup.db");
+    let file = FlowFile::new("a.bin", bytes(7, 3000), 1000);
+    let creative = file.upload(&server);
+    let id = creative["id"].as_str().expect("an id");
+    save(&setup, &backup);
+    assert_eq!(run(setup.dir(), &["creatives", "delete", id]).status.code(), Some(0));
+    assert!(server.terminated().0.success());
+    restore(&setup, &backup);
+
+    let (status, found) = json(&setup, &["verify", "--json"]);
+    assert_eq!((status, codes(&found)), (1, vec!["missing_file"]), "{found:#}");
+    let (_, trash) = json(&setup, &["trash", "list", "--json"]);
+    let trashed = trash["files"][0]["id"].as_str().expect("an id");
+    let action = found["faults"][0]["action"].as_str().expect("words");
+    assert!(action.contains(&format!("`flowstitch trash restore {trashed}`")), "{action}");
+    let server = setup.start();
+    assert!(server.terminated().0.success());
+    assert_eq!(json(&setup, &["verify", "--json"]).0, 0);
+}

@@ -95,6 +95,9 @@ pub(super) async fn a_deleted_creative_leaves_a_doomed_file(catalog: Shared) {
     assert_eq!(state(&*catalog, upload.id).await, UploadState::Complete);
     let doomed = [Doomed { id: first.id, filename: first.filename.clone(), note: None }];
     assert_eq!(catalog.doomed().await.expect("listed"), doomed);
+    let by_id = async |id| catalog.doomed_by_id(id).await.expect("read");
+    assert_eq!(by_id(first.id).await.as_ref(), Some(&doomed[0]));
+    assert_eq!(by_id(second.id).await, None);
 
     // Again, and what was never there: nothing new is doomed.
     assert_eq!(catalog.delete_creative(first.id, &by).await.expect("no effect"), None);
@@ -104,6 +107,7 @@ pub(super) async fn a_deleted_creative_leaves_a_doomed_file(catalog: Shared) {
     catalog.buried(first.id).await.expect("buried");
     catalog.buried(first.id).await.expect("it may be buried again");
     assert_eq!(catalog.doomed().await.expect("listed"), []);
+    assert_eq!(by_id(first.id).await, None);
     assert_eq!(catalog.creative(second.id).await.expect("read"), Some(second));
 }
 

@@ -166,11 +166,17 @@ pub(super) fn give(
 pub(super) fn doomed(db: &Connection) -> Result<Vec<Doomed>> {
     const SQL: &str = "SELECT id, filename, note FROM doomed ORDER BY id";
     let mut statement = db.prepare_cached(SQL)?;
-    let doomed = |row: &rusqlite::Row<'_>| {
-        Ok(Doomed { id: row.get(0)?, filename: row.get(1)?, note: row.get(2)? })
-    };
-    let rows = statement.query_map([], doomed)?;
+    let rows = statement.query_map([], doomed_file)?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
+pub(super) fn doomed_by_id(db: &Connection, id: CreativeId) -> Result<Option<Doomed>> {
+    const SQL: &str = "SELECT id, filename, note FROM doomed WHERE id = ?1";
+    Ok(db.prepare_cached(SQL)?.query_row([id], doomed_file).optional()?)
+}
+
+fn doomed_file(row: &rusqlite::Row<'_>) -> rusqlite::Result<Doomed> {
+    Ok(Doomed { id: row.get(0)?, filename: row.get(1)?, note: row.get(2)? })
 }
 
 pub(super) fn buried(tx: &Connection, id: CreativeId) -> Result<()> {

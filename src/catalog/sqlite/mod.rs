@@ -267,10 +267,9 @@ impl Catalog for SqliteCatalog {
     async fn purgeable(&self, before: Timestamp) -> Result<u64, CatalogError> {
         let (mut count, mut last) = (0, None);
         loop {
-            let slice = self.readers.read(move |db| purge::purgeable(db, before, last));
-            let (more, end) = slice.await?;
-            count += more;
-            last = end;
+            let (more, end) =
+                self.readers.read(move |db| purge::purgeable(db, before, last)).await?;
+            (count, last) = (count + more, end);
             if last.is_none() {
                 return Ok(count);
             }
@@ -339,6 +338,10 @@ impl Catalog for SqliteCatalog {
 
     async fn doomed(&self) -> Result<Vec<Doomed>, CatalogError> {
         self.readers.read(creatives::doomed).await
+    }
+
+    async fn doomed_by_id(&self, id: CreativeId) -> Result<Option<Doomed>, CatalogError> {
+        self.readers.read(move |db| creatives::doomed_by_id(db, id)).await
     }
 
     async fn buried(&self, id: CreativeId) -> Result<(), CatalogError> {

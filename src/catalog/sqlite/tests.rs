@@ -291,6 +291,7 @@ pub(super) async fn call_everything(catalog: &SqliteCatalog) {
     assert!(catalog.restore_creative(&creative, &sample_by(0)).await.expect("restored"));
     catalog.delete_creative(creative.id, &sample_by(0)).await.expect("deleted");
     catalog.doomed().await.expect("listed");
+    catalog.doomed_by_id(creative.id).await.expect("read");
     catalog.buried(creative.id).await.expect("buried");
     catalog.purgeable(sample_time(5000)).await.expect("counted");
     catalog.purge(sample_time(5000), 10).await.expect("purged");

@@ -335,6 +335,10 @@ impl Catalog for StagedCatalog {
         self.call(CatalogOp::Look, self.inner.doomed()).await
     }
 
+    async fn doomed_by_id(&self, id: CreativeId) -> Result<Option<Doomed>, CatalogError> {
+        self.call(CatalogOp::Look, self.inner.doomed_by_id(id)).await
+    }
+
     async fn buried(&self, id: CreativeId) -> Result<(), CatalogError> {
         self.call(CatalogOp::Buried, self.inner.buried(id)).await
     }

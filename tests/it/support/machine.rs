@@ -126,9 +126,13 @@ impl Machine {
 
 /// Waits until nothing is left to run: paused time moves only then.
 pub(crate) async fn idle() {
+    pass(Duration::from_millis(1)).await;
+}
+
+/// Lets paused time pass, with all that happens in it.
+pub(crate) async fn pass(time: Duration) {
     let never = std::future::pending::<()>();
-    let waited = tokio::time::timeout(Duration::from_millis(1), never).await;
-    assert!(waited.is_err());
+    assert!(tokio::time::timeout(time, never).await.is_err());
 }
 
 impl TestApp {

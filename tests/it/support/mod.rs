@@ -24,7 +24,7 @@ pub(crate) use self::{
     flow::{FlowFile, multipart, pattern, sha256_hex},
     form::{Form, counted, cut},
     gate::Gate,
-    machine::{Machine, idle},
+    machine::{Machine, idle, pass},
     outbox::{Outbox, code_in},
     store::StagedStore,
     trickle::Trickle,
