@@ -279,12 +279,15 @@ impl App {
             state.stop.begun.cancel();
             (failed, Instant::now() + in_all)
         };
-        let ended = async { tokio::join!(serving, controlling, operating, mailing, told) };
-        let (outcome, (), (), (), (failed, deadline)) = tokio::select! {
-            ended = ended => ended,
-            never = end_bodies(&state.stop) => match never {},
+        let stopping = async {
+            let (outcome, (), (), (), (failed, deadline)) =
+                tokio::join!(serving, controlling, operating, mailing, told);
+            (outcome, failed, timeout_at(deadline, state.engine.stop()).await)
         };
-        let closed = timeout_at(deadline, state.engine.stop()).await;
+        let (outcome, failed, closed) = tokio::select! {
+            stopped = stopping => stopped,
+            never = end_waits(state) => match never {},
+        };
         if let Ok(Err(error)) = &closed {
             tracing::error!(error = error as &dyn Error, "The catalog was not closed in order");
         }
@@ -333,18 +336,20 @@ fn for_requests(config: &Config) -> Duration {
     in_all.saturating_sub((in_all / 4).min(limits::ENGINE_STOP_TIMEOUT))
 }
 
-/// Ends all bodies that are still coming a moment before their connections would be cut, so that
-/// their clients are answered.
-async fn end_bodies(stop: &Stop) -> Infallible {
+/// A moment before connections would be cut, ends all bodies that are still coming, and all waits
+/// for stitches, so that clients are answered and no request holds up the engine.
+async fn end_waits(state: &State) -> Infallible {
+    let stop = &state.stop;
     stop.begun.cancelled().await;
     sleep(stop.within.saturating_sub(stop.within / limits::STOP_PATIENCE_PART)).await;
     stop.over.cancel();
+    state.engine.hurry();
     std::future::pending().await
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{io, time::Duration};
 
     use http::{Request, StatusCode};
     use tower::ServiceExt;
@@ -358,7 +363,12 @@ mod tests {
 
     /// An application in memory, and a request that brings it a whole file.
     async fn app(store: &Arc<MemoryStore>) -> (App, body::Request) {
-        let config = Config { listen: ([127, 0, 0, 1], 0).into(), ..Config::default() };
+        configured(store, Config::default()).await
+    }
+
+    /// The same with other settings.
+    async fn configured(store: &Arc<MemoryStore>, config: Config) -> (App, body::Request) {
+        let config = Config { listen: ([127, 0, 0, 1], 0).into(), ..config };
         let parts = Parts {
             store: store.clone(),
             catalog: Arc::new(MemoryCatalog::new()),
@@ -419,6 +429,22 @@ mod tests {
             let (answer, ended) = tokio::join!(answer, run(app, &stop));
             assert_eq!((answer, ended), ((StatusCode::SERVICE_UNAVAILABLE, true), Ended::InOrder));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_waits_for_its_file_to_be_published_does_not_hold_up_the_stop() {
+        let store = Arc::new(MemoryStore::new());
+        for _ in 0..1000 {
+            store.fail_next(StoreOp::Publish, io::ErrorKind::Other);
+        }
+        let config = Config { completion_wait: Duration::from_hours(1), ..Config::default() };
+        let (app, upload) = configured(&store, config).await;
+        let service = app.service();
+        let stop = CancellationToken::new();
+        stop.cancel();
+        let (answer, ended) = tokio::join!(service.oneshot(upload), run(app, &stop));
+        let status = answer.expect("it always answers").status();
+        assert_eq!((status, ended), (StatusCode::OK, Ended::InOrder));
     }
 
     #[tokio::test(start_paused = true)]

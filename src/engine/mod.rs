@@ -189,6 +189,8 @@ struct Shared {
     background: TaskTracker,
     /// Requests, and clean-up that requests left behind.
     requests: TaskTracker,
+    /// Cancelled when requests are not to wait for stitches any more.
+    hurry: CancellationToken,
     /// Cancelled when the engine is to stop.
     stop: CancellationToken,
     /// Cancelled when one of the engine's own tasks has panicked.
@@ -230,6 +232,7 @@ impl Engine {
             room: tokio::sync::Mutex::default(),
             ledger: tokio::sync::Mutex::default(),
             requests: TaskTracker::new(),
+            hurry: CancellationToken::new(),
             stop: CancellationToken::new(),
             failed: CancellationToken::new(),
             options: parts.options,
@@ -256,6 +259,12 @@ impl Engine {
     /// would go on in part, and nobody would know: it is to be stopped and started anew.
     pub async fn failed(&self) {
         self.shared.failed.cancelled().await;
+    }
+
+    /// From now on requests are answered without waiting for stitches. To be called before
+    /// [`Self::stop`] runs out of time.
+    pub fn hurry(&self) {
+        self.shared.hurry.cancel();
     }
 
     /// Stops in order: requests end, commits drain, stitches that run end, the catalog is closed.

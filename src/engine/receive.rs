@@ -123,8 +123,9 @@ impl Engine {
         let mut changes = live.watch();
         let is_open = || live.upload_state() == UploadState::Stitching || live.has_evidence();
         let ended = changes.wait_for(|_| !is_open());
+        let waited = timeout(self.shared.options.completion_wait, ended);
         // Past the wait the answer says `stitching`, which is the truth.
-        drop(timeout(self.shared.options.completion_wait, ended).await);
+        drop(self.shared.hurry.run_until_cancelled(waited).await);
         self.shared.snapshot(live)
     }
 }

@@ -106,7 +106,11 @@ impl Engine {
                 return Err(keeping.too_long(len, max));
             }
             wanted.as_mut().map_or(Ok(()), Wanted::look)?;
-            spool.take(frame).await?;
+            tokio::select! {
+                biased;
+                gone = gone(wanted.as_ref()) => return Err(gone),
+                taken = spool.take(frame) => taken?,
+            }
         }
     }
 }

@@ -167,3 +167,35 @@ fn a_chunk_of_an_upload_that_begins_and_ends_meanwhile_is_not_kept() {
         assert_told(vec![(client, answer)], OnItsWay::SmallForm).await;
     });
 }
+
+#[test]
+fn who_leaves_while_it_waits_for_another_writer_is_not_waited_for() {
+    Machine::new().process(async |app| {
+        let file = file(app, OnItsWay::Waits);
+        file.octet(1).await.assert_status(200);
+        let mut halves = on_its_way(&file, OnItsWay::Waits).await;
+        let (waits, mut waiter) = halves.remove(1);
+        let (client, writer) = halves.remove(0);
+        waits.cut().await;
+        idle().await;
+        assert!(futures_util::poll!(&mut waiter).is_pending(), "its first half is not looked at");
+        let chunk = file.chunk(2);
+        client.bring(&chunk[chunk.len() / 2..]).await;
+        drop(client);
+        writer.await.assert_status(200);
+        waiter.await.assert_problem(400, "incomplete_body");
+
+        // One that has sent nothing yet is noticed at once.
+        let (slow, other) = begin(file.trickle(3), file.chunk(3)).await;
+        let (leaves, answer) = file.trickle(3);
+        let mut answer = answer.boxed_local();
+        assert!(futures_util::poll!(&mut answer).is_pending());
+        idle().await;
+        let began = Instant::now();
+        leaves.cut().await;
+        answer.await.assert_problem(400, "incomplete_body");
+        assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+        drop(slow);
+        other.await.assert_problem(400, "invalid_length");
+    });
+}
