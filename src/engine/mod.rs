@@ -60,10 +60,6 @@ use futures_util::stream::BoxStream;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{
-    budget::Budget, commit::Pending, live::Live, places::Places, quarantine::Scans, quota::Begun,
-    registry::Registry, sights::Sights, snapshot::Lifetimes, verify::Verifications,
-};
 pub use self::{
     ask::Announced,
     budget::{Allowance, Lease},
@@ -81,8 +77,8 @@ pub use self::{
     watch::Watch,
 };
 use self::{
-    budget::Budget, commit::Pending, live::Live, quarantine::Scans, quota::Begun,
-    registry::Registry, snapshot::Lifetimes, verify::Verifications,
+    budget::Budget, commit::Pending, live::Live, places::Places, quarantine::Scans, quota::Begun,
+    registry::Registry, sights::Sights, snapshot::Lifetimes, verify::Verifications,
 };
 pub use crate::catalog::{CreativeQuery, Resemblance, UploadQuery};
 use crate::{

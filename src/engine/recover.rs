@@ -13,8 +13,7 @@ use crate::{
     store::{Origin, PublishedName},
     upload::{
         CreativeId, DeploymentId, Mark, TrashNote, TrashReason, UploadId, UploadRecord,
-        UploadState,
-        limits::SWEEP_BATCH_LEN_MAX,
+        UploadState, limits::SWEEP_BATCH_LEN_MAX,
     },
 };
 

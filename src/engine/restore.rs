@@ -91,15 +91,15 @@ impl Engine {
     ) -> Result<Result<Restored, Refusal>, UploadError> {
         let record = shared.catalog.upload(upload).await?;
         if record.is_none_or(|record| !record.state.is_running()) {
-            return refuse("No running upload has this file");
+            return Ok(refuse("No running upload has this file"));
         }
         if shared.catalog.ranges(upload).await?.is_empty() {
-            return refuse(NOTHING_COUNTS);
+            return Ok(refuse(NOTHING_COUNTS));
         }
         {
             let _turn = shared.places.of(&trashed.key.origin).await;
             if trashed.len.is_some() && shared.store.len(upload).await?.is_some() {
-                return refuse("Its upload has another file by now");
+                return Ok(refuse("Its upload has another file by now"));
             }
             shared.store.bring_back(&trashed.key).await?;
         }
@@ -115,7 +115,7 @@ impl Engine {
             let note = shared.store.read_note(&trashed.key).await.unwrap_or_default();
             shared.store.set_aside(&trashed.key, note).await?;
             *placed = false;
-            return refuse(NOTHING_COUNTS);
+            return Ok(refuse(NOTHING_COUNTS));
         }
         Ok(Ok(Restored::Upload(upload, covered)))
     }
@@ -129,31 +129,33 @@ impl Engine {
     ) -> Result<Result<Restored, Refusal>, UploadError> {
         let shared = &self.shared;
         let Some(note) = shared.note_of(&trashed.key).await else {
-            return refuse("Nothing is known of this file but its bytes");
+            return Ok(refuse("Nothing is known of this file but its bytes"));
         };
         if let Some(creative) = shared.catalog.creative(name.id()).await? {
             return shared.reunite(trashed, name, creative, to, by).await;
         }
         if note.reason.is_refutation() {
-            return refuse("It is known not to be the file that was uploaded");
+            return Ok(refuse("It is known not to be the file that was uploaded"));
         }
         if let Some(upload) = note.upload_id
             && !shared.catalog.running(&[upload]).await?.is_empty()
         {
-            return refuse("Its upload is running: cancel that first");
+            return Ok(refuse("Its upload is running: cancel that first"));
         }
         let owner = to.cloned().or(note.user_id.as_deref().map(Principal::named));
         let owner = owner.unwrap_or_else(Principal::anonymous);
         if !shared.may_own(&owner).await? {
-            return refuse("Its user is disabled or not there: name another one with --to USER");
+            return Ok(refuse(
+                "Its user is disabled or not there: name another one with --to USER",
+            ));
         }
         let len = match trashed.len {
             Some(len) => Some(len),
             None => shared.store.published_len(name).await?,
         };
-        let Some(len) = len else { return refuse("The file itself is not there any more") };
+        let Some(len) = len else { return Ok(refuse("The file itself is not there any more")) };
         if note.size.is_some_and(|size| size != len) {
-            return refuse("It is not as long as it was");
+            return Ok(refuse("It is not as long as it was"));
         }
         let kinds = shared.kinds_of(&note);
         let (digest, head) = shared.hash_trashed(trashed, name, len, kinds).await?;
@@ -163,19 +165,21 @@ impl Engine {
         if differs(note.sha256.as_ref(), digest.sha256.map(|it| it.to_string()))
             || differs(note.blake3.as_ref(), digest.blake3.map(|it| it.to_string()))
         {
-            return refuse("Its bytes are not what they were");
+            return Ok(refuse("Its bytes are not what they were"));
         }
         let creative = creative(name.id(), &note, owner, (len, digest, &head), shared);
         if !shared.record_restored(trashed, name, &note, &creative, by).await? {
-            return refuse("Its user is not there any more, or the upload became another creative");
+            return Ok(refuse(
+                "Its user is not there any more, or the upload became another creative",
+            ));
         }
         self.refresh(&creative, Some(creative.clone())).await;
         Ok(Ok(Restored::Creative(Box::new(creative))))
     }
 }
 
-fn refuse(why: &str) -> Result<Result<Restored, Refusal>, UploadError> {
-    Ok(Err(format!("{why}; {OUTPUT}.")))
+fn refuse(why: &str) -> Result<Restored, Refusal> {
+    Err(format!("{why}; {OUTPUT}."))
 }
 
 impl Shared {
@@ -220,20 +224,20 @@ impl Shared {
         by: &By,
     ) -> Result<Result<Restored, Refusal>, UploadError> {
         if to.is_some_and(|to| *to != creative.principal) {
-            return refuse("Its creative is there and belongs to another user");
+            return Ok(refuse("Its creative is there and belongs to another user"));
         }
         if !self.is_missed(trashed).await? {
-            return refuse("Its creative is there, and this is not a file that it lacks");
+            return Ok(refuse("Its creative is there, and this is not a file that it lacks"));
         }
         let kinds = creative.digest.kinds();
         let (digest, _) = self.hash_trashed(trashed, name, creative.size, kinds).await?;
         if digest != creative.digest {
-            return refuse("Its creative is there, and its bytes are not what they were");
+            return Ok(refuse("Its creative is there, and its bytes are not what they were"));
         }
         let _turn = self.places.of_creative(name.id()).await;
         // The creative may have been deleted, or have got its file, in the meantime.
         if !self.is_missed(trashed).await? {
-            return refuse("Its creative does not lack this file any more");
+            return Ok(refuse("Its creative does not lack this file any more"));
         }
         let note = self.note_of(&trashed.key).await;
         self.store.bring_back(&trashed.key).await?;
