@@ -6,7 +6,10 @@ use super::{
     Refused, Shared, UploadError, commit::learn_whether_opened, commit::spent, evidence::Evidence,
     live::Live, stitch::Pass,
 };
-use crate::upload::{By, Durability, EndReason, TrashReason, UploadState};
+use crate::{
+    catalog::Doomed,
+    upload::{By, Durability, EndReason, TrashNote, TrashReason, UploadState},
+};
 
 impl Shared {
     /// Ends an upload whose file, now that it is all here, is not wanted.
@@ -104,8 +107,13 @@ impl Shared {
     /// A full upload may have been published, and then not recorded: its end doomed that file. If
     /// it cannot be removed now, the next sweep does it.
     pub(super) async fn bury_unrecorded(&self, live: &Live) {
-        let creative = live.lock().record.creative_id;
-        if let Err(error) = self.bury(creative).await {
+        let doomed = {
+            let record = &live.lock().record;
+            let note = TrashNote::of_upload(record, TrashReason::Ended).to_json();
+            let filename = record.filename.clone();
+            Doomed { id: record.creative_id, filename, note: Some(note) }
+        };
+        if let Err(error) = self.bury_unlisted(&doomed).await {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(upload.id = %live.id, error, "A file without a creative stays for now");
         }

@@ -17,6 +17,7 @@ mod cold;
 mod commit;
 mod compare;
 mod creatives;
+mod discard;
 mod end;
 mod ender;
 mod error;
@@ -332,30 +333,6 @@ impl Shared {
     fn hint(shared: &Arc<Self>, live: &Live) {
         if live.has_stitch_work(limits::STITCH_AHEAD_LEN, tokio::time::Instant::now()) {
             let _lost = shared.hints.try_send(live.id).is_err();
-        }
-    }
-
-    /// Removes the bytes of an upload that came to nothing before the catalog heard of it.
-    ///
-    /// The catalog is asked: it may know one whose commit only seemed to fail. And that under the
-    /// gate, so that nobody believes the bytes meanwhile. In doubt they stay until the next start.
-    fn discard_abandoned(shared: &Arc<Self>, live: Arc<Live>) {
-        let engine = shared.clone();
-        shared.requests.spawn(async move {
-            let key = live.lock().record.identity.key();
-            let _gate = engine.registry.gate(&key).lock().await;
-            let placed = *live.placed.lock().await;
-            if placed && matches!(engine.catalog.upload(live.id).await, Ok(None)) {
-                engine.discard(live.id).await;
-            }
-        });
-    }
-
-    /// Removes the bytes of an upload. A failure costs room until the next start, no more.
-    async fn discard(&self, id: UploadId) {
-        if let Err(error) = self.store.discard(id).await {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(upload.id = %id, error, "Cannot remove the bytes of an upload");
         }
     }
 }

@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{Shared, UploadError};
 use crate::{
-    catalog::{Advanced, Seen},
+    catalog::{Advanced, Doomed, Seen},
     store::{Origin, PublishedName},
     upload::{
         CreativeId, DeploymentId, Mark, TrashNote, TrashReason, UploadId, UploadRecord,
@@ -180,6 +180,19 @@ impl Shared {
     pub(super) async fn bury(&self, id: CreativeId) -> Result<(), UploadError> {
         let _turn = self.places.of_creative(id).await;
         let Some(doomed) = self.catalog.doomed_by_id(id).await? else { return Ok(()) };
+        self.bury_file(&doomed).await
+    }
+
+    /// As [`Self::bury`], for a file that nobody may have doomed: one that was published for an
+    /// upload that had ended by then. Its row may be gone, because its file was not there yet.
+    pub(super) async fn bury_unlisted(&self, doomed: &Doomed) -> Result<(), UploadError> {
+        let _turn = self.places.of_creative(doomed.id).await;
+        self.bury_file(doomed).await
+    }
+
+    /// The caller holds the lock of the file.
+    async fn bury_file(&self, doomed: &Doomed) -> Result<(), UploadError> {
+        let id = doomed.id;
         if self.catalog.creative(id).await?.is_none() {
             let name = PublishedName::new(id, &doomed.filename);
             match &doomed.note {

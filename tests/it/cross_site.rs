@@ -52,7 +52,7 @@ async fn what_is_no_page_of_another_origin_is_let_through() {
         &[][..],
         &[("cookie", "session=1")],
         // Our own page.
-        &[("sec-fetch-site", "same-origin"), ("origin", "https://up.example.com")],
+        &[("sec-fetch-site", "same-origin"), ("origin", "https://localhost:9000")],
         &[("host", "localhost:8080"), ("origin", "http://localhost:8080")],
         // One that is listed.
         &[CROSS_SITE, ("origin", "https://www.example.com"), ("cookie", "session=1")],

@@ -202,7 +202,7 @@ fn nothing_removes_the_file_of_a_creative_from_the_trash_and_the_operator_brings
         assert_eq!(ids(&machine).await, slice::from_ref(&id));
 
         let refused = app.control(&format!("/trash/restore?id={id}&to=bob")).await;
-        refused.assert_problem(409, "conflict");
+        refused.assert_problem(404, "not_found");
         // The note is read twice before the file.
         machine.store.rot_nth_read(2);
         let refused = app.control(&format!("/trash/restore?id={id}")).await;
