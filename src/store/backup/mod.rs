@@ -1,8 +1,8 @@
 //! Backups: one consistent cut of the data, while the server runs and is written to.
 //!
 //! A cut is a snapshot of the catalog, and a promise: from then on the server keeps every file that
-//! the snapshot may name ([`cuts`]). The tool copies those files out of the folders into a
-//! [`Vault`] while the server goes on ([`view`]), and back ([`restore`]).
+//! the snapshot may name (`cuts`). The tool copies those files out of the folders into a
+//! [`Vault`] while the server goes on (`view`), and back (`restore`).
 
 mod copy;
 pub(super) mod cuts;
