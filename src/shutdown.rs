@@ -44,13 +44,14 @@ const HEEDED: [c_int; 10] =
 ///
 /// Errors: the system has no signal handlers or no thread to give.
 pub fn on_signals(patience: Duration) -> io::Result<CancellationToken> {
+    // First of all: a signal that comes between this and the rest waits here for the thread.
+    let mut signals = Signals::new(HEEDED)?;
     let is_asked = Arc::new(AtomicBool::new(false));
     for signal in ENDING {
         // In this order: the first signal finds the flag unset and sets it.
         flag::register_conditional_shutdown(signal, status(signal), is_asked.clone())?;
         flag::register(signal, is_asked.clone())?;
     }
-    let mut signals = Signals::new(HEEDED)?;
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     let listen = move || {

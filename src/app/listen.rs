@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use super::StartError;
 use crate::upload::limits;
 
-/// Listens on this address. To be called before [`App::open`](super::App::open): whoever connects meanwhile waits,
+/// Listens on this address. To be called before `App::open`: whoever connects meanwhile waits,
 /// and if it cannot be done, the data has not been touched. Must be called inside a tokio runtime.
 pub fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
     bind(address).map_err(|source| StartError::Listen { address: address.to_string(), source })

@@ -123,7 +123,11 @@ async fn clear_orphans(shared: &Shared, parts: Vec<UploadId>) -> Result<(), Uplo
         let running: HashSet<UploadId> = shared.catalog.running(batch).await?.into_iter().collect();
         for id in batch.iter().filter(|id| !running.contains(id)) {
             if let Some(record) = shared.catalog.upload(*id).await? {
-                if bring_home(shared, &record).await? {
+                if is_only_copy(shared, &record).await? {
+                    tracing::error!(
+                        upload.id = %id, creative.id = %record.creative_id,
+                        "Kept the bytes of a complete upload: its file is missing, see verify"
+                    );
                     continue;
                 }
                 tracing::info!(upload.id = %id, "Removed bytes of an upload that has ended");
@@ -140,10 +144,9 @@ async fn clear_orphans(shared: &Shared, parts: Vec<UploadId>) -> Result<(), Uplo
     shared.measure_trash().await
 }
 
-/// Gives the file of a complete upload its name in `completed/` again, if the file of its creative
-/// is missing there: power was lost, and the disk took the publish back though its sync had
-/// succeeded. Returns whether it did.
-async fn bring_home(shared: &Shared, record: &UploadRecord) -> Result<bool, UploadError> {
+/// Whether this part is the only copy of a finished file: its upload is complete, and the file of
+/// its creative is missing. Power was lost, and the disk took the publish back.
+async fn is_only_copy(shared: &Shared, record: &UploadRecord) -> Result<bool, UploadError> {
     if record.state != UploadState::Complete {
         return Ok(false);
     }
@@ -151,16 +154,7 @@ async fn bring_home(shared: &Shared, record: &UploadRecord) -> Result<bool, Uplo
         return Ok(false);
     };
     let name = PublishedName::new(creative.id, &creative.filename);
-    let is_whole = shared.store.len(record.id).await? == Some(creative.size);
-    if !is_whole || shared.store.published_len(&name).await?.is_some() {
-        return Ok(false);
-    }
-    shared.store.publish(record.id, &name).await?;
-    tracing::warn!(
-        upload.id = %record.id, creative.id = %creative.id,
-        "Published a file again that a loss of power had taken back: check it with verify"
-    );
-    Ok(true)
+    Ok(shared.store.published_len(&name).await?.is_none())
 }
 
 /// Takes the files of creatives that were deleted from their places. One that cannot be moved or

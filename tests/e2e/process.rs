@@ -124,13 +124,15 @@ fn hangs_at_start(shutdown_timeout: &str) -> (Setup, Child) {
     let setup = setup.flag(format!("--shutdown-timeout={shutdown_timeout}"));
     let child = setup.command().stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     let child = child.expect("it starts");
-    let catches_term = || {
-        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).expect("ours");
-        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("a mask");
-        let caught = u64::from_str_radix(caught.trim(), 16).expect("a mask");
-        caught & (1 << (15 - 1)) != 0
+    // It begins when all signals are handled.
+    let waits_for_signals = || {
+        let threads = fs::read_dir(format!("/proc/{}/task", child.id())).expect("ours");
+        let name = |thread: io::Result<fs::DirEntry>| {
+            fs::read_to_string(thread.ok()?.path().join("comm")).ok()
+        };
+        threads.filter_map(name).any(|name| name.trim() == "signals")
     };
-    until(catches_term);
+    until(waits_for_signals);
     (setup, child)
 }
 
